@@ -1,0 +1,114 @@
+"""What a roll was: the one record that the HTML page and the Markdown are made from.
+
+Plain data, no I/O. Seconds count from the start of the roll, on the rack's virtual clock.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class Span(BaseModel, extra="forbid", frozen=True):
+    """One phase of one node. phase: one of lifecycle.evidence.PHASES. end_s None: never ended."""
+
+    node: str
+    phase: str
+    start_s: float
+    end_s: float | None
+    detail: str = ""
+
+
+class Sample(BaseModel, extra="forbid", frozen=True):
+    at_s: float
+    value: float
+
+
+class Series(BaseModel, extra="forbid", frozen=True):
+    """A step function over the roll: a value holds until the next sample.
+
+    key: `etcd_margin` (members that could still fail), `replicas_missing`, `volumes_degraded`,
+    `io_p99_ms`, `nodes_out`. limit: the line it must not cross, with the side it must stay on.
+    """
+
+    key: str
+    title: str
+    unit: str
+    samples: tuple[Sample, ...]
+    limit: float | None = None
+    limit_is: str = "max"
+
+
+class AttachTime(BaseModel, extra="forbid", frozen=True):
+    """One volume that moved with its pod. All in seconds from the start; None: did not get there."""
+
+    volume: str
+    pod: str
+    from_node: str
+    to_node: str
+    evicted_s: float
+    detached_s: float | None
+    attached_s: float | None
+    ready_s: float | None
+
+
+class Wait(BaseModel, extra="forbid", frozen=True):
+    """Something a step waited for. met False: its limit ran out and the roll halted."""
+
+    node: str
+    what: str
+    start_s: float
+    end_s: float
+    limit_s: float
+    met: bool
+
+
+class NodeRow(BaseModel, extra="forbid", frozen=True):
+    """A node before and after."""
+
+    node: str
+    pool: str
+    role: str
+    fault_domain: str
+    image_before: str
+    image_after: str
+    boots: int
+    data_disks_kept: bool
+
+
+class Law(BaseModel, extra="forbid", frozen=True):
+    """A rule the rack checked at every instant, and each time it was broken (empty: never)."""
+
+    name: str
+    text: str
+    broken: tuple[str, ...] = ()
+
+
+class Failure(BaseModel, extra="forbid", frozen=True):
+    """A step that halted, with the text the user saw."""
+
+    at_s: float
+    node: str
+    text: str
+
+
+class Roll(BaseModel, extra="forbid", frozen=True):
+    """A whole rehearsal. written: the only field that differs between two runs of one seed."""
+
+    stack: str
+    seed: int
+    image_from: str
+    image_to: str
+    written: str
+    succeeded: bool
+    bring_up_s: float
+    roll_s: float
+    faults: tuple[str, ...]
+    plan: tuple[str, ...]
+    nodes: tuple[NodeRow, ...]
+    spans: tuple[Span, ...]
+    series: tuple[Series, ...]
+    attaches: tuple[AttachTime, ...]
+    waits: tuple[Wait, ...]
+    laws: tuple[Law, ...]
+    failures: tuple[Failure, ...]
+    journal: tuple[str, ...]
