@@ -213,6 +213,10 @@ class Kubernetes(Protocol):
 
     def evict(self, pod: Pod) -> Eviction: ...
 
+    def delete_pod(self, pod: Pod) -> None:
+        """Delete without asking its budgets: only while the whole cluster retires. Idempotent."""
+        ...
+
     def attachments_on(self, node: str) -> tuple[Attachment, ...]: ...
 
     def unready_claimants(self) -> tuple[Pod, ...]:
@@ -344,7 +348,11 @@ class ClaimState(StrEnum):
 class Claim:
     """Who owns a host. Kept with the boot store, outside the OS disk, so that it survives both the
     node and the machine that ran the step. Carries what `release` needs once the stack file has
-    forgotten the host."""
+    forgotten the host.
+
+    machine_id: of the machine that joined; while PROVISIONING, of the one before it (`join` waits for
+    another). retiring: `retire` said that the host leaves for good; kept here too because a whole
+    cluster that retires takes its roster with it."""
 
     stack: str
     node: str
@@ -355,6 +363,7 @@ class Claim:
     role: Role
     stores: bool
     machine_id: str = ""
+    retiring: bool = False
 
 
 class Records(Protocol):
