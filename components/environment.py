@@ -2,16 +2,45 @@
 
 Validation does no I/O and reports every fault at once. The stack file holds the whole environment
 under one key, `ingot:environment`; everything else in it belongs to Pulumi.
+
+The models hold what can be said of one value. What must hold between values (a host in one pool only,
+quorum, budgets against redundancy) is in components/stackfile/rules.py: make an Environment with
+`components.stackfile.validate` or `load`, which apply both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, PositiveInt
+from pydantic import BaseModel, Field
+
+from components.fields import (
+    BootLimit,
+    ChartVersion,
+    Cidr,
+    Count,
+    Directory,
+    Domain,
+    Endpoint,
+    FedoraCoreOsVersion,
+    HttpsUrl,
+    Hugepages,
+    Identifier,
+    Iops,
+    KubernetesVersion,
+    Label,
+    Limit,
+    Mac,
+    Port,
+    RedfishSystem,
+    Replicas,
+    Soak,
+    StableDisk,
+)
 
 
-class Closed(BaseModel, extra="forbid", frozen=True):
+class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
     """Every model here: unknown fields are refused, values never change."""
 
 
@@ -19,127 +48,215 @@ class Image(Closed):
     """One exact release of one OS, as pinned in stacks/images.lock.json."""
 
     os: Literal["fedora-coreos"] = "fedora-coreos"
-    version: str
+    """The operating system."""
+    version: FedoraCoreOsVersion
+    """The exact release; a bump of this line rolls the fleet."""
     architecture: Literal["x86_64", "aarch64"] = "x86_64"
+    """Of the machines' processors."""
 
 
 class Bmc(Closed):
-    """A host's management controller: the URL of its Redfish system."""
+    """A host's management controller: the URL of its Redfish system. Credentials never stand here."""
 
-    url: str
+    url: RedfishSystem
+    """Ends in /redfish/v1/Systems/<id>."""
     verify_tls: bool = True
+    """Whether the controller's certificate is verified."""
 
 
 class Host(Closed):
     """One bare-metal host. Its name is the node's name for life."""
 
     bmc: Bmc
-    mac: str
-    os_disk: str
-    data_disks: tuple[str, ...] = ()
-    fault_domain: str
+    """Where its power is switched."""
+    mac: Mac
+    """Of the port that boots; quoted."""
+    os_disk: StableDisk
+    """Written by every installation."""
+    data_disks: tuple[StableDisk, ...] = ()
+    """Never written by an installation."""
+    fault_domain: Domain
+    """What fails together with the host, such as its rack."""
     retire: bool = False
+    """The host leaves for good, and its volumes may be lost."""
 
 
 class BareMetal(Closed):
+    """Machines that stand in racks, switched through Redfish."""
+
     kind: Literal["bare-metal"] = "bare-metal"
-    hosts: dict[str, Host]
+    """The kind of machine."""
+    hosts: dict[Label, Host] = Field(min_length=1)
+    """By name, in the order in which they roll."""
 
 
 class PoolRollout(Closed):
     """How a pool's nodes are replaced."""
 
     strategy: Literal["rolling"] = "rolling"
-    max_unavailable: PositiveInt = 1
+    """rolling: replaced in place; data disks and identity are kept."""
+    max_unavailable: Count = 1
+    """How many nodes of the pool may be out at once."""
     canary: bool = False
-    soak_s: float = 0
+    """Whether the pool's first node goes alone before all others."""
+    soak_s: Soak = 0
+    """How long the canary is watched before the others follow, in seconds."""
 
 
 class Pool(Closed):
     """Machines that share a role, an image and a way to roll."""
 
     role: Literal["control-plane", "worker"]
+    """What its nodes do in Kubernetes."""
     machines: BareMetal
+    """The machines themselves."""
     image: Image | None = None
+    """The pool's own image; the fleet's where there is none."""
     rollout: PoolRollout = PoolRollout()
+    """How its nodes are replaced."""
     retire: bool = False
+    """The whole pool leaves for good, and its volumes may be lost."""
 
 
 class Cluster(Closed):
     """The Kubernetes cluster. endpoint: a stable DNS name or VIP, never a machine."""
 
-    name: str
-    kubernetes: str
-    endpoint: str
-    endpoint_port: int = 6443
-    pod_cidr: str = "10.244.0.0/16"
-    service_cidr: str = "10.96.0.0/12"
+    name: Label
+    """The cluster's name."""
+    kubernetes: KubernetesVersion
+    """The exact release of Kubernetes."""
+    endpoint: Endpoint
+    """Where the API answers, whichever machine serves it: a DNS name or a virtual IP address."""
+    endpoint_port: Port = 6443
+    """The API's port."""
+    pod_cidr: Cidr = "10.244.0.0/16"
+    """Addresses of pods; each node takes a /24 of it (IPv6: a /64)."""
+    service_cidr: Cidr = "10.96.0.0/12"
+    """Addresses of services."""
     retire: bool = False
+    """The whole cluster goes for good, and all its volumes are lost."""
 
 
 class BootStore(Closed):
     """Where installers, images and boot configurations are published, and records are kept."""
 
-    url: str
-    directory: str
+    url: HttpsUrl
+    """Where machines fetch from."""
+    directory: Directory
+    """The same place, as the machine that runs the steps sees it."""
 
 
 class StoragePolicy(Closed):
     """What an application asks of a volume, whatever the driver."""
 
-    replicas: PositiveInt = 2
+    replicas: Replicas = 2
+    """Copies of the data, each in a fault domain of its own."""
     filesystem: Literal["ext4", "xfs"] = "ext4"
+    """What a volume is formatted with."""
     encryption: bool = False
+    """Whether data is encrypted where it is kept."""
     compression: bool = False
-    iops: PositiveInt | None = None
+    """Whether data is compressed where it is kept."""
+    iops: Iops | None = None
+    """Operations a second at most; unlimited where nothing is said."""
     reclaim: Literal["Delete", "Retain"] = "Delete"
+    """What becomes of a volume whose claim is deleted."""
     binding: Literal["WaitForFirstConsumer", "Immediate"] = "WaitForFirstConsumer"
+    """When a volume is made."""
     expansion: bool = True
+    """Whether a volume may grow."""
     default: bool = False
+    """Whether claims that name no class get this one; one policy at most."""
 
 
 class Simplyblock(Closed):
+    """simplyblock, installed by its operator."""
+
     kind: Literal["simplyblock"] = "simplyblock"
-    chart_version: str
-    cluster_id: str
-    pool_name: str
-    hugepages_mib: PositiveInt = 2048
+    """The driver."""
+    chart_version: ChartVersion
+    """The exact version of the operator's chart."""
+    cluster_id: Identifier
+    """The storage cluster's id."""
+    pool_name: Identifier
+    """The storage pool that volumes are made in."""
+    hugepages_mib: Hugepages = 2048
+    """Memory that each storage node sets aside, in MiB."""
 
 
 class Storage(Closed):
     """layout converged: the pools named in `nodes` both run workloads and hold replicas."""
 
     layout: Literal["converged"] = "converged"
+    """Where replicas live."""
     driver: Simplyblock
-    nodes: tuple[str, ...]
-    policies: dict[str, StoragePolicy]
+    """What serves volumes."""
+    nodes: tuple[Label, ...] = Field(min_length=1)
+    """The pools whose nodes hold replicas."""
+    policies: dict[Label, StoragePolicy] = Field(min_length=1)
+    """By name; each becomes a StorageClass."""
 
 
 class Limits(Closed):
     """The longest each wait may take, in seconds (lifecycle.ports.Limits has the same names)."""
 
-    slot_s: float = 900
-    gate_s: float = 900
-    drain_s: float = 900
-    detach_s: float = 300
-    etcd_s: float = 300
-    power_s: float = 180
-    boot_s: float = 1800
-    join_s: float = 900
-    redundancy_s: float = 3600
-    attach_s: float = 300
+    slot_s: Limit = 900
+    """Until the roster lets a node leave."""
+    gate_s: Limit = 900
+    """Until the fleet can spare a node."""
+    drain_s: Limit = 900
+    """Until a node's pods are gone."""
+    detach_s: Limit = 300
+    """Until a node's volumes are detached."""
+    etcd_s: Limit = 300
+    """Until etcd's members are as they should be."""
+    power_s: Limit = 180
+    """Until a machine's power is proven to be as asked."""
+    boot_s: BootLimit = 1800
+    """Until an installed machine runs."""
+    join_s: Limit = 900
+    """Until a running machine is a Ready node."""
+    redundancy_s: Limit = 3600
+    """Until every volume has all its replicas again."""
+    attach_s: Limit = 300
+    """Until volumes and their paths are back."""
 
 
 class Environment(Closed):
     """One environment: everything `pulumi up` on its stack makes."""
 
     cluster: Cluster
+    """The Kubernetes cluster."""
     image: Image
+    """What every machine boots, unless its pool says otherwise."""
     boot_store: BootStore
-    pools: dict[str, Pool]
+    """Where machines boot from."""
+    pools: dict[Label, Pool] = Field(min_length=1)
+    """The machines, by pool; pools roll in this order, control planes first."""
     storage: Storage
+    """Volumes and who keeps them."""
     limits: Limits = Limits()
+    """The longest each wait may take."""
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""
         return pool.image or self.image
+
+    def hosts(self) -> Iterator[tuple[str, str, Host]]:
+        """Every host as (pool, name, host), in file order."""
+        for pool_name, pool in self.pools.items():
+            for name, host in pool.machines.hosts.items():
+                yield pool_name, name, host
+
+    def pool_of(self, host: str) -> str | None:
+        """The name of the pool that lists the host, or None if no pool does."""
+        return next((pool for pool, name, _ in self.hosts() if name == host), None)
+
+    def stores(self, pool: str) -> bool:
+        """Whether nodes of the pool of this name hold replicas."""
+        return pool in self.storage.nodes
+
+    def retires(self, pool: str, host: str) -> bool:
+        """Whether the host is to leave for good: it, its pool or the whole cluster is retired."""
+        of = self.pools[pool]
+        return self.cluster.retire or of.retire or of.machines.hosts[host].retire

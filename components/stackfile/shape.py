@@ -1,0 +1,127 @@
+"""The shape of an environment: pydantic's errors as flaws, in words that say what to do."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from components.environment import Environment
+from components.fields import QUOTE_IT
+from components.stackfile.problem import SECRET, Flaw, Path, show
+
+_KEY = "[key]"  # where pydantic marks that a mapping's key is at fault, not its value
+
+_EXPECTED: Final[Mapping[str, tuple[str, str]]] = {
+    "model_type": ("a mapping", "write keys and values below it"),
+    "dict_type": ("a mapping of names", "write a name and what belongs to it below"),
+    "tuple_type": ("a list", "write one item a line, each after a -"),
+    "bool_type": ("true or false", "write true or false"),
+    "bool_parsing": ("true or false", "write true or false"),
+    "invalid_key": ("a key that is text", QUOTE_IT),
+}
+
+
+def check(data: object, written: Mapping[Path, str]) -> tuple[Environment | None, list[Flaw]]:
+    """The environment, or None and what is wrong with its shape.
+
+    written: how the file writes values that YAML turned into something else than text. Raises nothing.
+    """
+    try:
+        return Environment.model_validate(data), []
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        return None, [_flaw(e, written) for e in found]
+
+
+def _flaw(error: ErrorDetails, written: Mapping[Path, str]) -> Flaw:
+    path: Path = error["loc"]
+    value: object = error["input"]
+    expected, fix = _wanted(error, value)
+    if path[-1:] == (_KEY,):
+        path = path[:-1]
+        found = f"the name {show(value, as_what=fix == QUOTE_IT)}"
+    elif error["type"] == "missing":
+        return _missing(path)
+    elif error["type"] == "extra_forbidden":
+        return _unknown(path)
+    elif path and isinstance(path[-1], str) and SECRET.search(path[-1]):
+        found = "a value that is not shown"
+    else:
+        found = show(value, written.get(path), as_what=fix == QUOTE_IT)
+    return Flaw(path, found, expected, fix)
+
+
+def _wanted(error: ErrorDetails, value: object) -> tuple[str, str]:
+    """What was expected, and the fix."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "ingot":
+        return str(context["expected"]), str(context["fix"])
+    if kind == "literal_error":
+        expected = str(context["expected"]).replace("'", "")
+        near = _nearest(value, expected.replace(" or ", ", ").split(", "))
+        if near is not None:
+            return expected, f"did you mean {near}?"
+        return expected, QUOTE_IT if isinstance(value, bool | int | float | datetime.date) else f"write {expected}"
+    if kind == "too_short":
+        return "one entry at least", "write one, or take out what is around it"
+    return _EXPECTED.get(kind, (error["msg"], "write what is expected"))
+
+
+def _missing(path: Path) -> Flaw:
+    key = path[-1]
+    about = _field(path)
+    says = f": {about.description}" if about is not None and about.description else ""
+    return Flaw(path, "nothing", f"the key {key}{says.rstrip('.')}", f"add {key}")
+
+
+def _unknown(path: Path) -> Flaw:
+    """A key that no field has. Its value is never shown: it may be a credential that strayed in."""
+    model = _type_at(path[:-1])
+    known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    near = _nearest(path[-1], known)
+    if near is not None:
+        fix = f"did you mean {near}?"
+    elif path[-1] == "secure":
+        fix = "write it in the clear, without --secret; nothing in an environment is a secret"
+    elif isinstance(path[-1], str) and SECRET.search(path[-1]):
+        fix = "take it out; credentials never stand in a stack file"
+    else:
+        fix = "take it out"
+    return Flaw(path, f"the unknown key {show(path[-1])}", f"one of {', '.join(known)}", fix)
+
+
+def _nearest(word: object, known: Iterable[str]) -> str | None:
+    if not isinstance(word, str):
+        return None
+    by_lowered = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(word[:100].lower().replace("-", "_"), by_lowered, n=1, cutoff=0.7)
+    near = near or difflib.get_close_matches(word[:100].lower(), by_lowered, n=1, cutoff=0.7)
+    return by_lowered[near[0]] if near else None
+
+
+def _field(path: Path) -> FieldInfo | None:
+    model = _type_at(path[:-1])
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return model.model_fields.get(str(path[-1]))
+    return None
+
+
+def _type_at(path: Path) -> Any:
+    """The type that the models give to the value at `path`, or None."""
+    here: Any = Environment
+    for key in path:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            info = here.model_fields.get(str(key))
+            here = None if info is None else info.annotation
+        elif get_origin(here) in (dict, tuple):
+            here = get_args(here)[1 if get_origin(here) is dict else 0]
+        if get_origin(here) in (Union, types.UnionType):  # every union here is "or nothing"
+            here = next(a for a in get_args(here) if a is not type(None))
+    return here

@@ -1,0 +1,178 @@
+"""What can be read of an environment, however broken the rest of it is.
+
+The rules between values look at this, so that they speak also where the shape is wrong elsewhere:
+None stands for what could not be read, and a rule that needs it stays silent. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from components.fields import Cidr, Count, Domain, Endpoint, Label, Mac, RedfishSystem, Replicas, Soak, StableDisk
+from components.stackfile.problem import Path, path_text
+
+T = TypeVar("T")
+
+_BOOL: TypeAdapter[bool] = TypeAdapter(bool)
+_CIDR: TypeAdapter[str] = TypeAdapter(Cidr)
+_COUNT: TypeAdapter[int] = TypeAdapter(Count)
+_DISK: TypeAdapter[str] = TypeAdapter(StableDisk)
+_DOMAIN: TypeAdapter[str] = TypeAdapter(Domain)
+_ENDPOINT: TypeAdapter[str] = TypeAdapter(Endpoint)
+_LABEL: TypeAdapter[str] = TypeAdapter(Label)
+_MAC: TypeAdapter[str] = TypeAdapter(Mac)
+_REPLICAS: TypeAdapter[int] = TypeAdapter(Replicas)
+_ROLE: TypeAdapter[Literal["control-plane", "worker"]] = TypeAdapter(Literal["control-plane", "worker"])
+_SOAK: TypeAdapter[float] = TypeAdapter(Soak)
+_SYSTEM: TypeAdapter[str] = TypeAdapter(RedfishSystem)
+
+
+@dataclass(frozen=True)
+class HostSketch:
+    """A host as far as it can be read. name: None if it is no name.
+
+    data_disks: with each one's index in the file; unreadable ones are left out.
+    """
+
+    name: str | None
+    path: Path
+    mac: str | None
+    bmc_url: str | None
+    os_disk: str | None
+    data_disks: tuple[tuple[int, str], ...] | None
+    fault_domain: str | None
+
+
+@dataclass(frozen=True)
+class PoolSketch:
+    """A pool as far as it can be read. name: fit to be shown, whatever it is.
+
+    hosts: None if they are no mapping, or an empty one.
+    """
+
+    name: str
+    path: Path
+    role: Literal["control-plane", "worker"] | None
+    hosts: tuple[HostSketch, ...] | None
+    max_unavailable: int | None
+    canary: bool | None
+    soak_s: float | None
+
+    @property
+    def domains(self) -> frozenset[str] | None:
+        """The fault domains of its hosts, or None if one of them cannot be read."""
+        found = None if self.hosts is None else [h.fault_domain for h in self.hosts]
+        return None if found is None or None in found else frozenset(d for d in found if d is not None)
+
+
+@dataclass(frozen=True)
+class PolicySketch:
+    name: str
+    path: Path
+    replicas: int | None
+    default: bool | None
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """An environment as far as it can be read. storage_nodes: with each one's index in the file."""
+
+    endpoint: str | None
+    pod_cidr: str | None
+    service_cidr: str | None
+    pools: tuple[PoolSketch, ...] | None
+    storage_nodes: tuple[tuple[int, str], ...] | None
+    policies: tuple[PolicySketch, ...] | None
+
+    @property
+    def hosts(self) -> tuple[HostSketch, ...]:
+        """Every readable host, in file order."""
+        return tuple(h for p in self.pools or () for h in p.hosts or ())
+
+
+def sketch(data: object) -> Sketch:
+    """Read what can be read. Raises nothing."""
+    cluster, pools, storage = _get(data, "cluster"), _get(data, "pools"), _get(data, "storage")
+    named = pools.items() if isinstance(pools, Mapping) and pools else None
+    return Sketch(
+        endpoint=_read(_ENDPOINT, cluster, "endpoint"),
+        pod_cidr=_read(_CIDR, cluster, "pod_cidr", "10.244.0.0/16"),
+        service_cidr=_read(_CIDR, cluster, "service_cidr", "10.96.0.0/12"),
+        pools=None if named is None else tuple(_pool(name, pool) for name, pool in named),
+        storage_nodes=_list(_LABEL, storage, "nodes"),
+        policies=_policies(_get(storage, "policies")),
+    )
+
+
+def _pool(name: object, pool: object) -> PoolSketch:
+    path: Path = ("pools", name)
+    machines = _get(pool, "machines")
+    hosts = _get(machines, "hosts")
+    rollout = _get(pool, "rollout", {})
+    at = (*path, "machines", "hosts")
+    return PoolSketch(
+        name=path_text((name,)),
+        path=path,
+        role=_read(_ROLE, pool, "role"),
+        hosts=tuple(_host(n, (*at, n), h) for n, h in hosts.items()) if isinstance(hosts, Mapping) and hosts else None,
+        max_unavailable=_read(_COUNT, rollout, "max_unavailable", 1),
+        canary=_read(_BOOL, rollout, "canary", False),
+        soak_s=_read(_SOAK, rollout, "soak_s", 0),
+    )
+
+
+def _host(name: object, path: Path, host: object) -> HostSketch:
+    return HostSketch(
+        name=_read(_LABEL, {"": name}, ""),
+        path=path,
+        mac=_read(_MAC, host, "mac"),
+        bmc_url=_read(_SYSTEM, _get(host, "bmc"), "url"),
+        os_disk=_read(_DISK, host, "os_disk"),
+        data_disks=_list(_DISK, host, "data_disks", ()),
+        fault_domain=_read(_DOMAIN, host, "fault_domain"),
+    )
+
+
+def _policies(policies: object) -> tuple[PolicySketch, ...] | None:
+    if not isinstance(policies, Mapping) or not policies:
+        return None
+    return tuple(
+        PolicySketch(
+            path_text((name,)),
+            ("storage", "policies", name),
+            _read(_REPLICAS, policy, "replicas", 2),
+            _read(_BOOL, policy, "default", False),
+        )
+        for name, policy in policies.items()
+    )
+
+
+def _get(data: object, key: str, default: object = None) -> object:
+    return data.get(key, default) if isinstance(data, Mapping) else None
+
+
+def _read(as_type: TypeAdapter[T], data: object, key: str, default: T | None = None) -> T | None:
+    """data[key] as its type; the default where the key is absent; None where it cannot be read."""
+    if not isinstance(data, Mapping):
+        return None
+    if key not in data:
+        return default
+    try:
+        return as_type.validate_python(data[key])
+    except ValidationError:
+        return None
+
+
+def _list(as_type: TypeAdapter[T], data: object, key: str, default: Any = None) -> tuple[tuple[int, T], ...] | None:
+    """The readable items of the list data[key] with their indices; None if it is no list."""
+    if not isinstance(data, Mapping):
+        return None
+    items = data.get(key, default)
+    if not isinstance(items, list | tuple):
+        return None
+    read = ((i, _read(as_type, {"": item}, "")) for i, item in enumerate(items))
+    return tuple((i, item) for i, item in read if item is not None)
