@@ -1,0 +1,1 @@
+"""The simulated rack: one world of hosts, a cluster, etcd, workloads and storage, on virtual time."""

@@ -1,0 +1,111 @@
+"""`ingot rack`: the simulated rack of a stack, kept on disk between calls."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Run a stack on the simulated rack: the real engine, no cloud, no hardware.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Stack = Annotated[str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK")]
+Image = Annotated[str | None, typer.Option("--image", help="Roll to this release instead of the stack file's.")]
+Faults = Annotated[list[str] | None, typer.Option("--fault", help="A cause that lasts for this run; repeatable.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of a new rack; a rack that exists keeps its own.")]
+Careless = Annotated[
+    bool, typer.Option("--continue-on-error", help="Hand the engine's flag through. No roll needs it.")
+]
+
+
+def _example(line: str) -> str:
+    return f"Example: {line}"
+
+
+@app.command(epilog=_example("ingot rack up metal --fault volume-stuck:w3"))
+def up(
+    stack: Stack, image: Image = None, fault: Faults = None, seed: Seed = 1, continue_on_error: Careless = False
+) -> None:
+    """Make the rack as the stack file says; goes on where an interrupted run stopped."""
+    _run(stack, "up", image, fault, seed, continue_on_error=continue_on_error)
+
+
+@app.command(epilog=_example("ingot rack preview metal"))
+def preview(stack: Stack, image: Image = None) -> None:
+    """Show what an up would do; nothing happens to the rack."""
+    _run(stack, "preview", image, None, 1)
+
+
+@app.command(epilog=_example("ingot rack destroy metal"))
+def destroy(stack: Stack, fault: Faults = None) -> None:
+    """Take the fleet down; refuses what would lose data unless the stack file says `retire: true`."""
+    _run(stack, "destroy", None, fault, 1)
+
+
+@app.command(epilog=_example("ingot rack refresh metal"))
+def refresh(stack: Stack) -> None:
+    """Let the engine read every resource again."""
+    _run(stack, "refresh", None, None, 1)
+
+
+@app.command(epilog=_example("ingot rack status metal"))
+def status(stack: Stack, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show the rack as it was last left: hosts, nodes, claims, volumes."""
+    from rehearsal.show import status_json, status_table
+
+    typer.echo(json.dumps(status_json(_folder(stack)), indent=2) if as_json else status_table(_folder(stack)))
+
+
+@app.command(epilog=_example("ingot rack reset metal"))
+def reset(stack: Stack) -> None:
+    """Forget the rack and the engine's state of it."""
+    from rehearsal.rack.store import Store
+
+    store = Store(_folder(stack))
+    with store.hold(f"ingot rack reset {stack}"):
+        store.reset()
+    typer.echo(f"rack {stack}: empty")
+
+
+@app.command(epilog=_example("ingot rack serve metal"))
+def serve(stack: Stack, fault: Faults = None, seed: Seed = 1) -> None:
+    """Serve the rack, and print the environment with which `pulumi up` in another terminal meets it."""
+    from cli.engine_path import use_decided_engine
+    from rehearsal.serve import serve_until_interrupted
+
+    engine = use_decided_engine()
+    serve_until_interrupted(stack, tuple(fault or ()), seed, _folder(stack), engine)
+
+
+def _folder(stack: str) -> Path:
+    from rehearsal.session import ROOT
+
+    return ROOT / ".ingot" / "rack" / stack
+
+
+def _run(
+    stack: str, verb: str, image: str | None, fault: list[str] | None, seed: int, *, continue_on_error: bool = False
+) -> None:
+    from cli.engine_path import use_decided_engine
+    from rehearsal import show
+    from rehearsal.session import Options, open_session
+
+    use_decided_engine()
+    options = Options(
+        version=image,
+        seed=seed,
+        faults=tuple(fault or ()),
+        what=f"ingot rack {verb}",
+        continue_on_error=continue_on_error,
+    )
+    display = show.Display()
+    options.on_event = display.event
+    with open_session(stack, options, _folder(stack)) as session, display.over(session.rack, f"{verb} {stack}"):
+        getattr(session, verb)()
+        summary = show.summary(session)
+    typer.echo(summary)

@@ -1,0 +1,57 @@
+"""`ingot rehearse`: bring a stack up on the simulated rack, roll it, write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rehearse(
+    stack: Annotated[str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK")],
+    image_from: Annotated[
+        str | None, typer.Option("--from", help="The release to start from. Default: the stack file's.")
+    ] = None,
+    image_to: Annotated[
+        str | None, typer.Option("--to", help="The release to roll to. Default: the next one pinned.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything that chance decides on the rack.")] = 1,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="A cause that lasts for the roll; repeatable.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the report.")] = Path(".ingot/reports"),
+) -> None:
+    """Bring STACK up on the simulated rack, roll it to the next image, and write the report.
+
+    The engine, its state and its plan are real; machines, cluster and time are simulated. Ends with
+    exit code 1 if the roll halted or a law was broken; the report is written all the same.
+    """
+    from cli.engine_path import use_decided_engine
+    from rehearsal import show
+    from rehearsal.rehearse import choose_releases
+    from rehearsal.rehearse import rehearse as run
+    from rehearsal.report import html, markdown
+    from rehearsal.session import ROOT, Options
+
+    use_decided_engine()
+    start, end = choose_releases(stack, image_from, image_to)
+    display = show.Display()
+    options = Options(seed=seed, faults=tuple(fault or ()), what="ingot rehearse", on_event=display.event)
+    with display:
+        found = run(
+            stack,
+            image_from=start,
+            image_to=end,
+            options=options,
+            folder=ROOT / ".ingot" / "rehearsal" / stack,
+            on_rack=lambda rack, phase: display.follow(rack, f"{phase} {stack}"),
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    page, text = out / f"{stack}.html", out / f"{stack}.md"
+    page.write_text(html.render(found.roll))
+    text.write_text(markdown.render(found.roll))
+    typer.echo(show.verdict(found))
+    typer.echo(f"report: {page}\n        {text}")
+    if not found.roll.succeeded or any(law.broken for law in found.roll.laws):
+        raise typer.Exit(1)

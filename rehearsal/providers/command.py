@@ -1,0 +1,122 @@
+"""The command package: stored commands run here, through the same lifecycle functions, on the rack.
+
+Facts of the real package (1.2.1) that are kept: nothing runs in a preview; a changed `triggers`
+replaces; any other change runs `update`, or `create` where there is none; `delete` runs as stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import grpc
+
+from lifecycle import run
+from lifecycle.commands import NotAStoredCommand, Step, Verb, parse
+from lifecycle.errors import LifecycleError
+from lifecycle.ports import Limits
+from rehearsal.providers.base import Properties, Provider, Refused
+from rehearsal.rack.clock import Stalled, StepCancelled
+from rehearsal.rack.course import FLEET
+from rehearsal.rack.ports import ports
+from rehearsal.rack.rack import Rack
+
+NOTHING = "true"
+"""The shell's command that does nothing: what an update of a stored command runs."""
+
+
+class Command(Provider):
+    """Commands on one rack.
+
+    limits: the deadlines in force. save: makes the world durable, lock held. on_roster: called with
+    what the roster answered whenever the program asks, which is when a phase's plan is made.
+    """
+
+    version = "1.2.1"
+
+    def __init__(
+        self, rack: Rack, limits: Limits, save: Callable[[], None], on_roster: Callable[[dict[str, str]], None]
+    ) -> None:
+        self._rack, self._limits, self._save, self._on_roster = rack, limits, save, on_roster
+
+    def touch(self) -> None:
+        self._rack.clock.touch()
+
+    def begin_phase(self) -> None:
+        self._rack.clock.begin_phase(None)
+
+    def replaces(self, kind: str, old: Properties, new: Properties) -> list[str]:
+        return ["triggers"] if old.get("triggers") != new.get("triggers") else []
+
+    def unchanged(self, kind: str, new: Properties) -> None:
+        self._mark(parse(new["create"]))
+
+    def create(self, kind: str, name: str, new: Properties, context: grpc.ServicerContext) -> tuple[str, Properties]:
+        step = parse(new["create"])
+        text = self._run(step, context)
+        with self._rack.clock.lock:
+            self._rack.world.next_seq += 1
+            made = f"{name}-{self._rack.world.next_seq}"
+        self._mark(step)
+        return made, {**new, "stdout": text, "stderr": ""}
+
+    def update(self, kind: str, name: str, old: Properties, new: Properties) -> Properties:
+        if new.get("update") != NOTHING:
+            raise NotAStoredCommand(f"{name}: expected `update` to be {NOTHING!r}, found {new.get('update')!r}")
+        self._mark(parse(new["create"]))
+        return {**new, "stdout": old.get("stdout", ""), "stderr": ""}
+
+    def delete(self, kind: str, name: str, old: Properties, context: grpc.ServicerContext) -> None:
+        if old.get("delete"):
+            self._run(parse(old["delete"]), context)
+
+    def invoke(self, token: str, arguments: Properties) -> Properties:
+        step = parse(arguments["command"])
+        if step.verb is not Verb.ROSTER:
+            raise NotAStoredCommand(f"{arguments['command']}: only the roster is asked for by a program")
+        text = run.execute(step, ports(self._rack, "roster", self._limits, self._save))
+        self._on_roster(json.loads(text)["nodes"])
+        return {**arguments, "stdout": text, "stderr": ""}
+
+    # ---------------------------------------------------------------- a step
+
+    def _mark(self, step: Step) -> None:
+        course = self._rack.clock.course
+        if course is None:
+            return
+        with self._rack.clock.lock:
+            if step.verb is Verb.PROVISION:
+                course.machine_done(step.node)
+            elif step.verb is Verb.JOIN:
+                course.node_done(step.node)
+            elif step.verb is Verb.GATE:
+                course.node_done(FLEET)
+        self._rack.clock.progressed()
+
+    def _run(self, step: Step, context: grpc.ServicerContext) -> str:
+        clock, lane = self._rack.clock, step.node or (FLEET if step.verb is Verb.GATE else step.verb.value)
+        running = [True]
+        context.add_callback(lambda: clock.cancel(lane) if running else None)
+        failure = ""
+        try:
+            if step.verb is not Verb.RETIRE:
+                clock.step_begins(lane)
+            with clock.lock:
+                self._rack.faults.step_begins()
+                self._rack.journal.add(self._rack.now_s, "step", verb=step.verb.value, node=step.node)
+            return run.execute(step, ports(self._rack, lane, self._limits, self._save))
+        except (LifecycleError, Stalled) as error:
+            failure = str(error)
+        except StepCancelled:
+            failure = f"{lane}: the engine went away; nothing further was done. Remedy: run `up` again"
+        finally:
+            running.clear()
+            with clock.lock:
+                if failure:
+                    clock.loosen()
+                    self._rack.journal.add(
+                        self._rack.now_s, "failure", node=step.node, verb=step.verb.value, text=failure
+                    )
+                self._save()
+            clock.step_ends(lane)
+        raise Refused(failure)

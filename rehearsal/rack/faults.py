@@ -1,0 +1,97 @@
+"""Faults that can be asked of the rack, each a cause that lasts until the run ends.
+
+A spec is `KIND:SUBJECT`, or for a call `fails:PORT.METHOD:NODE[:TIMES]` and for a kill
+`kill:engine|program|both:STEP`. The next run without the spec is the world with the cause gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+KINDS = {
+    "bmc-timeout": "the host's management controller does not answer",
+    "never-boots": "the host never gets past its installer",
+    "never-joins": "the node boots but never registers",
+    "wrong-image": "the node registers with another image than the pinned one",
+    "pdb-never-allows": "the app's PodDisruptionBudget allows no eviction, ever",
+    "volume-stuck": "volumes do not detach from the node",
+    "storage-degraded": "replicas on the node never get back in sync",
+    "fails": "a port's method fails for a node, the given number of times (all, if none is given)",
+    "kill": "SIGKILL of the engine, the program or both when a step begins",
+}
+"""Each kind, in words."""
+
+VICTIMS = ("engine", "program", "both")
+
+
+class BadFault(ValueError):
+    """The spec is not one; the text lists the kinds."""
+
+
+@dataclass
+class Fault:
+    """One cause. times: how often a `fails` still strikes, None for always; for a kill, the step."""
+
+    kind: str
+    subject: str
+    method: str = ""
+    times: int | None = None
+
+
+def parse(spec: str) -> Fault:
+    """Read a spec. Raises BadFault."""
+    kind, _, rest = spec.partition(":")
+    parts = rest.split(":") if rest else []
+    if kind == "kill" and len(parts) == 2 and parts[0] in VICTIMS and parts[1].isdigit():
+        return Fault("kill", parts[0], times=int(parts[1]))
+    if kind == "fails" and len(parts) in (2, 3) and "." in parts[0] and (len(parts) == 2 or parts[2].isdigit()):
+        return Fault("fails", parts[1], parts[0], int(parts[2]) if len(parts) == 3 else None)
+    if kind in KINDS and kind not in ("kill", "fails") and len(parts) == 1:
+        return Fault(kind, parts[0])
+    kinds = "\n".join(f"  {name}: {text}" for name, text in KINDS.items())
+    raise BadFault(
+        f"fault {spec!r}: expected KIND:SUBJECT, fails:PORT.METHOD:NODE[:TIMES] or kill:{'|'.join(VICTIMS)}:STEP, "
+        f"found something else. The kinds:\n{kinds}"
+    )
+
+
+@dataclass
+class Faults:
+    """The causes in force during one run."""
+
+    faults: list[Fault] = field(default_factory=list)
+    engine_pid: Callable[[], int | None] = lambda: None
+    steps: int = 0
+
+    @classmethod
+    def of(cls, specs: Iterable[str]) -> Faults:
+        return cls([parse(s) for s in specs])
+
+    def active(self, kind: str, subject: str) -> bool:
+        return any(f.kind == kind and f.subject == subject for f in self.faults)
+
+    def call_fails(self, method: str, subject: str) -> bool:
+        """Whether this call is to fail; counts it."""
+        for f in self.faults:
+            if f.kind == "fails" and f.method == method and f.subject == subject and f.times != 0:
+                if f.times is not None:
+                    f.times -= 1
+                return True
+        return False
+
+    def step_begins(self) -> None:
+        """Count a step of the engine, and kill whom a fault names at that count."""
+        self.steps += 1
+        for f in self.faults:
+            if f.kind == "kill" and f.times == self.steps:
+                self._kill(f.subject)
+
+    def _kill(self, victim: str) -> None:
+        engine = self.engine_pid()
+        if victim in ("engine", "both") and engine is not None:
+            os.kill(engine, signal.SIGKILL)
+        if victim in ("program", "both"):
+            os.kill(os.getpid(), signal.SIGKILL)

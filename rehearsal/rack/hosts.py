@@ -1,0 +1,189 @@
+"""Hosts: power, installer, first boot, and the way into the cluster.
+
+Assumptions. Servers spend minutes in firmware: 90 to 180 s here for each power-on or reboot (the
+field reports 10 to 15 min for a bare-metal node from power-on to Ready; two firmware passes, a live
+boot and an image write give 6 to 11 min here). Power changes are seen seconds after they are asked
+for (a Redfish emulator shows 1 to 11 s). A kubelet whose host is gone is NotReady after 40 s, the
+default grace period of the node controller. A node cannot be Ready before there is a CNI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from lifecycle.ports import Pin, Progress, Role
+from rehearsal.rack import quorum, volumes, workloads
+from rehearsal.rack.world import Event, Host, KubeNode
+
+if TYPE_CHECKING:
+    from rehearsal.rack.rack import Rack
+
+POWER_S = (1.0, 8.0)
+FIRMWARE_S = (90.0, 180.0)
+LIVE_BOOT_S = (35.0, 60.0)
+WRITE_IMAGE_S = (60.0, 120.0)
+BOOT_S = (30.0, 50.0)
+INIT_S = (45.0, 75.0)
+JOIN_S = (20.0, 45.0)
+READY_S = (5.0, 15.0)
+NODE_GRACE_S = 40.0
+RETRY_S = 30.0
+
+
+def power_off(rack: Rack, host: Host) -> None:
+    rack.later(rack.draw(*POWER_S, host.name, host.boots, "off"), "power-off", host.name, host.boots)
+
+
+def install(rack: Rack, host: Host, pin: Pin) -> None:
+    """One-time boot into the installer: the host forgets what ran on it, its data disks do not."""
+    host.power, host.boot_override = "on", True
+    host.boots += 1
+    host.progress = Progress.NONE
+    host.credentials, host.joined = "", False
+    host.os_disk = pin.os_disk
+    host.generation, host.os_image, host.kubelet = pin.generation, pin.os_image, pin.kubelet
+    for disk in pin.data_disks:
+        host.markers.setdefault(disk, f"{host.name} data")
+    after = rack.draw(*FIRMWARE_S, host.name, host.boots, "firmware") + rack.draw(
+        *LIVE_BOOT_S, host.name, host.boots, "live"
+    )
+    rack.later(after, "installing", host.name, host.boots)
+
+
+def deliver(rack: Rack, host: Host, *, init: bool) -> None:
+    """The node finds its one-time credentials and runs kubeadm; the same ones again change nothing."""
+    if host.credentials:
+        return
+    host.credentials = "init" if init else "join"
+    if host.progress is Progress.RUNNING:
+        _start_kubeadm(rack, host)
+
+
+def _start_kubeadm(rack: Rack, host: Host) -> None:
+    span = INIT_S if host.credentials == "init" else JOIN_S
+    rack.later(rack.draw(*span, host.name, host.boots, "kubeadm"), "kubeadm", host.name, host.boots)
+
+
+def _current(rack: Rack, event: Event) -> Host | None:
+    host = rack.world.hosts[event.subject]
+    return host if host.boots == event.number and host.power == "on" else None
+
+
+def _power_off(rack: Rack, event: Event) -> None:
+    host = rack.world.hosts[event.subject]
+    if host.boots != event.number or host.power == "off":
+        return
+    rack.laws.machine_stops(host.name)
+    host.power, host.progress, host.joined, host.credentials = "off", Progress.NONE, False, ""
+    quorum.host_stopped(rack, host.name)
+    volumes.host_stopped(rack, host.name)
+    rack.later(NODE_GRACE_S, "node-lost", host.name, host.boots)
+    rack.changed(f"host/{host.name}", "etcd", "storage")
+
+
+def _installing(rack: Rack, event: Event) -> None:
+    host = _current(rack, event)
+    if host is None:
+        return
+    if rack.faults.active("never-boots", host.name):
+        rack.later(RETRY_S, "installing", host.name, host.boots)
+        return
+    host.progress = Progress.INSTALLING
+    rack.later(rack.draw(*WRITE_IMAGE_S, host.name, host.boots, "write"), "installed", host.name, host.boots)
+    rack.changed(f"host/{host.name}")
+
+
+def _installed(rack: Rack, event: Event) -> None:
+    host = _current(rack, event)
+    if host is None:
+        return
+    host.progress, host.boot_override = Progress.INSTALLED, False
+    host.installs += 1
+    if host.os_disk in host.markers:
+        host.markers[host.os_disk] = host.os_image
+        rack.laws.disk_written(host.name, host.os_disk)
+    host.machine_id = f"{host.name}-{host.installs:03d}"
+    after = rack.draw(*FIRMWARE_S, host.name, host.boots, "reboot") + rack.draw(*BOOT_S, host.name, host.boots, "boot")
+    rack.later(after, "running", host.name, host.boots)
+    rack.changed(f"host/{host.name}")
+
+
+def _running(rack: Rack, event: Event) -> None:
+    host = _current(rack, event)
+    if host is None:
+        return
+    host.progress = Progress.RUNNING
+    if host.credentials:
+        _start_kubeadm(rack, host)
+    rack.changed(f"host/{host.name}")
+
+
+def _kubeadm(rack: Rack, event: Event) -> None:
+    host = _current(rack, event)
+    if host is None or host.joined:
+        return
+    waits_for_api = host.credentials == "join" and not quorum.api_answers(rack)
+    if waits_for_api or rack.faults.active("never-joins", host.name):
+        rack.later(RETRY_S, "kubeadm", host.name, host.boots)
+        return
+    host.joined = True
+    if rack.role(host.name) is Role.CONTROL_PLANE:
+        quorum.member_starts(rack, host.name)
+    image = "Fedora CoreOS 39.20240101.3.0" if rack.faults.active("wrong-image", host.name) else host.os_image
+    known = rack.world.nodes.get(host.name)
+    rack.world.nodes[host.name] = KubeNode(
+        name=host.name,
+        unschedulable=known.unschedulable if known is not None else False,
+        os_image=image,
+        kubelet=host.kubelet,
+        machine_id=host.machine_id,
+        boot_id=f"{host.machine_id}-{host.boots}",
+    )
+    rack.journal.add(rack.now_s, "image", node=host.name, image=image)
+    if rack.world.cni_up:
+        rack.later(rack.draw(*READY_S, host.name, host.boots, "ready"), "node-ready", host.name, host.boots)
+    rack.note_standing(host.name)
+    rack.changed(f"node/{host.name}", "etcd")
+
+
+def cni_comes_up(rack: Rack) -> None:
+    """The CNI was installed: nodes that waited for it become Ready."""
+    if rack.world.cni_up:
+        return
+    rack.world.cni_up = True
+    for name in sorted(rack.world.nodes):
+        host = rack.world.hosts[name]
+        if host.joined and not rack.world.nodes[name].ready:
+            rack.later(rack.draw(*READY_S, name, host.boots, "ready"), "node-ready", name, host.boots)
+
+
+def _node_ready(rack: Rack, event: Event) -> None:
+    host = _current(rack, event)
+    node = rack.world.nodes.get(event.subject)
+    if host is None or node is None or not host.joined:
+        return
+    node.ready = True
+    rack.note_standing(node.name)
+    workloads.place_pending(rack)
+    rack.changed(f"node/{node.name}")
+
+
+def _node_lost(rack: Rack, event: Event) -> None:
+    host, node = rack.world.hosts[event.subject], rack.world.nodes.get(event.subject)
+    if node is None or host.power == "on" or host.boots != event.number:
+        return
+    node.ready = False
+    rack.note_standing(node.name)
+    rack.changed(f"node/{node.name}")
+
+
+HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {
+    "power-off": _power_off,
+    "installing": _installing,
+    "installed": _installed,
+    "running": _running,
+    "kubeadm": _kubeadm,
+    "node-ready": _node_ready,
+    "node-lost": _node_lost,
+}

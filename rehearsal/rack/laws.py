@@ -1,0 +1,93 @@
+"""What must hold at every instant of virtual time, whatever is rolled, breaks or is killed.
+
+The laws look at the world alone, never at what lifecycle code believes. Nothing here acts: a broken
+law is written into the journal, once for each time that it begins to be broken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehearsal.rack import quorum, volumes, workloads
+
+if TYPE_CHECKING:
+    from rehearsal.rack.rack import Rack
+
+TEXTS = {
+    "quorum": "etcd keeps a majority of healthy voters",
+    "volume-live": "every volume keeps a live replica that is in sync",
+    "one-domain": "a volume misses replicas in one fault domain at most",
+    "budget": "no pool has more nodes out than its max_unavailable",
+    "drained": "no machine stops while a workload's volume is attached to it",
+    "data-disks": "no data disk is written by an installer",
+    "disruption": "no PodDisruptionBudget is ever violated",
+}
+"""Each law, in words."""
+
+
+class Laws:
+    """Checks one rack. `broken` is what is broken now, as (law, subject)."""
+
+    def __init__(self, rack: Rack) -> None:
+        self._rack = rack
+        self._broken: set[tuple[str, str]] = set()
+
+    def check(self) -> None:
+        """Look at everything that can be wrong now; journal what newly is."""
+        found = dict(self._find())
+        for (law, subject), text in found.items():
+            if (law, subject) not in self._broken:
+                self._rack.journal.add(self._rack.now_s, "law", law=law, subject=subject, text=text)
+        self._broken = set(found)
+
+    def machine_stops(self, node: str) -> None:
+        """Called when a host loses power: were its volumes gone?"""
+        rack = self._rack
+        held = sorted(v.name for v in rack.world.volumes.values() if node in (v.attached_to, v.in_use))
+        if held and not self._retired(node):
+            text = f"{node} stopped with {', '.join(held)} attached"
+            rack.journal.add(rack.now_s, "law", law="drained", subject=node, text=text)
+
+    def disk_written(self, node: str, disk: str) -> None:
+        """Called when an installer wrote a disk that held data."""
+        self._rack.journal.add(
+            self._rack.now_s, "law", law="data-disks", subject=node, text=f"{disk} of {node} was written"
+        )
+
+    def _retired(self, node: str) -> bool:
+        claim = self._rack.world.claims.get(node)
+        return claim is not None and claim.retiring
+
+    def _find(self) -> list[tuple[tuple[str, str], str]]:
+        rack, world = self._rack, self._rack.world
+        found: list[tuple[tuple[str, str], str]] = []
+        cluster_retires = bool(world.claims) and all(c.retiring for c in world.claims.values())
+        if world.initialised_by and world.members and not cluster_retires and quorum.margin(rack) < 0:
+            found.append((("quorum", "etcd"), f"{len(world.members)} members, margin {quorum.margin(rack)}"))
+        for pool, names in rack.out.items():
+            declared = [n for n in names if n in rack.pins and not self._retired(n)]
+            limit = max((rack.pins[n].max_unavailable for n in declared), default=0)
+            if len(declared) > limit:
+                found.append((("budget", pool), f"{', '.join(sorted(declared))} are out, {limit} at most may be"))
+        if not cluster_retires:
+            found += self._find_in_volumes()
+        if world.settled and not cluster_retires:
+            for app in world.apps.values():
+                healthy = workloads.healthy_pods(rack, app.name)
+                if app.healthy_min is not None and healthy < app.healthy_min:
+                    found.append((("disruption", app.name), f"{healthy} healthy pods, {app.healthy_min} at least"))
+        return found
+
+    def _find_in_volumes(self) -> list[tuple[tuple[str, str], str]]:
+        rack = self._rack
+        found: list[tuple[tuple[str, str], str]] = []
+        for volume in rack.world.volumes.values():
+            live = volumes.live_replicas(rack, volume)
+            if not live:
+                found.append((("volume-live", volume.name), f"{volume.name} has no live replica"))
+            domains = {rack.world.hosts[n].fault_domain for n in volume.replicas if n not in live}
+            if len(domains) > 1:
+                found.append(
+                    (("one-domain", volume.name), f"{volume.name} misses replicas in {', '.join(sorted(domains))}")
+                )
+        return found

@@ -1,0 +1,453 @@
+"""The lifecycle's ports, fulfilled by the rack: what a step sees when it runs here.
+
+One set of ports a step; `lane` names the step to the clock. Every call takes the rack's lock, so the
+world is changed by one step at a time, and is saved once it changed something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from lifecycle.errors import PortError
+from lifecycle.ports import (
+    Attachment,
+    Bmc,
+    Budget,
+    Claim,
+    ClaimState,
+    Credentials,
+    Eviction,
+    Limits,
+    Member,
+    Node,
+    Pin,
+    Pod,
+    Ports,
+    Power,
+    Progress,
+    Role,
+    Verdict,
+)
+from rehearsal.rack import hosts, quorum, volumes, workloads
+from rehearsal.rack.rack import Rack
+from rehearsal.rack.world import Host
+
+Save = Callable[[], None]
+
+
+class _Part:
+    """What every port here shares: the rack, the lane, faults asked of a call, saving a change."""
+
+    name = ""
+
+    def __init__(self, rack: Rack, lane: str, save: Save) -> None:
+        self._rack, self._lane, self._save = rack, lane, save
+
+    @contextmanager
+    def _call(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
+        with self._rack.clock.lock:
+            if self._rack.faults.call_fails(f"{self.name}.{method}", node or self._lane):
+                raise PortError(
+                    f"{self.name}.{method} for {node or self._lane}", "a fault asked of the rack", "run again"
+                )
+            yield
+            if changes:
+                self._rack.settle()
+                self._save()
+
+
+class RackClock:
+    """Virtual time, as one lane lives it."""
+
+    def __init__(self, rack: Rack, lane: str) -> None:
+        self._rack, self._lane = rack, lane
+
+    def now_s(self) -> float:
+        return self._rack.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self._rack.clock.park(self._lane, self.now_s() + seconds, "")
+
+    def wait(self, about: str, until_s: float) -> None:
+        self._rack.clock.park(self._lane, until_s, about)
+
+
+class RackPins:
+    """The stack file that the rack was given."""
+
+    def __init__(self, pins: Mapping[str, Pin], limits: Limits) -> None:
+        self._pins, self._limits = pins, limits
+
+    def pin(self, node: str) -> Pin | None:
+        return self._pins.get(node)
+
+    def declared(self) -> tuple[str, ...]:
+        return tuple(self._pins)
+
+    def limits(self) -> Limits:
+        return self._limits
+
+
+class RackKubernetes(_Part):
+    """The API server, for as long as etcd has its majority."""
+
+    name = "kubernetes"
+
+    def answers(self) -> bool:
+        with self._rack.clock.lock:
+            return quorum.api_answers(self._rack)
+
+    @contextmanager
+    def _api(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
+        with self._call(method, node, changes=changes):
+            if not quorum.api_answers(self._rack):
+                raise PortError(
+                    "Kubernetes API", "no answer", "bring a majority of control planes back, then run again"
+                )
+            yield
+
+    def node(self, name: str) -> Node | None:
+        with self._api("node", name):
+            return self._node(name)
+
+    def nodes(self) -> tuple[Node, ...]:
+        with self._api("nodes"):
+            return tuple(n for n in map(self._node, self._rack.world.nodes) if n is not None)
+
+    def _node(self, name: str) -> Node | None:
+        kube = self._rack.world.nodes.get(name)
+        if kube is None:
+            return None
+        held = self._rack.world.volumes.values()
+        return Node(
+            name,
+            kube.ready,
+            kube.unschedulable,
+            kube.os_image,
+            "6.18.4-200.fc44.x86_64",
+            kube.kubelet,
+            kube.machine_id,
+            kube.boot_id,
+            frozenset(v.name for v in held if v.in_use == name),
+            frozenset(v.name for v in held if v.attached_to == name),
+        )
+
+    def set_unschedulable(self, name: str, value: bool) -> None:
+        with self._api("set_unschedulable", name, changes=True):
+            node = self._rack.world.nodes.get(name)
+            if node is None:
+                raise PortError(f"Node {name}", "404", "see whether someone deleted it")
+            node.unschedulable = value
+            self._rack.note_standing(name)
+            if not value:
+                workloads.place_pending(self._rack)
+            self._rack.changed(f"node/{name}")
+
+    def delete_node(self, name: str) -> None:
+        with self._api("delete_node", name, changes=True):
+            self._rack.world.nodes.pop(name, None)
+            self._rack.note_standing(name)
+            self._rack.changed(f"node/{name}")
+
+    def pods_on(self, node: str) -> tuple[Pod, ...]:
+        with self._api("pods_on", node):
+            found = [self._pod(p.name) for p in self._rack.world.pods.values() if p.node == node]
+            if node in self._rack.world.nodes:
+                found.append(Pod("kube-system", f"cni-{node}", node, owner="DaemonSet"))
+                if self._rack.role(node) is Role.CONTROL_PLANE:
+                    found.append(Pod("kube-system", f"kube-apiserver-{node}", node, owner="Node", mirror=True))
+                if node in volumes.storage_nodes(self._rack):
+                    found.append(
+                        Pod("simplyblock", f"storage-node-{node}", node, owner="DaemonSet", storage_daemon=True)
+                    )
+            return tuple(found)
+
+    def _pod(self, name: str) -> Pod:
+        pod = self._rack.world.pods[name]
+        volume = self._rack.world.volumes.get(pod.volume)
+        return Pod(
+            "default",
+            pod.name,
+            pod.node,
+            self._rack.world.apps[pod.app].owner,
+            terminating=pod.phase == "terminating",
+            ready=pod.phase == "ready",
+            claims=(volume.claim,) if volume is not None else (),
+        )
+
+    def budgets(self) -> tuple[Budget, ...]:
+        with self._api("budgets"):
+            found = []
+            for app in self._rack.world.apps.values():
+                least = workloads.healthy_min(self._rack, app)
+                if least is not None:
+                    allowed = max(0, workloads.healthy_pods(self._rack, app.name) - least)
+                    pods = frozenset(f"default/{p.name}" for p in self._rack.world.pods.values() if p.app == app.name)
+                    found.append(Budget("default", app.name, allowed, app.replicas, least, pods))
+            return tuple(found)
+
+    def evict(self, pod: Pod) -> Eviction:
+        with self._api("evict", pod.node, changes=True):
+            return workloads.evict(self._rack, pod.name)
+
+    def delete_pod(self, pod: Pod) -> None:
+        with self._api("delete_pod", pod.node, changes=True):
+            workloads.end(self._rack, pod.name)
+
+    def attachments_on(self, node: str) -> tuple[Attachment, ...]:
+        with self._api("attachments_on", node):
+            held = self._rack.world.volumes.values()
+            return tuple(
+                Attachment(f"va-{v.name}", v.name, f"default/{v.claim}", node, True)
+                for v in held
+                if v.attached_to == node
+            )
+
+    def unready_claimants(self) -> tuple[Pod, ...]:
+        with self._api("unready_claimants"):
+            return tuple(self._pod(p.name) for p in self._rack.world.pods.values() if p.volume and p.phase != "ready")
+
+    def mint_token(self, ttl_s: float) -> str:
+        with self._api("mint_token", self._lane):
+            return "rackon.lyrackonlyracko"
+
+
+class RackEtcd(_Part):
+    """etcd's members, for as long as they have their majority."""
+
+    name = "etcd"
+
+    def members(self) -> tuple[Member, ...]:
+        with self._call("members"):
+            if self._rack.world.members and not quorum.api_answers(self._rack):
+                raise PortError("etcd", "no leader", "bring a majority of its members back, then run again")
+            known = self._rack.world.members.values()
+            return tuple(Member(m.id, m.node, m.voter, quorum.healthy(self._rack, m), m.leader, m.lag) for m in known)
+
+    def move_leader(self, to: Member) -> None:
+        with self._call("move_leader", to.name, changes=True):
+            for m in self._rack.world.members.values():
+                m.leader = m.id == to.id
+            self._rack.changed("etcd")
+
+    def remove(self, member: Member) -> None:
+        with self._call("remove", member.name, changes=True):
+            self._rack.world.members.pop(member.id, None)
+            host = self._rack.world.hosts[member.name]
+            host.joined = host.joined and host.power == "on"
+            quorum.elect(self._rack)
+            self._rack.changed("etcd")
+
+
+class RackStorage(_Part):
+    """The storage contract on the rack's volumes."""
+
+    name = "storage"
+
+    def is_redundant(self) -> Verdict:
+        with self._call("is_redundant"):
+            rack = self._rack
+            reasons = [
+                f"volume {v.name}: {len(volumes.live_replicas(rack, v))} of {len(v.replicas)} replicas in sync"
+                for v in rack.world.volumes.values()
+                if len(volumes.live_replicas(rack, v)) < len(v.replicas)
+            ]
+            if not rack.world.storage_up:
+                reasons.append("the storage cluster is not up yet")
+            return Verdict(not reasons, tuple(reasons))
+
+    def can_lose(self, node: str) -> Verdict:
+        with self._call("can_lose", node):
+            reasons = tuple(f"volume {v}: its last live replica is on {node}" for v in self._only_on(node))
+            return Verdict(not reasons, reasons)
+
+    def _only_on(self, node: str) -> list[str]:
+        rack = self._rack
+        held = [v for v in rack.world.volumes.values() if node in v.replicas]
+        return [v.name for v in held if not [n for n in volumes.live_replicas(rack, v) if n != node]]
+
+    def only_on(self, node: str) -> tuple[str, ...]:
+        with self._call("only_on", node):
+            return tuple(f"default/{self._rack.world.volumes[v].claim}" for v in self._only_on(node))
+
+    def begin_maintenance(self, node: str) -> None:
+        with self._call("begin_maintenance", node, changes=True):
+            volumes.begin_maintenance(self._rack, node)
+
+    def end_maintenance(self, node: str) -> None:
+        with self._call("end_maintenance", node, changes=True):
+            volumes.end_maintenance(self._rack, node)
+
+    def evacuate(self, node: str) -> Verdict:
+        with self._call("evacuate", node, changes=True):
+            held = volumes.evacuate(self._rack, node)
+            return Verdict(not held, tuple(f"volume {v} still has a replica on {node}" for v in held))
+
+    def paths_complete(self) -> Verdict:
+        with self._call("paths_complete"):
+            world = self._rack.world
+            late = [v for v, until_s in world.paths_until_s.items() if until_s > self._rack.now_s]
+            reasons = tuple(f"volume {v}: a path is reconnecting" for v in sorted(late))
+            return Verdict(not reasons, reasons)
+
+
+class RackMachines(_Part):
+    """Hosts and their management controllers."""
+
+    name = "machines"
+
+    @contextmanager
+    def _bmc(self, method: str, host: str, url: str, *, changes: bool = False) -> Iterator[Host]:
+        with self._call(method, host, changes=changes):
+            if self._rack.faults.active("bmc-timeout", host):
+                raise PortError(
+                    f"BMC of {host} at {url}", "no answer within 30 s", "check its network and power, then run again"
+                )
+            yield self._rack.world.hosts[host]
+
+    def power(self, host: str, bmc: Bmc) -> Power:
+        with self._bmc("power", host, bmc.url) as found:
+            return Power(found.power)
+
+    def power_off(self, host: str, bmc: Bmc) -> None:
+        with self._bmc("power_off", host, bmc.url, changes=True) as found:
+            hosts.power_off(self._rack, found)
+
+    def install(self, host: str, pin: Pin) -> None:
+        with self._bmc("install", host, pin.bmc.url, changes=True) as found:
+            hosts.install(self._rack, found, pin)
+
+    def progress(self, host: str, pin: Pin) -> Progress:
+        with self._bmc("progress", host, pin.bmc.url) as found:
+            return found.progress
+
+    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+        with self._bmc("clear_boot_override", host, bmc.url, changes=True) as found:
+            found.boot_override = False
+
+
+class RackRecords(_Part):
+    """Claims and the initialised record, kept with the world."""
+
+    name = "records"
+
+    def claim(self, host: str) -> Claim | None:
+        with self._call("claim", host):
+            return self._rack.world.claims.get(host)
+
+    def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
+        with self._call("put_claim", host, changes=True):
+            claims = self._rack.world.claims
+            if claims.get(host) != expected:
+                return False
+            if new is None:
+                claims.pop(host, None)
+            else:
+                claims[host] = new
+                if new.state is ClaimState.JOINED:
+                    self._rack.world.served.add(host)
+            self._rack.note_standing(host)
+            self._rack.changed(f"host/{host}", "roster")
+            return True
+
+    def initialised_by(self) -> str | None:
+        with self._call("initialised_by"):
+            return self._rack.world.initialised_by or None
+
+    def record_initialised(self, node: str) -> bool:
+        with self._call("record_initialised", node, changes=True):
+            if self._rack.world.initialised_by not in ("", node):
+                return False
+            self._rack.world.initialised_by = node
+            self._rack.changed("etcd", "roster")
+            return True
+
+
+class RackDelivery(_Part):
+    """A node's one-time location: the node finds what is put there."""
+
+    name = "delivery"
+
+    def deliver(self, node: str, credentials: Credentials) -> None:
+        with self._call("deliver", node, changes=True):
+            hosts.deliver(self._rack, self._rack.world.hosts[node], init=credentials.init)
+
+    def withdraw(self, node: str) -> None:
+        with self._call("withdraw", node):
+            pass
+
+
+class RackSecrets:
+    """The rack's nodes check no certificate, so they get none."""
+
+    def pki(self, role: Role) -> Mapping[str, str]:
+        return {}
+
+    def endpoint(self) -> str:
+        return "rack"
+
+
+class RackRosterStore(_Part):
+    """The roster's ConfigMap."""
+
+    name = "roster"
+
+    def read(self) -> tuple[str, str]:
+        with self._call("read"):
+            world = self._rack.world
+            self._need_api()
+            return (world.roster, str(world.roster_version)) if world.roster_version else ("", "")
+
+    def write(self, document: str, version: str) -> bool:
+        with self._call("write", changes=True):
+            world = self._rack.world
+            self._need_api()
+            if version != (str(world.roster_version) if world.roster_version else ""):
+                return False
+            world.roster, world.roster_version = document, world.roster_version + 1
+            self._rack.changed("roster")
+            return True
+
+    def _need_api(self) -> None:
+        if not quorum.api_answers(self._rack):
+            raise PortError("Kubernetes API", "no answer", "bring a majority of control planes back, then run again")
+
+
+class RackEvidence(_Part):
+    """What steps say happened, into the journal."""
+
+    name = "evidence"
+
+    def _add(self, kind: str, **facts: object) -> None:
+        with self._rack.clock.lock:
+            self._rack.journal.add(self._rack.now_s, kind, **facts)
+
+    def begin(self, node: str, phase: str, detail: str = "") -> None:
+        self._add("begin", node=node, phase=phase, detail=detail)
+
+    def end(self, node: str, outcome: str) -> None:
+        self._add("end", node=node, outcome=outcome)
+
+    def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
+        self._add("waited", node=node, what=what, start_s=start_s, end_s=end_s, limit_s=limit_s, met=met)
+
+    def note(self, node: str, text: str) -> None:
+        self._add("note", node=node, text=text)
+
+
+def ports(rack: Rack, lane: str, limits: Limits, save: Save) -> Ports:
+    """Everything one step may touch. save: called, lock held, after each call that changed the world."""
+    return Ports(
+        clock=RackClock(rack, lane),
+        pins=RackPins(rack.pins, limits),
+        kubernetes=RackKubernetes(rack, lane, save),
+        etcd=RackEtcd(rack, lane, save),
+        storage=RackStorage(rack, lane, save),
+        machines=RackMachines(rack, lane, save),
+        records=RackRecords(rack, lane, save),
+        delivery=RackDelivery(rack, lane, save),
+        secrets=RackSecrets(),
+        roster=RackRosterStore(rack, lane, save),
+        evidence=RackEvidence(rack, lane, save),
+    )

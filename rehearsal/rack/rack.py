@@ -1,0 +1,106 @@
+"""The rack: one world, its clock, its events and its laws.
+
+Each part of the world is modelled in a module of its own (hosts, quorum, workloads, volumes), with
+its assumptions and their sources; here is only what they share. All methods expect the clock's lock
+to be held unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Mapping
+
+from lifecycle.ports import Pin, Role
+from rehearsal.rack import hosts, latency, laws, quorum, volumes, workloads
+from rehearsal.rack.clock import VirtualClock
+from rehearsal.rack.faults import Faults
+from rehearsal.rack.journal import Journal
+from rehearsal.rack.world import Event, World
+
+Handler = Callable[["Rack", Event], None]
+
+HANDLERS: Mapping[str, Handler] = {**hosts.HANDLERS, **quorum.HANDLERS, **workloads.HANDLERS, **volumes.HANDLERS}
+"""What each kind of event does."""
+
+
+class Rack:
+    """A world in motion. pins: the declared nodes of the stack file in force."""
+
+    def __init__(
+        self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
+    ) -> None:
+        self.world = world
+        self.pins = dict(pins)
+        self.faults = faults or Faults()
+        self.journal = journal or Journal()
+        self._heap = [(e.at_s, e.seq, e) for e in world.events]
+        heapq.heapify(self._heap)
+        self.clock = VirtualClock(world.now_s, self._next_event_s, self._run_event)
+        self.laws = laws.Laws(self)
+        self.out: dict[str, set[str]] = {}
+        for name in world.served:
+            self.note_standing(name)
+
+    @property
+    def now_s(self) -> float:
+        return self.clock.now_s
+
+    # ---------------------------------------------------------------- chance and time
+
+    def draw(self, low: float, high: float, *subject: object) -> float:
+        """A number of [low, high], the same for the same seed and subject."""
+        key = ":".join(str(part) for part in (self.world.seed, *subject))
+        return round(random.Random(key).uniform(low, high), 1)
+
+    def later(self, after_s: float, kind: str, subject: str, number: int = 0) -> None:
+        """Schedule an event."""
+        self.world.next_seq += 1
+        event = Event(at_s=self.now_s + after_s, seq=self.world.next_seq, kind=kind, subject=subject, number=number)
+        heapq.heappush(self._heap, (event.at_s, event.seq, event))
+
+    def _next_event_s(self) -> float | None:
+        return self._heap[0][0] if self._heap else None
+
+    def _run_event(self) -> None:
+        _, _, event = heapq.heappop(self._heap)
+        HANDLERS[event.kind](self, event)
+        self.settle()
+
+    def settle(self) -> None:
+        """After every change: the laws are checked and the report's series sampled."""
+        self.laws.check()
+        for key, value in latency.gauges(self).items():
+            self.journal.sample(self.now_s, key, value)
+
+    def freeze(self) -> World:
+        """The world as it is now, ready to be saved."""
+        self.world.now_s = self.now_s
+        self.world.events = [e for _, _, e in sorted(self._heap, key=lambda item: item[:2])]
+        self.world.journal_lines = len(self.journal.entries)
+        return self.world
+
+    # ---------------------------------------------------------------- what several models ask
+
+    def role(self, node: str) -> Role:
+        """The role a host was claimed for; a host without a claim is a worker."""
+        claim = self.world.claims.get(node)
+        return claim.role if claim is not None else Role.WORKER
+
+    def pool(self, node: str) -> str:
+        claim = self.world.claims.get(node)
+        return claim.pool if claim is not None else ""
+
+    def note_standing(self, node: str) -> None:
+        """Recount whether a node that has served is out: not Ready, or cordoned."""
+        if node not in self.world.served:
+            return
+        kube = self.world.nodes.get(node)
+        is_out = kube is None or not kube.ready or kube.unschedulable
+        pool = self.out.setdefault(self.pool(node), set())
+        (pool.add if is_out else pool.discard)(node)
+
+    def changed(self, *about: str) -> None:
+        """Wake who waits for any of these."""
+        for topic in about:
+            self.clock.changed(topic)

@@ -1,0 +1,25 @@
+"""`ingot rack serve`: the rack without an engine of its own, for a `pulumi` in another terminal."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from rehearsal.session import Options, open_session
+
+
+def serve_until_interrupted(stack: str, faults: tuple[str, ...], seed: int, folder: Path, engine: Path) -> None:
+    """Serve until SIGINT or SIGTERM; prints the environment to stdout, so that a shell can read it."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    options = Options(faults=faults, seed=seed, what="ingot rack serve")
+    with open_session(stack, options, folder) as session:
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in session.engine_variables().items()]
+        print("\n".join([*lines, f"# {engine} is the engine; then, in this shell:"]))
+        print(f"#   pulumi --cwd {shlex.quote(str(session.typed_project()))} up --stack {stack}")
+        sys.stdout.flush()
+        stop.wait()

@@ -1,0 +1,271 @@
+"""One run on a rack: the world, the providers that serve it, and the engine that drives the program.
+
+The engine, its state and its plugins are real; only the machines, the cluster and time are not. A
+session holds the rack's lock, so what it finds half done was left by a dead run: it clears that.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import yaml
+from components.boot.pin import pins
+from pulumi import automation
+from pulumi.automation.events import EngineEvent
+from pulumi.runtime.proto import provider_pb2_grpc
+
+from components import stackfile
+from components.environment import Environment
+from components.fleet import pool_orders
+from components.images import lock as image_lock
+from components.rollout.planner import Plan, Standing, plan
+from lifecycle.ports import Limits, Pin
+from rehearsal.engine_lock import clear_dead_run, engine_pid
+from rehearsal.providers.command import Command
+from rehearsal.providers.kubernetes import Kubernetes
+from rehearsal.providers.tls import Tls
+from rehearsal.rack.course import Course
+from rehearsal.rack.faults import Faults
+from rehearsal.rack.journal import Journal
+from rehearsal.rack.rack import Rack
+from rehearsal.rack.store import Store
+from rehearsal.rack.world import Host, World
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project."""
+
+PASSPHRASE = "rehearsal"
+"""Encrypts the rehearsal's own state, which holds no secret of anyone."""
+
+PARALLEL_MIN = 64
+
+
+@dataclass
+class Options:
+    """How a session runs. version: replaces the stack file's image; None keeps it. durable: save the
+    world and the engine's checkpoints at every step; only runs at scale, whose state may be lost, do
+    without. data: the stack file's content, when it is not stacks/Pulumi.<stack>.yaml."""
+
+    version: str | None = None
+    seed: int = 1
+    faults: tuple[str, ...] = ()
+    durable: bool = True
+    data: Mapping[str, Any] | None = None
+    what: str = "ingot rack"
+    on_event: Callable[[EngineEvent], None] | None = None
+    continue_on_error: bool = False
+
+
+@dataclass
+class Session:
+    """A rack with its engine. Make one with `open_session`."""
+
+    stack_name: str
+    environment: Environment
+    rack: Rack
+    store: Store
+    options: Options
+    workspace: Path
+    ports: dict[str, int]
+    plans: list[Plan] = field(default_factory=list)
+
+    # ---------------------------------------------------------------- what the engine does
+
+    def up(self) -> automation.UpResult:
+        """Raises automation.CommandError if a step halted."""
+        stack = self._stack()
+        result = stack.up(
+            parallel=self._parallel(),
+            on_output=lambda _: None,
+            on_event=self.options.on_event,
+            continue_on_error=self.options.continue_on_error,
+        )
+        self.save()
+        return result
+
+    def preview(self) -> automation.PreviewResult:
+        return self._stack().preview(parallel=self._parallel(), on_event=self.options.on_event)
+
+    def refresh(self) -> automation.RefreshResult:
+        return self._stack().refresh(parallel=self._parallel(), on_event=self.options.on_event)
+
+    def destroy(self) -> automation.DestroyResult:
+        """Raises automation.CommandError if a leave refused."""
+        result = self._stack().destroy(parallel=self._parallel(), on_event=self.options.on_event)
+        self.save()
+        return result
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The engine's own state."""
+        deployment = self._stack().export_stack().deployment or {}
+        found: list[dict[str, Any]] = deployment.get("resources") or []
+        return found
+
+    def save(self) -> None:
+        """Make the world durable, if this session is."""
+        with self.rack.clock.lock:
+            if self.options.durable:
+                saved = self.rack.world.journal_lines
+                self.rack.freeze()
+                self.store.save(self.rack.world, self.rack.journal.entries[saved:])
+
+    def engine_variables(self) -> dict[str, str]:
+        """With these a pulumi in another terminal meets this rack."""
+        attached = ",".join(f"{package}:{port}" for package, port in self.ports.items())
+        found = {
+            "PULUMI_BACKEND_URL": f"file://{self.store.engine_state}",
+            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+            "PULUMI_DEBUG_PROVIDERS": attached,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_PARALLEL": str(self._parallel()),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        }
+        if not self.options.durable:
+            found |= {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
+        return found
+
+    def typed_project(self) -> Path:
+        """A folder in which a `pulumi` of another terminal finds this stack: the project's program and
+        virtual environment, and the scratch stack file, so that nothing tracked is written."""
+        self._stack()
+        folder = self.store.folder / "typed"
+        folder.mkdir(exist_ok=True)
+        project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+        project["main"] = str(ROOT)
+        project["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
+        (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+        stacks = folder / "stacks"
+        if not stacks.exists():
+            stacks.symlink_to(self.workspace / "stacks")
+        return folder
+
+    def on_roster(self, nodes: dict[str, str]) -> None:
+        """The program asked who belongs: it will now make this plan, and the clock goes by it."""
+        standing = {name: Standing(word) for name, word in nodes.items()}
+        made = plan(pool_orders(self.environment), standing)
+        self.plans.append(made)
+        self.rack.clock.begin_phase(Course(made))
+
+    def _parallel(self) -> int:
+        return max(PARALLEL_MIN, len(self.rack.pins) + 64)
+
+    def _stack(self) -> automation.Stack:
+        workspace = automation.LocalWorkspace(
+            work_dir=str(self.workspace), program=_program, env_vars=self.engine_variables()
+        )
+        stack = automation.Stack.create_or_select(self.stack_name, workspace)
+        clear_dead_run(stack, self.store.engine_state)
+        return stack
+
+
+def _program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
+def stack_data(stack: str, options: Options) -> dict[str, Any]:
+    """The raw content of the stack file in force. Raises components.stackfile.StackFileError."""
+    if options.data is not None:
+        data = dict(options.data)
+    else:
+        path = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+        stackfile.load(path)
+        data = yaml.safe_load(path.read_text())
+    return stackfile.with_image(data, options.version) if options.version else data
+
+
+def _limits(environment: Environment) -> Limits:
+    return Limits(**environment.limits.model_dump())
+
+
+def _world(seed: int, environment: Environment, found: Mapping[str, Pin]) -> World:
+    world = World(seed=seed)
+    _declare(world, found)
+    return world
+
+
+def _declare(world: World, found: Mapping[str, Pin]) -> None:
+    """Every declared host stands in the rack, powered off, before anything is asked of it."""
+    for name, pin in found.items():
+        if name not in world.hosts:
+            world.hosts[name] = Host(name=name, fault_domain=pin.fault_domain)
+
+
+@contextmanager
+def open_session(stack: str, options: Options | None = None, folder: Path | None = None) -> Iterator[Session]:
+    """Open the rack of `stack` and serve it.
+
+    folder: where it is kept; default `.ingot/rack/<stack>` in the project. Raises
+    components.stackfile.StackFileError before anything is touched, RackBusy, WorldUnreadable.
+    """
+    options = options or Options()
+    data = stack_data(stack, options)
+    environment = stackfile.validate(data["config"]["ingot:environment"], f"stacks/Pulumi.{stack}.yaml")
+    faults = Faults.of(options.faults)
+    found = pins(environment, image_lock.load(ROOT / "stacks" / "images.lock.json"))
+    store = Store(folder or ROOT / ".ingot" / "rack" / stack)
+    with store.hold(f"{options.what} {stack}"):
+        loaded = store.load()
+        world, entries = loaded if loaded is not None else (_world(options.seed, environment, found), [])
+        _declare(world, found)
+        rack = Rack(world, found, faults, Journal(entries))
+        faults.engine_pid = lambda: engine_pid(store.engine_state)
+        session = Session(stack, environment, rack, store, options, _workspace(store, stack, data), {})
+        servers = _serve(session)
+        try:
+            session.save()
+            yield session
+        finally:
+            rack.clock.close()
+            for server in servers:
+                server.stop(grace=None)
+            session.save()
+
+
+def _workspace(store: Store, stack: str, data: Mapping[str, Any]) -> Path:
+    """A scratch project: the engine writes its salt into the stack file, which must not dirty a tracked one."""
+    folder = store.folder / "project"
+    salt: dict[str, Any] = {}
+    written = folder / "stacks" / f"Pulumi.{stack}.yaml"
+    if written.exists():
+        kept = yaml.safe_load(written.read_text()) or {}
+        salt = {"encryptionsalt": kept["encryptionsalt"]} if "encryptionsalt" in kept else {}
+    written.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "Pulumi.yaml", folder / "Pulumi.yaml")
+    written.write_text(yaml.safe_dump({**salt, **data}, sort_keys=False))
+    store.engine_state.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _serve(session: Session) -> list[grpc.Server]:
+    rack = session.rack
+    threads = session._parallel() + 32
+    providers = {
+        "command": Command(rack, _limits(session.environment), session.save, session.on_roster),
+        "kubernetes": Kubernetes(rack, session.save),
+        "tls": Tls(),
+    }
+    servers = []
+    for package, provider in providers.items():
+        server = grpc.server(
+            futures.ThreadPoolExecutor(threads if package == "command" else 16, thread_name_prefix=f"rack-{package}"),
+            options=[("grpc.max_receive_message_length", 256 << 20), ("grpc.max_send_message_length", 256 << 20)],
+        )
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+        session.ports[package] = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        servers.append(server)
+    return servers
+
+
+def use_engine(path: Path) -> None:
+    """Put the engine that was decided on before all others for this process and its children."""
+    os.environ["PATH"] = f"{path.parent}{os.pathsep}{os.environ.get('PATH', '')}"
