@@ -59,13 +59,13 @@ def examine(root: Path) -> Found | None:
         return None
     try:
         record = json.loads((root / RECORD).read_text(encoding="utf-8"))
-        reports, recorded = str(record["version"]), str(record["sha256"])
+        reports, recorded, origin = str(record["version"]), str(record["sha256"]), str(record["source"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Found(binary, "", f"its record {root / RECORD} cannot be read ({type(error).__name__})")
     actual = digest(binary)
     if actual != recorded:
         return Found(binary, reports, f"its SHA-256 is {actual[:16]}..., recorded was {recorded[:16]}...")
-    return Found(binary, reports)
+    return Found(binary, reports, origin=origin)
 
 
 def put_in_place(made: Path, root: Path) -> None:

@@ -80,11 +80,13 @@ class Found:
     """A binary that was seen. reports: what `pulumi version` printed, "" if it did not run.
 
     trouble: why it cannot be used whatever its version, "" if nothing is wrong with it.
+    origin: the source that a cached one was got from.
     """
 
     path: Path
     reports: str
     trouble: str = ""
+    origin: str = ""
 
 
 class Probes(Protocol):
@@ -173,4 +175,4 @@ def _cached(found: Found | None) -> tuple[Found | None, bool, str]:
         return None, False, f"{found.path} cannot be trusted: {found.trouble}"
     if found.reports != f"v{PINNED}":
         return None, False, f"{found.path} reports {found.reports!r}, expected v{PINNED}"
-    return found, True, f"{found.path} is {PINNED}, its digest is the recorded one"
+    return found, True, f"{found.path} is {PINNED}, got from {found.origin}; its digest is the recorded one"

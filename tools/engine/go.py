@@ -36,9 +36,12 @@ def environment() -> dict[str, str]:
     return {**kept, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
 
 
-def toolchain(cache: Path, console: Console) -> Path:
-    """The `go` to build with; installs one into the cache if need be. Raises CommandFailed."""
-    on_path = shutil.which("go")
+def toolchain(cache: Path, console: Console, search: str | None = None) -> Path:
+    """The `go` to build with; installs one into the cache if need be. Raises CommandFailed.
+
+    search: looked through instead of PATH.
+    """
+    on_path = shutil.which("go", path=search)
     if on_path is not None and _recent(Path(on_path)):
         return Path(on_path)
     root = cache / "go" / _pinned()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import urllib.error
 import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from rich.console import Console
@@ -63,34 +64,30 @@ def ensure(project: Path = PROJECT, console: Console | None = None) -> Engine:
     engine = decide(machine, {})
     if engine.present:
         return engine
-    console = console or Console(stderr=True, soft_wrap=True)
+    shown = console or Console(stderr=True, soft_wrap=True)
 
-    def waiting(holder: str) -> None:
-        _say(console, f"{holder} is getting it; waiting")
+    def say(text: str) -> None:
+        shown.print(f"Pulumi engine: {text}", highlight=False, markup=False)
 
-    with caches.lock(cache, LOCK_LIMIT_S, waiting):
-        return _ensure_locked(machine, cache, console)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(f"Pulumi engine: {text}", highlight=False, markup=False)
+    with caches.lock(cache, LOCK_LIMIT_S, lambda holder: say(f"{holder} is getting it; waiting")):
+        return settle(machine, lambda source: _obtain(source, cache, shown), say)
 
 
-def _ensure_locked(machine: Probes, cache: Path, console: Console) -> Engine:
-    """Try source after source, as `decide` says, until the engine is there."""
+def settle(probes: Probes, obtain: Callable[[Source], None], say: Callable[[str], None]) -> Engine:
+    """Obtain from source after source, as `decide` says, until the engine is there. Raises NoEngine."""
     refused: dict[Source, str] = {}
     while True:
-        engine = decide(machine, refused)
-        _say(console, engine.why)
+        engine = decide(probes, refused)
+        say(engine.why)
         if engine.present:
             return engine
         try:
-            _obtain(engine.source, cache, console)
+            obtain(engine.source)
         except (Unobtainable, CommandFailed, OSError) as error:
             refused[engine.source] = str(error)
-            _say(console, f"{engine.source} failed: {str(error).splitlines()[0]}")
+            say(f"{engine.source} failed: {str(error).splitlines()[0]}")
         else:
-            refused[engine.source] = "what it yielded could not be read back from the cache"
+            refused[engine.source] = "it yielded an engine that is not usable from the cache"
 
 
 def _obtain(source: Source, cache: Path, console: Console) -> None:
@@ -104,11 +101,16 @@ def _obtain(source: Source, cache: Path, console: Console) -> None:
             _install(made, console)
         else:
             _build(made, cache, console)
-        reports, trouble = ask_version(made / "bin" / "pulumi")
-        if trouble or reports != f"v{PINNED}":
-            raise Unobtainable(f"expected an engine that reports v{PINNED}, found {trouble or reports!r}")
-        caches.write_record(made, source, reports)
-        caches.put_in_place(made, root)
+        keep(made, root, source)
+
+
+def keep(made: Path, root: Path, source: Source) -> None:
+    """Prove that `made` holds the pinned engine, record its digest, move it to `root`. Raises Unobtainable."""
+    reports, trouble = ask_version(made / "bin" / "pulumi")
+    if trouble or reports != f"v{PINNED}":
+        raise Unobtainable(f"expected an engine that reports v{PINNED}, found {trouble or repr(reports)}")
+    caches.write_record(made, source, reports)
+    caches.put_in_place(made, root)
 
 
 def _install(made: Path, console: Console) -> None:
@@ -116,7 +118,7 @@ def _install(made: Path, console: Console) -> None:
     try:
         with urllib.request.urlopen(INSTALLER, timeout=REACH_LIMIT_S) as answer:
             answer.read(1)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, HTTPException) as error:
         raise Unobtainable(f"{INSTALLER}: expected an answer within {REACH_LIMIT_S:.0f} s, found {error}") from error
     argv = [sys.executable, "-c", INSTALL_SCRIPT, str(made), str(PINNED)]
     run(Job(f"Pulumi's installer fetches {PINNED} (about 150 MB)", argv, INSTALL_LIMIT_S), console)

@@ -76,16 +76,20 @@ def run(job: Job, console: Console) -> str:
         reader.join(timeout=KILL_AFTER_S)
     output = "\n".join(tail)
     if not in_time:
-        raise CommandFailed(f"`{shlex.join(job.argv)}` took longer than {job.limit_s:.0f} s; last output:\n{output}")
+        raise CommandFailed(f"`{shlex.join(job.argv)}` took longer than {job.limit_s:g} s; last output:\n{output}")
     if process.returncode != 0:
         raise CommandFailed(f"`{shlex.join(job.argv)}` exited {process.returncode}; last output:\n{output}")
     return output
 
 
 def _read(process: subprocess.Popen[str], tail: deque[str]) -> None:
-    for line in process.stdout or ():
-        if line.strip():
-            tail.append(line.rstrip())
+    """Keep the last lines until whoever holds the pipe is gone."""
+    if process.stdout is None:
+        return
+    with process.stdout as output:
+        for line in output:
+            if line.strip():
+                tail.append(line.rstrip())
 
 
 def _watch(process: subprocess.Popen[str], job: Job, tail: deque[str], started_s: float, console: Console) -> bool:
