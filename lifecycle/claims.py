@@ -1,0 +1,76 @@
+"""Whose host is it: the checks that every verb makes before it acts, and the claim's way onward.
+
+Owns no decision about what follows from a claim; the verbs do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lifecycle.commands import Step
+from lifecycle.errors import ClaimChanged, ClaimNotOurs, GenerationDiffers, NotDeclared
+from lifecycle.ports import Claim, ClaimState, Pin, Ports
+
+TRIES = 5
+"""Of a change to a claim. Two writers of one claim are a mistake, so a few tries tell it from bad luck."""
+
+
+def pinned(step: Step, ports: Ports) -> Pin:
+    """What the stack file says of the step's node. Raises NotDeclared and GenerationDiffers."""
+    pin = ports.pins.pin(step.node)
+    if pin is None:
+        raise NotDeclared(step.node)
+    if pin.generation != step.generation:
+        raise GenerationDiffers(step.node, step.generation, pin.generation)
+    return pin
+
+
+def is_for(claim: Claim, step: Step) -> bool:
+    """Whether the claim is this stack's, for this node and generation."""
+    return (claim.stack, claim.node, claim.generation) == (step.stack, step.node, step.generation)
+
+
+def told(claim: Claim | None) -> str:
+    """The claim in words."""
+    if claim is None:
+        return "no claim"
+    return f"a claim of stack {claim.stack} for {claim.node}, generation {claim.generation}, {claim.state}"
+
+
+def coming_in(step: Step, ports: Ports) -> Claim:
+    """The claim of a host that is to come in. Raises ClaimNotOurs."""
+    claim = ports.records.claim(step.node)
+    if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
+        raise ClaimNotOurs(step.node, told(claim))
+    return claim
+
+
+def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str) -> Claim:
+    """Write the claim's next state and return it. Only the mark `retiring` may change meanwhile.
+
+    Raises ClaimChanged.
+    """
+    for _ in range(TRIES):
+        new = replace(claim, state=state, machine_id=machine_id)
+        if new == claim or ports.records.put_claim(claim.node, new, claim):
+            return new
+        now = ports.records.claim(claim.node)
+        if now is None or replace(now, retiring=claim.retiring) != claim:
+            raise ClaimChanged(claim.node, told(now))
+        claim = now
+    raise ClaimChanged(claim.node, f"another writer at each of {TRIES} tries")
+
+
+def alive_in_cluster(ports: Ports, node: str) -> str:
+    """Why the node must be taken for alive in the cluster although it never joined; "" if it need not.
+
+    A join that was killed half way leaves an etcd member or attached volumes behind. A cluster that
+    was never initialised, or does not answer, cannot tell.
+    """
+    if ports.records.initialised_by() is None or not ports.kubernetes.answers():
+        return ""
+    attached = ports.kubernetes.attachments_on(node)
+    if attached:
+        return "attached volumes " + ", ".join(sorted(a.volume for a in attached))
+    members = [m.id for m in ports.etcd.members() if m.name == node]
+    return f"etcd member {members[0]}" if members else ""

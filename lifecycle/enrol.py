@@ -1,0 +1,30 @@
+"""The create of a node's membership: the roster lists it as declared."""
+
+from __future__ import annotations
+
+from lifecycle import roster
+from lifecycle.claims import coming_in, pinned
+from lifecycle.commands import Step
+from lifecycle.ports import Pin, Ports
+from lifecycle.waiting import wait_for_api
+
+
+def enrol(step: Step, ports: Ports) -> str:
+    """List the step's node, out until its join is done; one that is in with this generation stays in.
+
+    Before the cluster is initialised there is no roster to write to; the join lists it then. Raises
+    NotDeclared, GenerationDiffers, ClaimNotOurs, ClusterSilent.
+    """
+    pin = pinned(step, ports)
+    coming_in(step, ports)
+    if ports.records.initialised_by() is None:
+        return f"{step.node} enrols when it joins: there is no cluster yet"
+    wait_for_api(ports, step.node, ports.pins.limits().join_s)
+    standing = listed(ports, pin).nodes[step.node].standing
+    return f"{step.node} enrolled, {standing}"
+
+
+def listed(ports: Ports, pin: Pin) -> roster.Roster:
+    """The roster, with the node of `pin` in it."""
+    done = roster.update(ports, pin.node, lambda now: roster.enrolled(now, pin))
+    return done if isinstance(done, roster.Roster) else roster.read(ports, pin.node)

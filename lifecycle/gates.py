@@ -1,0 +1,110 @@
+"""What must hold before a node may leave: quorum, budgets, redundancy.
+
+Looks only; changes nothing. `require` is asked before the node is touched and again just before each
+step that spends something (style R3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lifecycle import drain, etcd
+from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError, UnmanagedPods
+from lifecycle.ports import Claim, Node, Pin, Ports, Role, Verdict
+from lifecycle.retire import Retirement
+from lifecycle.waiting import Blocked, wait_until
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A node on its way out, and what is known of it.
+
+    pin: None if the stack file no longer names it. seen: its Node object, None if there is none.
+    itself_out: it did not serve when it asked to leave, so what it lacks must not keep it from being
+    replaced. serving: the fleet-ready barrier was reached once; before that, storage may not be there yet.
+    """
+
+    ports: Ports
+    claim: Claim
+    pin: Pin | None
+    retirement: Retirement
+    seen: Node | None
+    itself_out: bool
+    serving: bool
+
+    @property
+    def node(self) -> str:
+        return self.claim.node
+
+    @property
+    def returns(self) -> bool:
+        """Whether the same host, disks and identity come back: it is declared and does not retire."""
+        return self.pin is not None and self.retirement is Retirement.NO
+
+    @property
+    def pair_refused(self) -> bool:
+        """Whether one of two etcd members is too much to spare: not one that retires, or never came in."""
+        return self.returns and not self.itself_out
+
+
+def require(leaving: Leaving) -> None:
+    """Return once every gate holds in one and the same look; they may heal within `gate_s`.
+
+    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows and UnmanagedPods, which
+    no waiting heals. Does nothing if the whole cluster retires.
+    """
+    if leaving.retirement is Retirement.CLUSTER:
+        return
+
+    def look() -> bool | Blocked:
+        _refuse_pods(leaving)
+        return _etcd_blocks(leaving) or storage_blocks(leaving) or True
+
+    wait_until(
+        look,
+        what="quorum, disruption budgets and redundancy",
+        node=leaving.node,
+        about="storage",
+        ports=leaving.ports,
+        limit_s=leaving.ports.pins.limits().gate_s,
+        error=NotRedundant,
+    )
+
+
+def _etcd_blocks(leaving: Leaving) -> Blocked | None:
+    if leaving.claim.role is not Role.CONTROL_PLANE:
+        return None
+    why = etcd.unsafe_without(leaving.ports.etcd.members(), leaving.node, pair_refused=leaving.pair_refused)
+    return Blocked(why, error=EtcdNotSafe, about="etcd") if why else None
+
+
+def _refuse_pods(leaving: Leaving) -> None:
+    """Raises UnmanagedPods and BudgetNeverAllows. A retiring node is drained past neither."""
+    pods = [p for p in drain.workloads(leaving.ports.kubernetes.pods_on(leaving.node)) if not p.terminating]
+    unmanaged = tuple(sorted(p.key for p in pods if not p.owner))
+    if unmanaged:
+        raise UnmanagedPods(leaving.node, unmanaged)
+    keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets()
+    never = sorted(f"{b.namespace}/{b.name}" for b in budgets if b.never_allows and b.pods & keys)
+    if never:
+        raise BudgetNeverAllows(leaving.node, tuple(never))
+
+
+def storage_blocks(leaving: Leaving) -> Blocked | None:
+    """Why storage cannot spare the node now, or None. Retirement was said with its losses listed."""
+    if leaving.retirement is not Retirement.NO:
+        return None
+    try:
+        lose = leaving.ports.storage.can_lose(leaving.node)
+        if not lose.ok:
+            return _blocked(lose, CannotLose)
+        whole = lose if leaving.itself_out else leaving.ports.storage.is_redundant()
+    except PortError:
+        if leaving.serving:
+            raise
+        return None  # no storage was ever promised before the fleet-ready barrier
+    return None if whole.ok else _blocked(whole, NotRedundant)
+
+
+def _blocked(verdict: Verdict, error: type[CannotLose] | type[NotRedundant]) -> Blocked:
+    return Blocked("; ".join(verdict.reasons) or "storage gave no reason", verdict.reasons, error, "storage")

@@ -1,0 +1,201 @@
+"""How a node comes in: the create of its readiness, which returns once the node serves.
+
+Order: credentials, registration, then the gates of the stage that the fleet has reached (`_Stage`):
+before the fleet-ready barrier only what brings the cluster up, afterwards everything a roll may rely
+on. Running it again, also for a node that is in, checks the same gates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lifecycle import etcd, roster
+from lifecycle.admit import admit
+from lifecycle.claims import advance, coming_in, pinned
+from lifecycle.commands import Step
+from lifecycle.enrol import listed
+from lifecycle.errors import AttachIncomplete, LifecycleError, NeverReady, PortError, SoakFailed, StillDegraded
+from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Role
+from lifecycle.roster import Standing
+from lifecycle.waiting import OBSERVE_S, Blocked, wait_until
+
+SOAK_LOOK_S = 10.0
+"""Between two looks at a canary: a node that loses its Ready for longer than this is seen."""
+
+STEADY = 2
+"""Looks in a row at paths and pods: a path that flaps is up in one of them only."""
+
+
+@dataclass(frozen=True)
+class Joining:
+    """A node on its way in. serving: the fleet-ready barrier was reached once. was_in: it is in already."""
+
+    ports: Ports
+    pin: Pin
+    serving: bool
+    was_in: bool
+
+    @property
+    def node(self) -> str:
+        return self.pin.node
+
+
+def join(step: Step, ports: Ports) -> str:
+    """Return once the step's node serves. Raises a LifecycleError that names what does not come about."""
+    pin = pinned(step, ports)
+    claim = coming_in(step, ports)
+    try:
+        was_in = _join(ports, pin, claim)
+    except LifecycleError as error:
+        ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
+        raise
+    if was_in:
+        return f"{step.node} serves already"
+    ports.evidence.end(step.node, "served")
+    return f"{step.node} serves"
+
+
+def _join(ports: Ports, pin: Pin, claim: Claim) -> bool:
+    """Whether the node was in before, so that nothing was changed."""
+    seen = admit(ports, pin, claim)
+    standing = listed(ports, pin)
+    entry = standing.nodes[pin.node]
+    was_in = claim.state is ClaimState.JOINED and entry.standing is Standing.IN and entry.slot_since_s is None
+    joining = Joining(ports, pin, standing.serving, was_in)
+    _gates(joining)
+    if not was_in:
+        advance(ports, claim, ClaimState.JOINED, seen.machine_id)
+        if pin.soak_s and standing.serving:
+            _soak(joining)
+        roster.update(ports, pin.node, lambda now: roster.serves(now, pin.node))
+    return was_in
+
+
+def _gates(joining: Joining) -> None:
+    """What the fleet's stage asks of a node: before the barrier a control plane need not be Ready, since
+    the pods' network comes after it, and nothing is asked of storage."""
+    ports, pin, serving = joining.ports, joining.pin, joining.serving
+    if pin.role is Role.CONTROL_PLANE:
+        _phase(joining, "etcd-in")
+        etcd.wait_joined(ports, pin.node, full=serving)
+    if serving or pin.role is Role.WORKER:
+        _wait_ready(joining)
+    _uncordon(joining)
+    if pin.stores and not joining.was_in:
+        _phase(joining, "storage-in")
+        _end_maintenance(joining)
+    if serving:
+        _phase(joining, "storage-in")
+        _wait_redundant(joining)
+        _phase(joining, "attach")
+        _wait_attached(joining)
+
+
+def _phase(joining: Joining, phase: str) -> None:
+    if not joining.was_in:
+        joining.ports.evidence.begin(joining.node, phase)
+
+
+def _wait_ready(joining: Joining) -> None:
+    ports, node = joining.ports, joining.node
+
+    def ready() -> bool | Blocked:
+        seen = ports.kubernetes.node(node)
+        return True if seen and seen.ready else Blocked("its kubelet does not report Ready")
+
+    wait_until(
+        ready,
+        what="Ready",
+        node=node,
+        about=f"node/{node}",
+        ports=ports,
+        limit_s=ports.pins.limits().join_s,
+        error=NeverReady,
+    )
+
+
+def _uncordon(joining: Joining) -> None:
+    """What leave had cordoned takes pods again. A cordon of somebody else's, on a node that is in, stays."""
+    seen = joining.ports.kubernetes.node(joining.node)
+    if seen and seen.unschedulable and not joining.was_in:
+        joining.ports.kubernetes.set_unschedulable(joining.node, False)
+
+
+def _end_maintenance(joining: Joining) -> None:
+    try:
+        joining.ports.storage.end_maintenance(joining.node)
+    except PortError:
+        if joining.serving:
+            raise
+        # No storage was ever promised before the fleet-ready barrier.
+
+
+def _wait_redundant(joining: Joining) -> None:
+    wait_until(
+        lambda: _degraded(joining.ports) or True,
+        what="storage is redundant again",
+        node=joining.node,
+        about="storage",
+        ports=joining.ports,
+        limit_s=joining.ports.pins.limits().redundancy_s,
+        error=StillDegraded,
+    )
+
+
+def _degraded(ports: Ports) -> Blocked | None:
+    verdict = ports.storage.is_redundant()
+    return None if verdict.ok else Blocked("; ".join(verdict.reasons), verdict.reasons)
+
+
+def _wait_attached(joining: Joining) -> None:
+    ports = joining.ports
+
+    def attached() -> bool | Blocked:
+        paths = ports.storage.paths_complete()
+        if not paths.ok:
+            return Blocked("; ".join(paths.reasons), paths.reasons, look_s=OBSERVE_S)
+        waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in ports.kubernetes.unready_claimants())
+        if waiting:
+            return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="pods", look_s=OBSERVE_S)
+        return True
+
+    wait_until(
+        attached,
+        what="paths and pods with volumes",
+        node=joining.node,
+        about="storage",
+        ports=ports,
+        limit_s=ports.pins.limits().attach_s,
+        error=AttachIncomplete,
+        consecutive=STEADY,
+    )
+
+
+def _soak(joining: Joining) -> None:
+    """Watch the node for its whole soak. Raises SoakFailed as soon as it is seen unwell, or if nobody
+    answers at the end."""
+    ports, node, clock = joining.ports, joining.node, joining.ports.clock
+    _phase(joining, "soak")
+    start_s = clock.now_s()
+    until_s = start_s + joining.pin.soak_s
+    while True:
+        now_s = clock.now_s()
+        try:
+            unwell = _unwell(ports, node)
+        except PortError as silent:
+            unwell = str(silent) if now_s >= until_s else ""
+        if unwell:
+            ports.evidence.waited(node, "soak", start_s, now_s, joining.pin.soak_s, False)
+            raise SoakFailed(node, f"after {now_s - start_s:.0f} of {joining.pin.soak_s:g} s: {unwell}")
+        if now_s >= until_s:
+            ports.evidence.waited(node, "soak", start_s, now_s, joining.pin.soak_s, True)
+            return
+        clock.sleep(min(SOAK_LOOK_S, until_s - now_s))
+
+
+def _unwell(ports: Ports, node: str) -> str:
+    seen: Node | None = ports.kubernetes.node(node)
+    if seen is None or not seen.ready:
+        return "not Ready"
+    degraded = _degraded(ports)
+    return degraded.why if degraded else ""

@@ -1,0 +1,178 @@
+"""How a node leaves: the delete of its membership, run with the generation it was stored with.
+
+Order: slot, gates, cordon, drain, detach, etcd, storage; then the roster says out and the claim says
+left. Each step is idempotent, so a leave that was killed or halted goes on from where it stood. A halt
+after the cordon keeps node and slot as they are: nothing else leaves until this node is healed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from lifecycle import detach, drain, etcd, gates, roster
+from lifecycle.claims import advance, is_for, told
+from lifecycle.commands import Step
+from lifecycle.errors import Halt, LifecycleError, NotEvacuated, PortError
+from lifecycle.gates import Leaving
+from lifecycle.ports import Claim, ClaimState, Ports, Role
+from lifecycle.retire import Retirement, retirement_of
+from lifecycle.roster import Standing
+from lifecycle.waiting import Blocked, wait_for_api, wait_until
+
+T = TypeVar("T")
+
+
+def leave(step: Step, ports: Ports) -> str:
+    """Make the step's node leave; says so, or why there is nothing to do.
+
+    Does nothing unless the host's claim is this stack's, for this node and generation, and not left
+    (it runs again for machines already gone). Raises a LifecycleError that names what blocks.
+    """
+    claim = ports.records.claim(step.node)
+    if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
+        return f"{step.node} has nothing to leave: {told(claim)}"
+    try:
+        _leave(ports, claim)
+    except LifecycleError as error:
+        ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
+        raise
+    ports.evidence.end(step.node, "left")
+    return f"{step.node} left"
+
+
+def _leave(ports: Ports, claim: Claim) -> None:
+    machine_id = claim.machine_id
+    if ports.records.initialised_by() is not None:
+        retirement = retirement_of(ports, claim)
+        try:
+            machine_id = _leave_cluster(ports, claim, retirement)
+        except LifecycleError:
+            # A cluster that retires takes its API with it; a silent API says nothing otherwise.
+            if retirement is not Retirement.CLUSTER or ports.kubernetes.answers():
+                raise
+    advance(ports, claim, ClaimState.LEFT, machine_id)
+
+
+def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
+    """Everything that needs the cluster. Returns the id of the machine that left."""
+    limits, node = ports.pins.limits(), claim.node
+    wait_for_api(ports, node, 0 if retirement is Retirement.CLUSTER else limits.gate_s)
+    pin = ports.pins.pin(node)
+    ports.evidence.begin(node, "slot")
+    standing, entry = roster.take_slot(ports, claim, pin)
+    seen = ports.kubernetes.node(node)
+    begun = entry.standing is Standing.OUT or (entry.slot_since_s is not None and (seen is None or seen.unschedulable))
+    itself_out = begun or (standing.serving and (seen is None or not seen.ready))
+    leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving)
+    ports.evidence.begin(node, "gates")
+    try:
+        gates.require(leaving)
+    except LifecycleError as error:
+        if not begun:
+            _give_back(ports, node, error)
+        raise
+    _empty(leaving)
+    _take_out(leaving, standing)
+    if not (leaving.returns and claim.stores):
+        # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).
+        ports.kubernetes.delete_node(node)
+    roster.update(ports, node, lambda now: roster.left(now, node, returns=leaving.returns))
+    return seen.machine_id if seen and seen.machine_id else claim.machine_id
+
+
+def _give_back(ports: Ports, node: str, error: LifecycleError) -> None:
+    """The node was not touched: its slot is free for another."""
+    try:
+        roster.update(ports, node, lambda now: roster.without_slot(now, node))
+    except LifecycleError as also:
+        ports.evidence.note(node, f"its slot could not be given back: {also}")
+        return
+    if isinstance(error, Halt):
+        error.untouched = True
+
+
+def _empty(leaving: Leaving) -> None:
+    """Cordon, drain, detach."""
+    ports, node = leaving.ports, leaving.node
+    ports.evidence.begin(node, "cordon")
+    if leaving.seen and not leaving.seen.unschedulable:
+        ports.kubernetes.set_unschedulable(node, True)
+    gates.require(leaving)
+    ports.evidence.begin(node, "drain")
+    drain.drain(ports, node, drain.workloads, forced=leaving.retirement is Retirement.CLUSTER)
+    ports.evidence.begin(node, "detach")
+    detach.wait_detached(ports, node)
+
+
+def _take_out(leaving: Leaving, standing: roster.Roster) -> None:
+    """Out of etcd, out of storage."""
+    ports, node, claim = leaving.ports, leaving.node, leaving.claim
+    if claim.role is Role.CONTROL_PLANE:
+        ports.evidence.begin(node, "etcd-out")
+        etcd.move_out(
+            ports,
+            node,
+            rolled=_rolled(ports, standing),
+            pair_refused=leaving.pair_refused,
+            forced=leaving.retirement is Retirement.CLUSTER,
+        )
+    if leaving.retirement is Retirement.CLUSTER:
+        return
+    if claim.stores and leaving.seen:  # a storage node that never registered holds nothing
+        ports.evidence.begin(node, "storage-out")
+        if leaving.returns:
+            _begin_maintenance(leaving)
+        else:
+            _evacuate(leaving)
+    drain.drain(ports, node, drain.daemons)
+
+
+def _rolled(ports: Ports, standing: roster.Roster) -> frozenset[str]:
+    """Control planes that run what the stack file declares now."""
+    planes = {n: e for n, e in standing.nodes.items() if e.role is Role.CONTROL_PLANE}
+    return frozenset(n for n, e in planes.items() if (pin := ports.pins.pin(n)) and pin.generation == e.generation)
+
+
+def _begin_maintenance(leaving: Leaving) -> None:
+    """Disks and identity return: keep the replicas. One node at a time passes the check (R3)."""
+    ports, node = leaving.ports, leaving.node
+    roster.take_storage_turn(ports, node)
+    try:
+        gates.require(leaving)
+        _asked(leaving, lambda: ports.storage.begin_maintenance(node))
+    except LifecycleError:
+        with suppress(LifecycleError):  # what blocked is what the user must read
+            roster.end_storage_turn(ports, node)
+        raise
+    roster.end_storage_turn(ports, node)
+
+
+def _asked(leaving: Leaving, ask: Callable[[], T]) -> T | None:
+    """What storage answers; None if it is silent and was never promised yet."""
+    try:
+        return ask()
+    except PortError:
+        if leaving.serving:
+            raise
+        return None
+
+
+def _evacuate(leaving: Leaving) -> None:
+    """Disks do not return: move every replica off. Raises NotEvacuated."""
+    ports, node = leaving.ports, leaving.node
+
+    def empty() -> bool | Blocked:
+        verdict = _asked(leaving, lambda: ports.storage.evacuate(node))
+        return True if verdict is None or verdict.ok else Blocked("; ".join(verdict.reasons), verdict.reasons)
+
+    wait_until(
+        empty,
+        what="its replicas move to other nodes",
+        node=node,
+        about="storage",
+        ports=ports,
+        limit_s=ports.pins.limits().redundancy_s,
+        error=NotEvacuated,
+    )

@@ -1,0 +1,59 @@
+"""Orders to a host's management controller: asked again when it fails, and proven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from lifecycle.errors import BmcUnreachable, NeverPoweredOff, PortError
+from lifecycle.ports import Bmc, Ports, Power
+from lifecycle.waiting import Blocked, wait_until
+
+T = TypeVar("T")
+
+BACKOFF_FIRST_S = 1.0
+BACKOFF_MAX_S = 30.0
+"""Management controllers are slow and lock up under load: ask again later and later, up to this."""
+
+POLL_S = 5.0
+"""Power changes seconds after the order (1 to 11 were seen); nothing announces it."""
+
+
+def order(ports: Ports, host: str, bmc: Bmc, what: str, ask: Callable[[], T]) -> T:
+    """What `ask` returns, asked again with growing pauses while the controller fails to answer.
+
+    Raises BmcUnreachable after `power_s`, naming host, URL and last answer.
+    """
+    clock, limit_s = ports.clock, ports.pins.limits().power_s
+    start_s = clock.now_s()
+    pause_s = BACKOFF_FIRST_S
+    while True:
+        try:
+            return ask()
+        except PortError as failed:
+            left_s = start_s + limit_s - clock.now_s()
+            if left_s <= 0:
+                ports.evidence.waited(host, what, start_s, clock.now_s(), limit_s, False)
+                error = BmcUnreachable(host, f"{what}: {bmc.url} last said: {failed.found}", (bmc.url,), limit_s)
+                error.url = bmc.url
+                raise error from None
+            ports.evidence.note(host, f"{what}: the management controller failed, asking again in {pause_s:g} s")
+        clock.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 2, BACKOFF_MAX_S)
+
+
+def off(ports: Ports, host: str, bmc: Bmc) -> None:
+    """Return once the controller proves that the power is off. Raises BmcUnreachable, NeverPoweredOff."""
+    machines = ports.machines
+    if order(ports, host, bmc, "power state", lambda: machines.power(host, bmc)) is Power.OFF:
+        return
+    order(ports, host, bmc, "power off", lambda: machines.power_off(host, bmc))
+    wait_until(
+        lambda: True if machines.power(host, bmc) is Power.OFF else Blocked("the power is on", look_s=POLL_S),
+        what="the power is off",
+        node=host,
+        about=f"host/{host}",
+        ports=ports,
+        limit_s=ports.pins.limits().power_s,
+        error=NeverPoweredOff,
+    )

@@ -1,0 +1,108 @@
+"""The create of a machine: claim the host, install the pinned image, see it boot.
+
+Writes the OS disk named by the pin and nothing else. A host whose node has not left is refused.
+"""
+
+from __future__ import annotations
+
+from lifecycle import power
+from lifecycle.claims import TRIES, alive_in_cluster, pinned, told
+from lifecycle.commands import Step
+from lifecycle.errors import ClaimChanged, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
+from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
+from lifecycle.waiting import Blocked, wait_until
+
+POLL_S = 15.0
+"""Between two looks at a boot that nothing announces: an install takes minutes."""
+
+
+def provision(step: Step, ports: Ports) -> str:
+    """Claim and install the step's host. Says so, or that its node serves already.
+
+    Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, BmcUnreachable,
+    NeverPoweredOff, NeverBooted.
+    """
+    pin = pinned(step, ports)
+    if _claimed(step, ports, pin) is ClaimState.JOINED:
+        return f"{step.node} runs generation {step.generation} already"
+    try:
+        _install(ports, pin)
+    except LifecycleError as error:
+        ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
+        raise
+    return f"{step.node} provisioned with generation {step.generation}"
+
+
+def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
+    """PROVISIONING once the host is ours to write; JOINED if it serves this very generation."""
+    for _ in range(TRIES):
+        old = ports.records.claim(step.node)
+        ours = old is not None and (old.stack, old.node) == (step.stack, step.node)
+        if old is not None and old.state is not ClaimState.LEFT:
+            if not ours:
+                raise HostClaimed(step.node, told(old))
+            if old.state is ClaimState.JOINED:
+                return _serves(step, ports, pin, old)
+            alive = alive_in_cluster(ports, step.node)
+            if alive:
+                raise HostStillJoined(step.node, f"{alive}, from a join that was not finished")
+        new = Claim(
+            stack=step.stack,
+            node=step.node,
+            generation=step.generation,
+            state=ClaimState.PROVISIONING,
+            bmc=pin.bmc,
+            pool=pin.pool,
+            role=pin.role,
+            stores=pin.stores,
+            machine_id=old.machine_id if old and ours else "",
+            retiring=bool(old and ours and old.retiring),
+        )
+        if ports.records.put_claim(step.node, new, old):
+            return ClaimState.PROVISIONING
+    raise ClaimChanged(step.node, f"another writer at each of {TRIES} tries")
+
+
+def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
+    state = power.order(ports, step.node, pin.bmc, "power state", lambda: ports.machines.power(step.node, pin.bmc))
+    if claim.generation != step.generation or state is not Power.ON:
+        raise HostStillJoined(step.node, f"{told(claim)}, power {state}")
+    return ClaimState.JOINED
+
+
+def _install(ports: Ports, pin: Pin) -> None:
+    host = pin.node
+    ports.evidence.begin(host, "power-off")
+    power.off(ports, host, pin.bmc)
+    ports.evidence.begin(host, "install")
+    power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))
+    _wait_booted(ports, pin)
+
+
+def _wait_booted(ports: Ports, pin: Pin) -> None:
+    """Return once the installed system runs, or the controller does not report how far it is (then the
+    join's own gates decide). Raises NeverBooted, at once if the installer starts a second time."""
+    limit_s, start_s = ports.pins.limits().boot_s, ports.clock.now_s()
+    installed: list[bool] = []
+
+    def booted() -> bool | Blocked:
+        far = ports.machines.progress(pin.node, pin)
+        if far is Progress.INSTALLING and installed:
+            why = "the installer started again: the host does not boot its disk first"
+            raise NeverBooted(pin.node, why, (pin.os_disk,), ports.clock.now_s() - start_s)
+        if far is Progress.INSTALLED and not installed:
+            installed.append(True)
+            ports.evidence.begin(pin.node, "boot")
+        if far in (Progress.RUNNING, Progress.UNKNOWN):
+            return True
+        return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}", look_s=POLL_S)
+
+    wait_until(
+        booted,
+        what="the pinned image boots",
+        node=pin.node,
+        about=f"host/{pin.node}",
+        ports=ports,
+        limit_s=limit_s,
+        error=NeverBooted,
+    )

@@ -1,0 +1,41 @@
+"""The delete of a machine: give the host back, power off. Data disks are never touched."""
+
+from __future__ import annotations
+
+from lifecycle import power
+from lifecycle.claims import advance, alive_in_cluster, is_for, told
+from lifecycle.commands import Step
+from lifecycle.errors import LifecycleError, NotLeft
+from lifecycle.ports import Claim, ClaimState, Ports
+
+
+def release(step: Step, ports: Ports) -> str:
+    """Power the step's host off, proven, and clear its boot override; the claim stays, as left.
+
+    Does nothing unless the claim is this stack's, for this node and generation. Raises NotLeft while
+    the node is in the cluster, BmcUnreachable and NeverPoweredOff.
+    """
+    claim = ports.records.claim(step.node)
+    if claim is None or not is_for(claim, step):
+        return f"{step.node} has nothing to release: {told(claim)}"
+    try:
+        _release(ports, claim)
+    except LifecycleError as error:
+        ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
+        raise
+    ports.evidence.end(step.node, "left")
+    return f"{step.node} released"
+
+
+def _release(ports: Ports, claim: Claim) -> None:
+    node, bmc = claim.node, claim.bmc
+    if claim.state is ClaimState.JOINED:
+        raise NotLeft(node, told(claim))
+    if claim.state is ClaimState.PROVISIONING:
+        alive = alive_in_cluster(ports, node)
+        if alive:
+            raise NotLeft(node, f"{alive}, from a join that was not finished")
+    ports.evidence.begin(node, "power-off")
+    power.off(ports, node, bmc)
+    power.order(ports, node, bmc, "clear boot override", lambda: ports.machines.clear_boot_override(node, bmc))
+    advance(ports, claim, ClaimState.LEFT, claim.machine_id)

@@ -1,0 +1,293 @@
+"""The roster: who of the fleet is out, and who may leave next.
+
+A document in the cluster, changed by compare-and-swap only. The functions over `Roster` are pure;
+`update` and what uses it do the I/O. The engine's order is a plan, the roster is the law: the rules
+of `blockers` hold whatever the engine asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from enum import StrEnum
+
+from pydantic import BaseModel, ValidationError
+
+from lifecycle.errors import BudgetFull, RosterContended, RosterUnreadable, StorageTurnTaken
+from lifecycle.ports import Claim, ClaimState, Pin, Ports, Role
+from lifecycle.waiting import Blocked, wait_until
+
+TRIES = 30
+"""Of a compare-and-swap. Each loss means that another writer won, so thirty losses mean a crowd."""
+
+BACKOFF_S = 0.2
+"""First sleep after a lost compare-and-swap, grown by as much each time."""
+
+
+class Standing(StrEnum):
+    """Out: declared but not serving."""
+
+    OUT = "out"
+    IN = "in"
+
+
+class Entry(BaseModel, frozen=True, extra="allow"):
+    """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none.
+
+    Extra fields are kept: a newer checkout may have written them.
+    """
+
+    pool: str
+    role: Role
+    generation: str
+    fault_domain: str
+    standing: Standing = Standing.OUT
+    slot_since_s: float | None = None
+    retiring: bool = False
+
+
+class Roster(BaseModel, frozen=True, extra="allow"):
+    """The whole document. serving: the fleet-ready barrier was reached once. storage_turn: the node
+    that is just being taken out of storage, or "".
+    """
+
+    format: int = 1
+    serving: bool = False
+    storage_turn: str = ""
+    nodes: dict[str, Entry] = {}
+
+
+# ---------------------------------------------------------------- pure
+
+
+def parse(document: str, node: str) -> Roster:
+    """Read the stored document; "" is an empty roster. Raises RosterUnreadable, in `node`'s name."""
+    if not document:
+        return Roster()
+    try:
+        return Roster.model_validate_json(document)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        path = ".".join(str(p) for p in first["loc"]) or "the document"
+        raise RosterUnreadable(node, f"at {path}: {first['msg']}") from None
+
+
+def with_entry(roster: Roster, node: str, entry: Entry) -> Roster:
+    """The roster with `entry` for `node`."""
+    return roster.model_copy(update={"nodes": {**roster.nodes, node: entry}})
+
+
+def enrolled(roster: Roster, pin: Pin) -> Roster:
+    """The node listed as declared: out, unless it is in already with this generation."""
+    was = roster.nodes.get(pin.node)
+    stays = was is not None and was.standing is Standing.IN and was.generation == pin.generation
+    fields = {
+        "pool": pin.pool,
+        "role": pin.role,
+        "generation": pin.generation,
+        "fault_domain": pin.fault_domain,
+        "standing": Standing.IN if stays else Standing.OUT,
+    }
+    entry = was.model_copy(update=fields) if was else Entry.model_validate(fields)
+    return roster if entry == was else with_entry(roster, pin.node, entry)
+
+
+def counts_as_out(name: str, entry: Entry, declared: Collection[str], not_ready: Collection[str]) -> bool:
+    """Whether the node spends its budget: it is leaving, or it is declared and does not serve.
+
+    A node that the stack file no longer names, or that retires, is missed by nobody once it has left.
+    """
+    if entry.slot_since_s is not None:
+        return True
+    if name not in declared or entry.retiring:
+        return False
+    return entry.standing is Standing.OUT or name in not_ready
+
+
+def out_nodes(roster: Roster, node: str, declared: Collection[str], not_ready: Collection[str]) -> Mapping[str, Entry]:
+    """All nodes but `node` that are out, by name."""
+    return {n: e for n, e in sorted(roster.nodes.items()) if n != node and counts_as_out(n, e, declared, not_ready)}
+
+
+def blockers(entry: Entry, out: Mapping[str, Entry], max_unavailable: int) -> Mapping[str, str]:
+    """Who keeps the node of `entry` from leaving, each with the reason; empty: it may leave.
+
+    `out` is what `out_nodes` found. A retiring node is missed by no budget, but control planes still
+    leave one after another, so that etcd loses one member at a time.
+    """
+    why: dict[str, str] = {}
+    of_pool = [n for n, e in out.items() if e.pool == entry.pool]
+    for name, other in out.items():
+        if entry.retiring:
+            if entry.role is other.role is Role.CONTROL_PLANE and other.slot_since_s is not None:
+                why[name] = "control planes leave one at a time"
+        elif Role.CONTROL_PLANE in (entry.role, other.role):
+            why[name] = "a control plane leaves only while no other node is out"
+        elif name in of_pool and len(of_pool) >= max_unavailable:
+            why[name] = f"pool {entry.pool} may have {max_unavailable} out"
+        elif entry.fault_domain and other.fault_domain == entry.fault_domain:
+            why[name] = f"same fault domain {entry.fault_domain}"
+    return why
+
+
+def with_slot(roster: Roster, node: str, entry: Entry, now_s: float) -> Roster:
+    """`node` leaves: it holds a slot since now, or since it took it."""
+    since_s = entry.slot_since_s if entry.slot_since_s is not None else now_s
+    return with_entry(roster, node, entry.model_copy(update={"slot_since_s": since_s}))
+
+
+def _changed(roster: Roster, node: str, **fields: object) -> Roster:
+    entry = roster.nodes.get(node)
+    if entry is None:
+        return roster
+    new = entry.model_copy(update=fields)
+    return roster if new == entry else with_entry(roster, node, new)
+
+
+def without_slot(roster: Roster, node: str) -> Roster:
+    """The slot given back; the node stands as it stood."""
+    return _changed(roster, node, slot_since_s=None)
+
+
+def left(roster: Roster, node: str, *, returns: bool) -> Roster:
+    """The node is out. It keeps its slot if it returns, until its readiness frees it."""
+    fields: dict[str, object] = {"standing": Standing.OUT}
+    if not returns:
+        fields["slot_since_s"] = None
+    return _changed(_turn_over(roster, node), node, **fields)
+
+
+def serves(roster: Roster, node: str) -> Roster:
+    """The node is in and holds nothing."""
+    return _changed(_turn_over(roster, node), node, standing=Standing.IN, slot_since_s=None)
+
+
+def _turn_over(roster: Roster, node: str) -> Roster:
+    return roster.model_copy(update={"storage_turn": ""}) if roster.storage_turn == node else roster
+
+
+def marked(roster: Roster, retire: Mapping[str, bool]) -> Roster:
+    """The marks of retirement as declared; nodes that `retire` does not name keep theirs."""
+    for node, mark in retire.items():
+        roster = _changed(roster, node, retiring=mark)
+    return roster
+
+
+def opened(roster: Roster, pins: Mapping[str, Pin]) -> Roster:
+    """The fleet serves: what left and is not declared any more is forgotten, pools are as declared."""
+    here = {n for n, e in roster.nodes.items() if e.standing is Standing.IN or e.slot_since_s is not None}
+    kept = {n: e for n, e in roster.nodes.items() if n in pins or n in here}
+    for name, pin in pins.items():
+        if name in kept:
+            fields = {"pool": pin.pool, "role": pin.role, "fault_domain": pin.fault_domain}
+            kept[name] = kept[name].model_copy(update=fields)
+    return roster.model_copy(update={"serving": True, "nodes": kept})
+
+
+# ---------------------------------------------------------------- in the cluster
+
+
+def read(ports: Ports, node: str) -> Roster:
+    """The roster as it stands. Raises RosterUnreadable, in `node`'s name."""
+    return parse(ports.roster.read()[0], node)
+
+
+def update(ports: Ports, node: str, change: Callable[[Roster], Roster | Blocked]) -> Roster | Blocked:
+    """Apply `change` to the newest roster until no other writer came in between.
+
+    Writes nothing if `change` blocks or changes nothing. Raises RosterContended after TRIES losses.
+    """
+    for lost in range(TRIES):
+        document, version = ports.roster.read()
+        before = parse(document, node)
+        after = change(before)
+        if isinstance(after, Blocked) or (after == before and document):
+            return after
+        if ports.roster.write(after.model_dump_json(exclude_defaults=True), version):
+            return after
+        ports.clock.sleep(BACKOFF_S * (lost + 1))
+    raise RosterContended(node, TRIES)
+
+
+def not_ready(ports: Ports, roster: Roster) -> frozenset[str]:
+    """Listed nodes that do not serve just now, whatever the roster says. Before the fleet-ready
+    barrier a node need not be Ready (there is no network yet), so then there are none."""
+    if not roster.serving:
+        return frozenset()
+    ready = {n.name for n in ports.kubernetes.nodes() if n.ready}
+    return frozenset(n for n in roster.nodes if n not in ready)
+
+
+def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entry]:
+    """Hold a slot of the node's budget; waits for one. Returns the roster and the entry found before.
+
+    A node that is itself out, or holds a slot from an earlier run, needs no further one. Raises
+    BudgetFull naming who holds it and since when.
+    """
+    node, now_s = claim.node, ports.clock.now_s
+    declared = frozenset(ports.pins.declared())
+    found: list[Entry] = []
+
+    def take(roster: Roster) -> Roster | Blocked:
+        entry = roster.nodes.get(node) or _entry_of(claim, pin)
+        entry = entry.model_copy(update={"retiring": entry.retiring or claim.retiring})
+        found[:] = [entry]
+        absent = not_ready(ports, roster)
+        if not counts_as_out(node, entry, {node}, absent):
+            out = out_nodes(roster, node, declared, absent)
+            why = blockers(entry, out, pin.max_unavailable if pin else 1)
+            if why:
+                return Blocked("; ".join(_holder(n, out[n], why[n], now_s()) for n in why), tuple(why))
+        return with_slot(roster, node, entry, now_s())
+
+    roster = wait_until(
+        lambda: update(ports, node, take),
+        what=f"a slot of pool {claim.pool}",
+        node=node,
+        about="roster",
+        ports=ports,
+        limit_s=ports.pins.limits().slot_s,
+        error=BudgetFull,
+    )
+    return roster, found[0]
+
+
+def _holder(name: str, entry: Entry, why: str, now_s: float) -> str:
+    since = "not serving" if entry.slot_since_s is None else f"out for {now_s - entry.slot_since_s:.0f} s"
+    return f"{name} is {since} ({why})"
+
+
+def _entry_of(claim: Claim, pin: Pin | None) -> Entry:
+    """An entry for a node that the roster does not list: what joined once is taken to serve."""
+    return Entry(
+        pool=claim.pool,
+        role=claim.role,
+        generation=claim.generation,
+        fault_domain=pin.fault_domain if pin else "",
+        standing=Standing.IN if claim.state is ClaimState.JOINED else Standing.OUT,
+        retiring=claim.retiring,
+    )
+
+
+def take_storage_turn(ports: Ports, node: str) -> None:
+    """Be the only node that is just taken out of storage: two that check at once would each find the
+    other's replicas. Raises StorageTurnTaken; ends with `left`, `serves` or `end_storage_turn`."""
+
+    def take(roster: Roster) -> Roster | Blocked:
+        if roster.storage_turn not in ("", node):
+            return Blocked(f"{roster.storage_turn} is being taken out", (roster.storage_turn,))
+        return roster.model_copy(update={"storage_turn": node})
+
+    wait_until(
+        lambda: update(ports, node, take),
+        what="its turn to leave storage",
+        node=node,
+        about="roster",
+        ports=ports,
+        limit_s=ports.pins.limits().gate_s,
+        error=StorageTurnTaken,
+    )
+
+
+def end_storage_turn(ports: Ports, node: str) -> None:
+    """The next node may be taken out of storage."""
+    update(ports, node, lambda roster: _turn_over(roster, node))
