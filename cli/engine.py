@@ -11,10 +11,8 @@ from tools.engine import Engine, ensure, look
 
 app = typer.Typer(add_completion=False)
 
-EPILOG = "Examples: ingot engine | ingot engine --json | ingot engine --get"
 
-
-@app.command(epilog=EPILOG)
+@app.command(epilog="Example: ingot engine --get")
 def engine(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     get: Annotated[bool, typer.Option("--get", help="Get it first if it is not there; this may build it.")] = False,

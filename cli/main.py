@@ -23,35 +23,48 @@ CRASHES = Path(__file__).resolve().parents[1] / ".ingot" / "crashes"
 """Where tracebacks go that no user should have to read."""
 
 
+OURS = frozenset({"cli", "components", "lifecycle", "rehearsal", "tools"})
+"""An error class of one of these packages is worded for the user (docs: R4); any other error is a fault of ours."""
+
+
 class Verb(NamedTuple):
-    """Where a verb is implemented: a module's attribute that is a `typer.Typer`; help is its line in the list."""
+    """Where a verb is implemented: a module's attribute, a `typer.Typer` or a function of Typer's options.
+
+    help: its line in the list of verbs. example: shown by its `--help`.
+    """
 
     module: str
     attribute: str
     help: str
+    example: str
 
 
 VERBS = {
-    "rehearse": Verb("cli.rehearse", "app", "Bring a stack up on the simulated rack, roll it, write the report."),
-    "rack": Verb("cli.rack", "app", "The simulated rack, kept on disk: up, preview, destroy, refresh, status, serve."),
-    "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why."),
-    "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors."),
-    "node": Verb("cli.node", "app", "What the engine's steps run: join, leave and their kin."),
+    "rehearse": Verb(
+        "cli.rehearse",
+        "rehearse",
+        "Bring a stack up on the simulated rack, roll it, write the report.",
+        "ingot rehearse metal --fault bmc-timeout:w3",
+    ),
+    "rack": Verb(
+        "cli.rack",
+        "app",
+        "The simulated rack, kept on disk: up, preview, destroy, refresh, status, reset, serve.",
+        "ingot rack up metal",
+    ),
+    "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
+    "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
+    "node": Verb(
+        "cli.node",
+        "app",
+        "What the engine's steps run: provision, join, leave and their kin.",
+        "ingot node leave --format 1 --stack metal --node w1 --generation 0123456789abcdef",
+    ),
 }
 """Every verb, in the order in which `ingot --help` lists them."""
 
-EXPECTED = (
-    "lifecycle.errors.LifecycleError",
-    "lifecycle.commands.NotAStoredCommand",
-    "components.stackfile.problem.StackFileError",
-    "rehearsal.engine_lock.EngineStillRuns",
-    "rehearsal.rack.faults.BadFault",
-    "rehearsal.rack.store.RackBusy",
-    "rehearsal.rack.store.WorldUnreadable",
-    "tools.engine.cache.LockTimeout",
-    "tools.engine.choice.NoEngine",
-)
-"""Errors whose text is written for the user. By name: importing them here would load what most verbs never need."""
+COMPLETION = frozenset({"install_completion", "show_completion"})
+"""Options that Typer gives to every app, and that belong to `ingot` alone."""
 
 
 class Verbs(TyperGroup):
@@ -69,15 +82,16 @@ class Verbs(TyperGroup):
 def load(name: str) -> TyperCommand | TyperGroup:
     """Import the verb's module and make its command. Raises ImportError, AttributeError or TypeError."""
     verb = VERBS[name]
-    app = getattr(importlib.import_module(verb.module), verb.attribute)
-    if not isinstance(app, typer.Typer):
-        raise TypeError(f"{verb.module}.{verb.attribute}: expected a typer.Typer, found {type(app).__name__}")
-    command = typer.main.get_command(app)
+    target = getattr(importlib.import_module(verb.module), verb.attribute)
+    if not isinstance(target, typer.Typer):
+        function, target = target, typer.Typer()
+        target.command(name)(function)
+    command = typer.main.get_command(target)
     if not isinstance(command, TyperCommand | TyperGroup):
-        raise TypeError(
-            f"{verb.module}.{verb.attribute}: expected one of Typer's commands, found {type(command).__name__}"
-        )
+        raise TypeError(f"{verb.module}.{verb.attribute}: expected a Typer app or function, found {type(command)}")
     command.name = name
+    command.epilog = command.epilog or f"Example: {verb.example}"
+    command.params = [option for option in command.params if option.name not in COMPLETION]
     return command
 
 
@@ -108,10 +122,10 @@ def root(
 
 def is_expected(error: BaseException) -> bool:
     """Whether the error's text is all that a user needs."""
-    return any(f"{kind.__module__}.{kind.__qualname__}" in EXPECTED for kind in type(error).__mro__)
+    return any(kind.__module__.partition(".")[0] in OURS for kind in type(error).__mro__)
 
 
-def record_crash(error: BaseException, folder: Path = CRASHES) -> Path:
+def record_crash(error: BaseException, folder: Path) -> Path:
     """Write the error's traceback to a file of its own, in `folder` or, if that fails, among temporary files."""
     text = "".join(traceback.format_exception(error))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
@@ -125,8 +139,8 @@ def record_crash(error: BaseException, folder: Path = CRASHES) -> Path:
     return path
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called."""
+def main(arguments: list[str] | None = None, crashes: Path = CRASHES) -> None:
+    """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called. `crashes`: see record_crash."""
     try:
         typer.main.get_command(app)(arguments, prog_name="ingot")
     except Exception as error:  # noqa: BLE001 the last stop: whatever it is, the user gets a line and not a traceback
@@ -134,9 +148,9 @@ def main(arguments: list[str] | None = None) -> None:
             print(error, file=sys.stderr)
         else:
             first = (str(error).splitlines() or [""])[0]
-            line = f"ingot: unexpected {type(error).__name__}: {first}"
+            print(f"ingot: unexpected {type(error).__name__}: {first}", file=sys.stderr)
             print(
-                f"{line}\nThe full traceback is in {record_crash(error)}; please attach it to a report.",
+                f"The full traceback is in {record_crash(error, crashes)}; please attach it to a report.",
                 file=sys.stderr,
             )
         sys.exit(1)
