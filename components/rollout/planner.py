@@ -65,7 +65,9 @@ class Plan:
         lanes: dict[tuple[int, str, str, str], list[str]] = {}
         for n in self.nodes:
             lanes.setdefault((n.wave, n.pool, n.lane, n.why), []).append(n.node)
-        return tuple(f"wave {wave} {pool} {lane}: {' '.join(nodes)} ({why})" for (wave, pool, lane, why), nodes in lanes.items())
+        return tuple(
+            f"wave {wave} {pool} {lane}: {' '.join(nodes)} ({why})" for (wave, pool, lane, why), nodes in lanes.items()
+        )
 
 
 def plan(pools: Sequence[PoolOrder], standing: Mapping[str, Standing]) -> Plan:
@@ -87,7 +89,8 @@ def plan(pools: Sequence[PoolOrder], standing: Mapping[str, Standing]) -> Plan:
             waves.append(_chain(hosts[:1], "canary", "canary"))
             hosts = hosts[1:]
         lanes = min(p.max_unavailable, len(hosts))
-        waves.append([n for i in range(lanes) for n in _chain(hosts[i::lanes], f"lane {i + 1}", f"{p.max_unavailable} out at most")])
+        why = f"{p.max_unavailable} out at most"
+        waves.append([n for i in range(lanes) for n in _chain(hosts[i::lanes], f"lane {i + 1}", why)])
     numbered = [wave for wave in waves if wave]
     return Plan(tuple(_in_wave(n, i) for i, wave in enumerate(numbered) for n in wave))
 
@@ -96,7 +99,8 @@ def _heal_and_bring_up(pools: Sequence[PoolOrder], stands: Mapping[str, Standing
     wave: list[PlannedNode] = []
     last_in: str | None = None
     for p in pools:
-        for host in sorted((h for h in p.hosts if stands[h] is not Standing.IN), key=lambda h: stands[h] is Standing.NEW):
+        absent = [h for h in p.hosts if stands[h] is not Standing.IN]
+        for host in sorted(absent, key=lambda h: stands[h] is Standing.NEW):
             heals = stands[host] is Standing.OUT
             why = "out: heals first" if heals else "new"
             lane = "control-plane" if p.control_plane else host

@@ -1,0 +1,32 @@
+"""The whole program: read the stack file's environment, refuse it or make its fleet, say what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+
+from components.boot.node import BootConfigurationError
+from components.boot.pin import pins
+from components.fleet import Fleet, FleetArgs
+from components.images import lock
+from components.rollout.known import OUTPUT
+from components.stackfile import StackFileError, validate
+from components.storage.policy import PolicyRefused
+
+ROOT = Path(__file__).resolve().parent  # run inline, the working directory is the caller's
+REFUSALS = (StackFileError, lock.LockError, lock.UnknownRelease, BootConfigurationError, PolicyRefused)
+
+try:
+    stated = pulumi.Config("ingot").require_object("environment")
+    environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
+    pinned = pins(environment, lock.load(ROOT / lock.LOCK_FILE))
+    generations = {host: pin.generation for host, pin in pinned.items()}
+    fleet = Fleet(environment.cluster.name, FleetArgs(environment=environment, generations=generations))
+except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback
+    raise pulumi.RunError(str(refused)) from None
+
+pulumi.export("kubeconfig", fleet.kubeconfig)
+pulumi.export("nodes", {host: {"pool": pin.pool, "role": pin.role.value} for host, pin in pinned.items()})
+pulumi.export("images", {host: pin.os_image for host, pin in pinned.items()})
+pulumi.export(OUTPUT, fleet.standing)
