@@ -83,9 +83,9 @@ def serve(stack: Stack, fault: Faults = None, seed: Seed = 1) -> None:
 
 
 def _folder(stack: str) -> Path:
-    from rehearsal.session import ROOT
+    from rehearsal.session import home
 
-    return ROOT / ".ingot" / "rack" / stack
+    return home() / "rack" / stack
 
 
 def _run(

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command(epilog="Example: ingot rehearse metal --seed 7 --fault volume-stuck:w3")
 def rehearse(
     stack: Annotated[str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK")],
     image_from: Annotated[
@@ -20,7 +23,7 @@ def rehearse(
     fault: Annotated[
         list[str] | None, typer.Option("--fault", help="A cause that lasts for the roll; repeatable.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the report.")] = Path(".ingot/reports"),
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report. Default: .ingot/reports.")] = None,
 ) -> None:
     """Bring STACK up on the simulated rack, roll it to the next image, and write the report.
 
@@ -32,7 +35,7 @@ def rehearse(
     from rehearsal.rehearse import choose_releases
     from rehearsal.rehearse import rehearse as run
     from rehearsal.report import html, markdown
-    from rehearsal.session import ROOT, Options
+    from rehearsal.session import Options, home
 
     use_decided_engine()
     start, end = choose_releases(stack, image_from, image_to)
@@ -44,9 +47,10 @@ def rehearse(
             image_from=start,
             image_to=end,
             options=options,
-            folder=ROOT / ".ingot" / "rehearsal" / stack,
+            folder=home() / "rehearsal" / stack,
             on_rack=lambda rack, phase: display.follow(rack, f"{phase} {stack}"),
         )
+    out = out or home() / "reports"
     out.mkdir(parents=True, exist_ok=True)
     page, text = out / f"{stack}.html", out / f"{stack}.md"
     page.write_text(html.render(found.roll))

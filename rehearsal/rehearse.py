@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pulumi.automation import CommandError
 from pulumi.automation.events import EngineEvent
 
 from components import stackfile
@@ -66,7 +65,8 @@ def choose_releases(stack: str, image_from: str | None, image_to: str | None) ->
     """Where a rehearsal starts and ends: the stack file's release and the next pinned one (the one
     before it, if it is the newest). Raises StackFileError, LockError, NothingToRollTo."""
     environment = stackfile.load(session.ROOT / "stacks" / f"Pulumi.{stack}.yaml")
-    found = image_lock.load(session.ROOT / "stacks" / "images.lock.json").versions(environment.image.os)
+    releases = image_lock.load(session.ROOT / "stacks" / "images.lock.json").releases()
+    found = {r.version for r in releases if r.os == environment.image.os}
     pinned = sorted(found, key=lambda v: [int(part) for part in v.split(".")])
     start = image_from or environment.image.version
     others = [v for v in pinned if v != start]
@@ -112,7 +112,7 @@ def rehearse(
             opened.rack.journal.add(opened.rack.now_s, "phase", name=phase)
             try:
                 opened.up()
-            except CommandError as failed:
+            except session.Halted as failed:
                 error = str(failed)
             opened.rack.journal.add(opened.rack.now_s, "phase", name="end")
             roll = record(opened, image_from, image_to, options)

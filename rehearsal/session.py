@@ -6,6 +6,7 @@ session holds the rack's lock, so what it finds half done was left by a dead run
 
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import shutil
@@ -28,6 +29,7 @@ from components.environment import Environment
 from components.fleet import pool_orders
 from components.images import lock as image_lock
 from components.rollout.planner import Plan, Standing, plan
+from lifecycle.errors import LifecycleError
 from lifecycle.ports import Limits, Pin
 from rehearsal.engine_lock import clear_dead_run, engine_pid
 from rehearsal.providers.command import Command
@@ -40,8 +42,18 @@ from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
 from rehearsal.rack.world import Host, World
 
+# gRPC tells of every call that a dying engine cuts off, with a traceback; what a user must know is in the errors.
+logging.getLogger("grpc").addHandler(logging.NullHandler())
+logging.getLogger("grpc").propagate = False
+
 ROOT = Path(__file__).resolve().parent.parent
 """The project."""
+
+
+def home() -> Path:
+    """Where racks and reports are kept: INGOT_HOME, else `.ingot` in the project (git-ignored)."""
+    return Path(os.environ.get("INGOT_HOME", ROOT / ".ingot"))
+
 
 PASSPHRASE = "rehearsal"
 """Encrypts the rehearsal's own state, which holds no secret of anyone."""
@@ -53,7 +65,7 @@ PARALLEL_MIN = 64
 class Options:
     """How a session runs. version: replaces the stack file's image; None keeps it. durable: save the
     world and the engine's checkpoints at every step; only runs at scale, whose state may be lost, do
-    without. data: the stack file's content, when it is not stacks/Pulumi.<stack>.yaml."""
+    without. data: the raw environment, when it is not that of stacks/Pulumi.<stack>.yaml."""
 
     version: str | None = None
     seed: int = 1
@@ -63,6 +75,18 @@ class Options:
     what: str = "ingot rack"
     on_event: Callable[[EngineEvent], None] | None = None
     continue_on_error: bool = False
+
+
+class Halted(LifecycleError):
+    """A run ended before it was done. texts: of each step that halted, what it said; where no step did,
+    the engine's own words."""
+
+    def __init__(self, verb: str, stack: str, texts: list[str]) -> None:
+        said = "\n".join(f"- {text}" for text in texts)
+        super().__init__(
+            f"{verb} of stack {stack} halted:\n{said}\nWhen the cause is gone, run the same command again."
+        )
+        self.texts = texts
 
 
 @dataclass
@@ -81,28 +105,40 @@ class Session:
     # ---------------------------------------------------------------- what the engine does
 
     def up(self) -> automation.UpResult:
-        """Raises automation.CommandError if a step halted."""
-        stack = self._stack()
-        result = stack.up(
-            parallel=self._parallel(),
-            on_output=lambda _: None,
-            on_event=self.options.on_event,
-            continue_on_error=self.options.continue_on_error,
-        )
-        self.save()
-        return result
+        """Raises Halted if a step halted."""
+        with self._run("up") as stack:
+            return stack.up(
+                parallel=self._parallel(),
+                on_event=self.options.on_event,
+                continue_on_error=self.options.continue_on_error,
+            )
 
     def preview(self) -> automation.PreviewResult:
-        return self._stack().preview(parallel=self._parallel(), on_event=self.options.on_event)
+        """Raises Halted if the program refused."""
+        with self._run("preview") as stack:
+            return stack.preview(parallel=self._parallel(), on_event=self.options.on_event)
 
     def refresh(self) -> automation.RefreshResult:
-        return self._stack().refresh(parallel=self._parallel(), on_event=self.options.on_event)
+        """Raises Halted if the engine refused."""
+        with self._run("refresh") as stack:
+            return stack.refresh(parallel=self._parallel(), on_event=self.options.on_event)
 
     def destroy(self) -> automation.DestroyResult:
-        """Raises automation.CommandError if a leave refused."""
-        result = self._stack().destroy(parallel=self._parallel(), on_event=self.options.on_event)
-        self.save()
-        return result
+        """Raises Halted if a leave refused."""
+        with self._run("destroy") as stack:
+            return stack.destroy(parallel=self._parallel(), on_event=self.options.on_event)
+
+    @contextmanager
+    def _run(self, verb: str) -> Iterator[automation.Stack]:
+        before = len(self.rack.journal.entries)
+        self.rack.clock.begin_phase(None)
+        try:
+            yield self._stack()
+        except automation.CommandError as error:
+            said = [e["text"] for e in self.rack.journal.entries[before:] if e["kind"] == "failure"]
+            raise Halted(verb, self.stack_name, said or [engine_words(str(error))]) from None
+        finally:
+            self.save()
 
     def resources(self) -> list[dict[str, Any]]:
         """The engine's own state."""
@@ -167,18 +203,23 @@ class Session:
         return stack
 
 
+def engine_words(output: str) -> str:
+    """Of all that the engine printed, what it said went wrong."""
+    lines = [line.strip() for line in output.splitlines()]
+    wrong = [line for line in lines if line.startswith("error:")]
+    return "\n".join(dict.fromkeys(wrong)) or output.strip()
+
+
 def _program() -> None:
     runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
 def stack_data(stack: str, options: Options) -> dict[str, Any]:
-    """The raw content of the stack file in force. Raises components.stackfile.StackFileError."""
-    if options.data is not None:
-        data = dict(options.data)
-    else:
-        path = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+    """The raw environment in force. Raises components.stackfile.StackFileError."""
+    path = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+    if options.data is None:
         stackfile.load(path)
-        data = yaml.safe_load(path.read_text())
+    data = dict(options.data) if options.data is not None else stackfile.environment_of(path)
     return stackfile.with_image(data, options.version) if options.version else data
 
 
@@ -208,10 +249,10 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
     """
     options = options or Options()
     data = stack_data(stack, options)
-    environment = stackfile.validate(data["config"]["ingot:environment"], f"stacks/Pulumi.{stack}.yaml")
+    environment = stackfile.validate(data, f"stacks/Pulumi.{stack}.yaml")
     faults = Faults.of(options.faults)
     found = pins(environment, image_lock.load(ROOT / "stacks" / "images.lock.json"))
-    store = Store(folder or ROOT / ".ingot" / "rack" / stack)
+    store = Store(folder or home() / "rack" / stack)
     with store.hold(f"{options.what} {stack}"):
         loaded = store.load()
         world, entries = loaded if loaded is not None else (_world(options.seed, environment, found), [])
@@ -240,7 +281,7 @@ def _workspace(store: Store, stack: str, data: Mapping[str, Any]) -> Path:
         salt = {"encryptionsalt": kept["encryptionsalt"]} if "encryptionsalt" in kept else {}
     written.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "Pulumi.yaml", folder / "Pulumi.yaml")
-    written.write_text(yaml.safe_dump({**salt, **data}, sort_keys=False))
+    written.write_text(yaml.safe_dump({**salt, **stackfile.as_file(data)}, sort_keys=False))
     store.engine_state.mkdir(parents=True, exist_ok=True)
     return folder
 

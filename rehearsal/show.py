@@ -28,11 +28,11 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._live = Live(console=self._console, refresh_per_second=REFRESH_HZ, get_renderable=self._table)
         self._rack: Rack | None = None
         self._title = ""
         self._steps = 0
         self._lock = threading.Lock()
+        self._live = Live(console=self._console, refresh_per_second=REFRESH_HZ, get_renderable=self._table)
 
     def __enter__(self) -> Display:
         if self._console.is_terminal:

@@ -135,7 +135,7 @@ class VirtualClock:
         with self.lock:
             if self._closing or lane in self._cancelled:
                 raise StepCancelled(lane)
-            waiter = _Waiter(max(until_s, self.now_s), lane, about)
+            waiter = _Waiter(max(round(until_s, 1), self.now_s), lane, about)
             self._parked[lane] = waiter
             if about:
                 self._about[about].add(lane)

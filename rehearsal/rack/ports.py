@@ -15,7 +15,6 @@ from lifecycle.ports import (
     Bmc,
     Budget,
     Claim,
-    ClaimState,
     Credentials,
     Eviction,
     Limits,
@@ -345,8 +344,6 @@ class RackRecords(_Part):
                 claims.pop(host, None)
             else:
                 claims[host] = new
-                if new.state is ClaimState.JOINED:
-                    self._rack.world.served.add(host)
             self._rack.note_standing(host)
             self._rack.changed(f"host/{host}", "roster")
             return True

@@ -11,7 +11,7 @@ import heapq
 import random
 from collections.abc import Callable, Mapping
 
-from lifecycle.ports import Pin, Role
+from lifecycle.ports import ClaimState, Pin, Role
 from rehearsal.rack import hosts, latency, laws, quorum, volumes, workloads
 from rehearsal.rack.clock import VirtualClock
 from rehearsal.rack.faults import Faults
@@ -56,7 +56,7 @@ class Rack:
     def later(self, after_s: float, kind: str, subject: str, number: int = 0) -> None:
         """Schedule an event."""
         self.world.next_seq += 1
-        event = Event(at_s=self.now_s + after_s, seq=self.world.next_seq, kind=kind, subject=subject, number=number)
+        event = Event(at_s=round(self.now_s + after_s, 1), seq=self.world.next_seq, kind=kind, subject=subject, number=number)
         heapq.heappush(self._heap, (event.at_s, event.seq, event))
 
     def _next_event_s(self) -> float | None:
@@ -92,13 +92,14 @@ class Rack:
         return claim.pool if claim is not None else ""
 
     def note_standing(self, node: str) -> None:
-        """Recount whether a node that has served is out: not Ready, or cordoned."""
-        if node not in self.world.served:
-            return
-        kube = self.world.nodes.get(node)
+        """Recount whether a node is out: it has served once, and is not Ready now, or cordoned."""
+        kube, claim = self.world.nodes.get(node), self.world.claims.get(node)
         is_out = kube is None or not kube.ready or kube.unschedulable
-        pool = self.out.setdefault(self.pool(node), set())
-        (pool.add if is_out else pool.discard)(node)
+        if not is_out and claim is not None and claim.state is ClaimState.JOINED:
+            self.world.served.add(node)
+        if node in self.world.served:
+            pool = self.out.setdefault(self.pool(node), set())
+            (pool.add if is_out else pool.discard)(node)
 
     def changed(self, *about: str) -> None:
         """Wake who waits for any of these."""

@@ -1,0 +1,44 @@
+"""Racks to test on: brought up once a worker, copied for each test."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rehearsal.session import use_engine
+from tests.rehearsal.fleet import OLD, Fleet
+from tools.engine import ensure
+
+
+@pytest.fixture(scope="session")
+def engine() -> Path:
+    """The engine, got if need be."""
+    found = ensure()
+    use_engine(found.path)
+    return found.path
+
+
+@pytest.fixture(scope="session")
+def brought_up(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The metal fleet, once brought up on the older image."""
+    folder = tmp_path_factory.mktemp("rack") / "metal"
+    outcome = Fleet(folder).up(OLD)
+    assert outcome.error == ""
+    assert outcome.broken == []
+    return folder
+
+
+@pytest.fixture
+def empty(engine: Path, tmp_path: Path) -> Fleet:
+    """A rack on which nothing was done yet."""
+    return Fleet(tmp_path / "metal")
+
+
+@pytest.fixture
+def fleet(brought_up: Path, tmp_path: Path) -> Fleet:
+    """The metal fleet on the older image, this test's own."""
+    folder = tmp_path / "metal"
+    shutil.copytree(brought_up, folder)
+    return Fleet(folder)

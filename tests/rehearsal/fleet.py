@@ -1,0 +1,146 @@
+"""A fleet on a rack of its own, driven as `ingot rack` drives it, and what tests ask of it afterwards."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pulumi.automation.events import EngineEvent
+
+from components import stackfile
+from rehearsal.rack.store import Store
+from rehearsal.rack.world import World
+from rehearsal.session import ROOT, Halted, Options, Session, open_session
+
+OLD, NEW = "44.20260621.3.1", "44.20260707.3.1"
+CONTROL_PLANES = ["cp1", "cp2", "cp3"]
+WORKERS = ["w1", "w2", "w3", "w4", "w5", "w6"]
+NODES = CONTROL_PLANES + WORKERS
+RUN_LIMIT_S = 180
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def metal() -> dict[str, Any]:
+    """The raw environment of the example stack."""
+    return stackfile.environment_of(ROOT / "stacks" / "Pulumi.metal.yaml")
+
+
+@dataclass
+class Outcome:
+    """What one run did. steps: `op name` of the engine's own events, in order. verbs: what ran on the rack."""
+
+    error: str
+    world: World
+    journal: list[dict[str, Any]]
+    steps: list[str] = field(default_factory=list)
+
+    @property
+    def verbs(self) -> list[str]:
+        return [f"{e['verb']} {e['node']}".strip() for e in self.journal if e["kind"] == "step"]
+
+    def nodes_asked(self, verb: str) -> list[str]:
+        """The nodes for which that verb ran, in order."""
+        return [e["node"] for e in self.journal if e["kind"] == "step" and e["verb"] == verb]
+
+    @property
+    def broken(self) -> list[str]:
+        """Every law that was ever broken, since the rack was new."""
+        return [f"{e['law']}: {e['text']}" for e in self.journal if e["kind"] == "law"]
+
+    def image_of(self, node: str) -> str:
+        return self.world.nodes[node].os_image.removeprefix("Fedora CoreOS ")
+
+    def assert_whole(self, image: str, nodes: list[str] = NODES) -> None:
+        """Every node serves on that image, nothing is left behind, and no law was ever broken."""
+        assert self.broken == []
+        assert {n: self.image_of(n) for n in nodes} == dict.fromkeys(nodes, image)
+        assert [n for n in nodes if not self.world.nodes[n].ready or self.world.nodes[n].unschedulable] == []
+        assert [v.name for v in self.world.volumes.values() if not all(v.replicas.values())] == []
+        assert not self.world.maintenance
+        assert [p.name for p in self.world.pods.values() if p.phase != "ready"] == []
+        assert sorted(m.node for m in self.world.members.values() if m.voter) == CONTROL_PLANES
+        roster = json.loads(self.world.roster)["nodes"]
+        assert {n: e["standing"] for n, e in roster.items()} == dict.fromkeys(nodes, "in")
+        assert [n for n, e in roster.items() if e.get("slot_since_s") is not None] == []
+
+
+@dataclass
+class Fleet:
+    """A rack in `folder`."""
+
+    folder: Path
+
+    def up(self, version: str, *faults: str, change: Change | None = None, **options: Any) -> Outcome:
+        """Run one up; a halt is an outcome. change: edits the raw environment before."""
+        return self._run("up", version, faults, change, options)
+
+    def destroy(self, version: str, *faults: str, change: Change | None = None) -> Outcome:
+        return self._run("destroy", version, faults, change, {})
+
+    def preview(self, version: str, change: Change | None = None) -> Outcome:
+        return self._run("preview", version, (), change, {})
+
+    def _run(
+        self, verb: str, version: str, faults: tuple[str, ...], change: Change | None, options: dict[str, Any]
+    ) -> Outcome:
+        data = copy.deepcopy(metal())
+        if change is not None:
+            change(data)
+        steps: list[str] = []
+
+        def watch(event: EngineEvent) -> None:
+            if event.resource_pre_event is not None:
+                meta = event.resource_pre_event.metadata
+                steps.append(f"{meta.op.value if hasattr(meta.op, 'value') else meta.op} {meta.urn.split('::')[-1]}")
+
+        chosen = replace(Options(version=version, faults=faults, data=data, on_event=watch), **options)
+        before = self._journal_length()
+        error = ""
+        with open_session("metal", chosen, self.folder) as session:
+            try:
+                getattr(session, verb)()
+            except Halted as halted:
+                error = str(halted)
+            return self._outcome(session, error, before, steps)
+
+    def _outcome(self, session: Session, error: str, before: int, steps: list[str]) -> Outcome:
+        entries = session.rack.journal.entries
+        laws = [e for e in entries[:before] if e["kind"] == "law"]
+        return Outcome(error, session.rack.world, [*laws, *entries[before:]], steps)
+
+    def _journal_length(self) -> int:
+        loaded = Store(self.folder).load() if self.folder.exists() else None
+        return len(loaded[1]) if loaded is not None else 0
+
+    def killed_up(self, version: str, victim: str, step: int) -> int:
+        """Run `up` in a process of its own that is killed when its `step`-th step begins; its exit code.
+
+        0: it ended before it came to that step.
+        """
+        code = (
+            "import sys; from pathlib import Path; from tests.rehearsal.fleet import Fleet; "
+            "sys.exit(1 if Fleet(Path(sys.argv[1])).up(sys.argv[2], sys.argv[3]).error else 0)"
+        )
+        arguments = [str(self.folder), version, f"kill:{victim}:{step}"]
+        with subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            try:
+                return process.wait(RUN_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise

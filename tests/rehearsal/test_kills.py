@@ -1,0 +1,38 @@
+"""SIGKILL at any step of a roll: the next up finishes it, and no law was ever broken."""
+
+from __future__ import annotations
+
+import pytest
+
+from rehearsal.rack.faults import VICTIMS
+from tests.rehearsal.fleet import NEW, NODES, Fleet
+
+STEPS = 5 * len(NODES) + 1
+"""leave, release, provision, enrol, join of each node, and the barrier."""
+
+SAMPLE = [("engine", 3), ("program", 8), ("both", 21), ("program", 35), ("both", 46)]
+
+
+def kill_and_resume(fleet: Fleet, victim: str, step: int) -> None:
+    assert fleet.killed_up(NEW, victim, step) != 0
+    resumed = fleet.up(NEW)
+    assert resumed.error == ""
+    resumed.assert_whole(NEW)
+
+
+class TestSample:
+    """A few of the sweep's cases, for every run of the tests."""
+
+    @pytest.mark.parametrize(("victim", "step"), SAMPLE)
+    def test_resumes(self, fleet: Fleet, victim: str, step: int) -> None:
+        kill_and_resume(fleet, victim, step)
+
+
+@pytest.mark.faults
+class TestSweep:
+    """Every step, every victim."""
+
+    @pytest.mark.parametrize("step", range(1, STEPS + 1))
+    @pytest.mark.parametrize("victim", VICTIMS)
+    def test_resumes(self, fleet: Fleet, victim: str, step: int) -> None:
+        kill_and_resume(fleet, victim, step)
