@@ -87,16 +87,20 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
+def _normal(parts: SplitResult) -> str:
+    """One form for each place: small letters, no port that https has anyway, no slash at the end."""
+    return f"https://{parts.netloc.lower().removesuffix(':443')}{parts.path.rstrip('/')}"
+
+
 def _redfish(url: str) -> str:
     parts = _split(url)
     if not re.fullmatch(r"/redfish/v1/Systems/[^/]+/?", parts.path):
         raise Refused("end the URL in the path to one system: /redfish/v1/Systems/<id>")
-    return f"https://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+    return _normal(parts)
 
 
 def _https(url: str) -> str:
-    parts = _split(url)
-    return f"https://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+    return _normal(_split(url))
 
 
 def _mac(mac: str) -> str:

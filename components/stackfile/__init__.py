@@ -46,7 +46,7 @@ _ROOT: Final[problem.Path] = ("config", KEY)
 def load(path: Path) -> Environment:
     """Read and check one stack file. Raises StackFileError with every problem, also when there is no file."""
     source, data = _open(path)
-    return _checked(data, str(path), source)
+    return _checked(data, _where(path), source)
 
 
 def validate(data: object, where: str) -> Environment:
@@ -64,10 +64,10 @@ def environment_of(path: Path) -> dict[str, Any]:
     Raises StackFileError if the file cannot be read or holds no environment.
     """
     source, data = _open(path)
-    if source.flaws or not isinstance(data, dict):
-        _checked(data, str(path), source)
-        raise _refusal(str(path), source, [Flaw(_ROOT, show(data), "a mapping", "write the environment below it")])
-    return data
+    if isinstance(data, dict) and not source.flaws:
+        return data
+    flaws = [] if isinstance(data, dict) else [Flaw(_ROOT, show(data), "a mapping", "write the environment below it")]
+    raise _refusal(_where(path), source, flaws)
 
 
 def with_image(data: Mapping[str, Any], version: str) -> dict[str, Any]:
@@ -95,22 +95,30 @@ def dump(data: Mapping[str, Any]) -> str:
     return text
 
 
+def _where(path: Path) -> str:
+    """The file as a reader would name it: from the working directory, where it is below it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
 def _open(path: Path) -> tuple[Source, object]:
     """The text of a file and what stands under the environment's key. Raises StackFileError if that is nothing."""
     try:
         with path.open("rb") as file:
             source = read(file.read(BYTES_MAX + 1))
     except OSError as error:
-        raise StackFileError(str(path), [_unopened(path, error)]) from None
+        raise StackFileError(_where(path), [_unopened(path, error)]) from None
     here: object = source.data
     at: problem.Path = ()
     if source.data is None and source.flaws:
-        raise _refusal(str(path), source, [])
+        raise _refusal(_where(path), source, [])
     for key in _ROOT:
         if at in source.holes:
-            raise _refusal(str(path), source, [])
+            raise _refusal(_where(path), source, [])
         if not isinstance(here, dict) or key not in here:
-            raise _refusal(str(path), source, [_no_way(here, at, str(key))])
+            raise _refusal(_where(path), source, [_no_way(here, at, str(key))])
         here, at = here[key], (*at, key)
     return source, here
 

@@ -51,7 +51,7 @@ class StackFileError(Exception):
     def __init__(self, where: str, problems: Sequence[Problem]) -> None:
         self.where, self.problems = where, tuple(problems)
         count = len(self.problems)
-        head = f"{where} is refused, {count} problem{'' if count == 1 else 's'}; nothing was touched:"
+        head = f"{where} is refused, {counted(count, 'problem')}; nothing was touched:"
         blocks = [str(p) for p in self.problems[:SHOWN_MAX]]
         if count > SHOWN_MAX:
             blocks.append(f"and {count - SHOWN_MAX} more problems after these")
@@ -69,6 +69,11 @@ def path_text(path: Path) -> str:
         else:
             text += f"[{show(key)}]"
     return text or "the file"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 host`, `2 hosts`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def show(value: object, written: str | None = None, *, as_what: bool = False) -> str:
@@ -91,9 +96,9 @@ def show(value: object, written: str | None = None, *, as_what: bool = False) ->
         case str():
             return _quoted(value)
         case Mapping():
-            return f"a mapping of {len(value)}" if value else "an empty mapping"
+            return f"a mapping of {counted(len(value), 'key')}" if value else "an empty mapping"
         case Sequence() if not isinstance(value, bytes | bytearray):
-            return f"a list of {len(value)}" if value else "an empty list"
+            return f"a list of {counted(len(value), 'item')}" if value else "an empty list"
         case _:
             return f"a value of type {type(value).__name__}"
     stands = written[:WIDTH_MAX] if written else plain

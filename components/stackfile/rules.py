@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from components.stackfile.problem import Flaw, Path, path_text
+from components.stackfile.problem import Flaw, Path, counted, path_text
 from components.stackfile.sketch import PoolSketch, Sketch
 
 Rule = Callable[[Sketch], Iterator[Flaw]]
@@ -34,6 +34,11 @@ def _once(what: str, uses: Iterable[tuple[str | None, Path]], fix: str) -> Itera
         if value in first:
             yield Flaw(path, f"{value}, which {path_text(first[value])} has already", what, fix)
         first.setdefault(value, path)
+
+
+def _storage_pools(s: Sketch) -> list[PoolSketch]:
+    names = {name for _, name in s.storage_nodes or ()}
+    return [p for p in s.pools or () if p.name in names and p.role == "worker"]
 
 
 def hosts_once(s: Sketch) -> Iterator[Flaw]:
@@ -59,7 +64,7 @@ def disks_apart(s: Sketch) -> Iterator[Flaw]:
     for h in s.hosts:
         uses: list[tuple[str | None, Path]] = [(h.os_disk, (*h.path, "os_disk"))]
         uses += [(disk, (*h.path, "data_disks", i)) for i, disk in h.data_disks or ()]
-        fix = "write another disk; the OS disk is overwritten by every installation"
+        fix = "write another disk, or take it out; the OS disk is overwritten by every installation"
         yield from _once("each disk once on its host", uses, fix)
 
 
@@ -84,7 +89,7 @@ def quorum(s: Sketch) -> Iterator[Flaw]:
     if len(pools) != 1 or count in (1, 3, 5):
         return
     if count % 2 == 0:
-        margin = (count - 1) // 2
+        margin = (count - 1) // 2 or "none"
         fix = f"add or remove one; etcd needs a majority, so {count} survive the loss of {margin}, as {count - 1} would"
     else:
         fix = "make some of them workers; more than 5 members of etcd only make writes slower"
@@ -105,31 +110,24 @@ def control_planes_singly(s: Sketch) -> Iterator[Flaw]:
             yield Flaw((*at, "canary"), "true", "no canary for control planes", fix)
 
 
-def budget_below_pool(s: Sketch) -> Iterator[Flaw]:
-    """A pool that may be out as a whole serves nothing while it rolls."""
+def budget_can_be_spared(s: Sketch) -> Iterator[Flaw]:
+    """No more nodes may be out than their pool, their fault domains and every storage policy can spare."""
+    replicas = min(((p.replicas, p.name) for p in s.policies or () if p.replicas is not None), default=None)
+    stores = {p.name for p in _storage_pools(s)}
     for p in s.pools or ():
         if p.role == "control-plane" or p.hosts is None or p.max_unavailable is None:
             continue
-        most = max(1, len(p.hosts) - 1)
+        spared = [(max(1, len(p.hosts) - 1), f"the pool has {counted(len(p.hosts), 'host')}", "add hosts")]
+        if p.domains is not None:
+            why = f"no two nodes of a fault domain are out at once, and the pool has {len(p.domains)}"
+            spared.append((len(p.domains), why, "spread the hosts over more fault domains"))
+        if p.name in stores and replicas is not None:
+            why = f"policy {replicas[1]} has {replicas[0]} replicas"
+            spared.append((replicas[0] - 1, why, "give every policy more replicas"))
+        most, why, otherwise = min(spared, key=lambda limit: limit[0])
         if p.max_unavailable > most:
-            found = f"{p.max_unavailable} of {len(p.hosts)} hosts"
-            fix = f"write {most}, or add hosts" if len(p.hosts) > 1 else "write 1"
-            expected = f"{most} at most: not the whole pool at once"
-            yield Flaw((*p.path, "rollout", "max_unavailable"), found, expected, fix)
-
-
-def budget_within_domains(s: Sketch) -> Iterator[Flaw]:
-    """Two nodes of one fault domain are never out at once (leave sees to it), so further lanes would only wait."""
-    for p in s.pools or ():
-        domains = p.domains
-        if p.role == "control-plane" or domains is None or p.max_unavailable is None:
-            continue
-        if p.max_unavailable <= len(domains):
-            continue
-        found = f"{p.max_unavailable} with {_counted(len(domains), 'fault domain')}"
-        fix = f"write {len(domains)}, or spread the hosts over more fault domains"
-        expected = f"{len(domains)} at most: no two nodes of one fault domain are out at once"
-        yield Flaw((*p.path, "rollout", "max_unavailable"), found, expected, fix)
+            at = (*p.path, "rollout", "max_unavailable")
+            yield Flaw(at, str(p.max_unavailable), f"{most} at most: {why}", f"write {most}, or {otherwise}")
 
 
 def soak_of_canary(s: Sketch) -> Iterator[Flaw]:
@@ -141,18 +139,13 @@ def soak_of_canary(s: Sketch) -> Iterator[Flaw]:
             yield Flaw((*p.path, "rollout", "soak_s"), found, "soak_s with canary: true only", fix)
 
 
-def _storage_pools(s: Sketch) -> list[PoolSketch]:
-    names = {name for _, name in s.storage_nodes or ()}
-    return [p for p in s.pools or () if p.name in names and p.role == "worker"]
-
-
 def storage_on_workers(s: Sketch) -> Iterator[Flaw]:
     """Replicas live on workers: a control plane's budget knows nothing of them."""
     if s.storage_nodes is None:
         return
     pools = {p.name: p for p in s.pools or ()}
     workers = [p.name for p in s.pools or () if p.role == "worker"]
-    choose = f"write one of {', '.join(workers)}" if workers else "add a pool of workers"
+    choose = f"write {' or '.join(workers)}" if workers else "add a pool of workers"
     expected = "the name of a pool of workers"
     for i, name in s.storage_nodes if pools else ():
         if name not in pools:
@@ -173,20 +166,6 @@ def storage_disks(s: Sketch) -> Iterator[Flaw]:
                 yield Flaw((*h.path, "data_disks"), "no data disk", expected, fix)
 
 
-def storage_budget(s: Sketch) -> Iterator[Flaw]:
-    """No more nodes may be out than every policy can lose."""
-    replicas = [(p.replicas, p.name) for p in s.policies or () if p.replicas is not None]
-    if not replicas:
-        return
-    fewest, policy = min(replicas)
-    for p in _storage_pools(s):
-        if p.max_unavailable is not None and p.max_unavailable > fewest - 1:
-            found = f"{p.max_unavailable} in a pool that stores"
-            expected = f"{fewest - 1} at most: policy {policy} has {fewest} replicas"
-            fix = f"write {fewest - 1}, or give every policy more replicas"
-            yield Flaw((*p.path, "rollout", "max_unavailable"), found, expected, fix)
-
-
 def storage_size(s: Sketch) -> Iterator[Flaw]:
     """simplyblock's smallest clusters are data + 2 x parity nodes (1+1: 3, 2+1: 4, 2+2: 6); n replicas are 1+(n-1)."""
     pools = _storage_pools(s)
@@ -202,12 +181,12 @@ def storage_size(s: Sketch) -> Iterator[Flaw]:
         needs = 2 * policy.replicas - 1
         at = (*policy.path, "replicas")
         if nodes < needs:
-            found = f"{policy.replicas} with {_counted(nodes, 'storage node')}"
+            found = f"{policy.replicas} replicas on {counted(nodes, 'storage node')}"
             fewer = ", or ask for fewer replicas" if policy.replicas > 2 else ""
             fix = f"add {needs - nodes} to the pools that store{fewer}"
-            yield Flaw(at, found, f"{needs} storage nodes at least for {policy.replicas} replicas", fix)
+            yield Flaw(at, found, f"{needs} storage nodes at least", fix)
         if spread is not None and spread < policy.replicas:
-            found = f"{policy.replicas} with storage nodes in {_counted(spread, 'fault domain')}"
+            found = f"{policy.replicas} replicas on storage nodes of {counted(spread, 'fault domain')}"
             fix = "spread the storage nodes over more fault domains"
             yield Flaw(at, found, f"{policy.replicas} fault domains at least, one for each replica", fix)
 
@@ -225,11 +204,11 @@ def endpoint_of_no_machine(s: Sketch) -> Iterator[Flaw]:
     if s.endpoint is None:
         return
     controllers = {urlsplit(h.bmc_url).hostname: h.name for h in s.hosts if h.bmc_url is not None}
-    first = s.endpoint.split(".")[0]
+    label = s.endpoint.split(".")[0]
     fix = "write a DNS name or a virtual IP address that outlives every machine"
     expected = "a name that belongs to no machine"
-    if any(h.name in (s.endpoint, first) for h in s.hosts):
-        yield Flaw(("cluster", "endpoint"), f"{s.endpoint}, the name of host {first}", expected, fix)
+    if any(h.name == label for h in s.hosts) and _address(s.endpoint) is None:
+        yield Flaw(("cluster", "endpoint"), f"{s.endpoint}, the name of host {label}", expected, fix)
     elif s.endpoint in controllers:
         found = f"{s.endpoint}, the management controller of host {controllers[s.endpoint]}"
         yield Flaw(("cluster", "endpoint"), found, expected, fix)
@@ -247,15 +226,20 @@ def addresses_apart(s: Sketch) -> Iterator[Flaw]:
         elif pods.overlaps(services):
             fix = "write ranges that have no address in common"
             yield Flaw(at, f"{services}, which overlaps pod_cidr {pods}", "ranges apart", fix)
-    try:
-        endpoint = ipaddress.ip_address(s.endpoint or "")
-    except ValueError:
-        return
+    endpoint = _address(s.endpoint)
     for key, network in (("pod_cidr", pods), ("service_cidr", services)):
-        if network is not None and endpoint in network:
+        if endpoint is not None and network is not None and endpoint in network:
             fix = f"write an address outside {network}"
             found = f"{endpoint}, inside {key} {network}"
             yield Flaw(("cluster", "endpoint"), found, "an address that machines can reach", fix)
+
+
+def _address(endpoint: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The endpoint as an IP address, or None if it is a name."""
+    try:
+        return ipaddress.ip_address(endpoint or "")
+    except ValueError:
+        return None
 
 
 def pods_have_room(s: Sketch) -> Iterator[Flaw]:
@@ -267,12 +251,8 @@ def pods_have_room(s: Sketch) -> Iterator[Flaw]:
     room = 1 << (each - pods.prefixlen) if pods.prefixlen <= each else 0
     if len(s.hosts) > room:
         fix = "write a larger range, with a smaller number after the /"
-        found = f"{pods}, which has room for {_counted(room, 'node')}"
-        yield Flaw(("cluster", "pod_cidr"), found, f"a /{each} for each of {_counted(len(s.hosts), 'host')}", fix)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+        found = f"{pods}, which has room for {counted(room, 'node')}"
+        yield Flaw(("cluster", "pod_cidr"), found, f"a /{each} for each of {counted(len(s.hosts), 'host')}", fix)
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -283,12 +263,10 @@ RULES: Final[tuple[Rule, ...]] = (
     one_control_plane_pool,
     quorum,
     control_planes_singly,
-    budget_below_pool,
-    budget_within_domains,
+    budget_can_be_spared,
     soak_of_canary,
     storage_on_workers,
     storage_disks,
-    storage_budget,
     storage_size,
     one_default_policy,
     endpoint_of_no_machine,

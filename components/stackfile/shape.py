@@ -70,15 +70,16 @@ def _wanted(error: ErrorDetails, value: object) -> tuple[str, str]:
             return expected, f"did you mean {near}?"
         return expected, QUOTE_IT if isinstance(value, bool | int | float | datetime.date) else f"write {expected}"
     if kind == "too_short":
-        return "one entry at least", "write one, or take out what is around it"
+        return "one entry at least", "write one"
     return _EXPECTED.get(kind, (error["msg"], "write what is expected"))
 
 
 def _missing(path: Path) -> Flaw:
     key = path[-1]
     about = _field(path)
-    says = f": {about.description}" if about is not None and about.description else ""
-    return Flaw(path, "nothing", f"the key {key}{says.rstrip('.')}", f"add {key}")
+    says = about.description.rstrip(".") if about is not None and about.description else ""
+    says = f" ({says[0].lower()}{says[1:]})" if says else ""
+    return Flaw(path, "nothing", f"the key {key}{says}", f"add {key}")
 
 
 def _unknown(path: Path) -> Flaw:

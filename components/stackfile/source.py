@@ -92,7 +92,7 @@ def _text(raw: bytes, source: Source) -> str | None:
 
 
 def _not_yaml(error: yaml.YAMLError, text: str, source: Source) -> None:
-    """Say where the text stops being YAML, without a snippet of it."""
+    """Say where the text stops being YAML: without a snippet, and in words that do not depend on the reader."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line = None if mark is None else min(mark.line, text.count("\n")) + 1
     lines = text.split("\n")
@@ -101,20 +101,19 @@ def _not_yaml(error: yaml.YAMLError, text: str, source: Source) -> None:
             (), line, "a tab at the beginning of a line", "spaces; YAML allows no tabs there", "indent with spaces"
         )
         return
-    why = getattr(error, "problem", None) or "the reader says no more"
-    fix = "mend this line or the one before it"
-    source.add((), line, f"text that is not YAML: {why}", "a stack file: YAML in UTF-8", fix)
+    fix = "look here and just above for a wrong indentation, an open quote or bracket, or a : without a space"
+    source.add((), line, "text that is not YAML", "a stack file: YAML in UTF-8", fix)
 
 
 @dataclass
 class _Open:
-    """A collection whose end has not come. keys: of a mapping, with their lines."""
+    """A collection whose end has not come. keys: of a mapping, with their lines. key: awaits its value."""
 
     path: Path
     value: dict[object, object] | list[object]
     keys: dict[object, int] = field(default_factory=dict)
     key: object = None
-    has_key: bool = False
+    key_line: int | None = None
     dropped: bool = False
 
 
@@ -146,7 +145,7 @@ class _Builder:
 
     def _node(self, event: yaml.NodeEvent, line: int) -> None:
         top = self.stack[-1] if self.stack else None
-        if top is not None and isinstance(top.value, dict) and not top.has_key:
+        if top is not None and isinstance(top.value, dict) and top.key_line is None:
             self._key(top, event, line)
             return
         path, keep = self._place(top, line)
@@ -167,7 +166,7 @@ class _Builder:
             self.source.add(top.path, line, f"{kind} as a key", "a key that is one word", "write the key out")
             raise _Stop
         key = self._scalar(event, top.path, line)
-        top.key, top.has_key = key, True
+        top.key, top.key_line = key, line
         if key not in top.keys:
             return
         first = top.keys[key]
@@ -184,10 +183,10 @@ class _Builder:
                 self.source.lines[path] = line
             return path, not top.dropped
         path, keep = (*top.path, top.key), not top.dropped and top.key not in top.keys
-        top.keys.setdefault(top.key, line)
+        key_line, top.key_line = top.key_line or line, None
+        top.keys.setdefault(top.key, key_line)
         if keep:
-            self.source.lines[path] = line
-        top.has_key = False
+            self.source.lines[path] = key_line
         return path, keep
 
     def _store(self, top: _Open | None, path: Path, value: object) -> None:
@@ -230,7 +229,8 @@ class _Builder:
 
     def _tag(self, tag: str, path: Path, line: int) -> None:
         self.source.holes.add(path)
-        self.source.add(path, line, f"the tag {show(tag)}", "a value without a tag", "take out the tag")
+        short = tag.replace("tag:yaml.org,2002:", "!!")
+        self.source.add(path, line, f"the tag {show(short)}", "a value without a tag", "take out the tag")
 
     def _construct(self, tag: str, value: str) -> object:
         """What YAML makes of a scalar of this tag. Raises what its constructors happen to raise."""
