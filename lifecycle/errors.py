@@ -24,6 +24,17 @@ class PortError(LifecycleError):
         self.what, self.found, self.remedy = what, found, remedy
 
 
+class NeedsAttention(LifecycleError):
+    """Something that only a person can put right: asking again cannot help, so no wait goes on over it.
+
+    what: the object, such as `credentials for the BMC of w3`. found: as it is.
+    """
+
+    def __init__(self, what: str, found: str, remedy: str) -> None:
+        super().__init__(f"{what}: found {found}. Remedy: {remedy}")
+        self.what, self.found, self.remedy = what, found, remedy
+
+
 class Halt(LifecycleError):
     """A step that stops on purpose: something about `node` is not as it must be.
 

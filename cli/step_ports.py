@@ -1,0 +1,58 @@
+"""The real ports of a step, with the project's own way to read a stack file and to make what a host boots.
+
+lifecycle/ does not know components/, so the two meet here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifecycle.adapters import build
+from lifecycle.adapters.pins import Declared, stack_file_name
+from lifecycle.commands import Step
+from lifecycle.ports import Limits, Pin, Ports
+
+if TYPE_CHECKING:
+    from components.environment import Environment
+    from components.images.lock import Lock
+
+STACKS, LOCK = "stacks", "images.lock.json"
+
+
+def ports(step: Step) -> Ports:
+    """The real ports of `step`, of the project that the working directory is in. Raises nothing."""
+    return build.ports(step, declared, contents)
+
+
+def declared(root: Path, stack: str) -> Declared:
+    """What the stack file declares. Raises StackFileError, LockError, UnknownRelease, BootConfigurationError."""
+    from components.boot.pin import pins
+
+    environment, lock = _files(root, stack)
+    return Declared(
+        pins=pins(environment, lock),
+        limits=Limits(**environment.limits.model_dump()),
+        endpoint=f"{environment.cluster.endpoint}:{environment.cluster.endpoint_port}",
+        boot_store=root / environment.boot_store.directory,
+        boot_url=environment.boot_store.url,
+        storage_cluster=environment.storage.driver.cluster_id,
+    )
+
+
+def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
+    """Path in the boot store and bytes of all that the pin's host fetches. Raises as `declared` does."""
+    from components.boot.pin import publish
+
+    environment, lock = _files(root, stack)
+    return publish(environment, lock, pin.node).files
+
+
+@lru_cache(maxsize=1)  # one step sees one state of the files
+def _files(root: Path, stack: str) -> tuple[Environment, Lock]:
+    from components import stackfile
+    from components.images import lock
+
+    return stackfile.load(root / STACKS / stack_file_name(stack)), lock.load(root / STACKS / LOCK)

@@ -1,0 +1,113 @@
+"""Wires the real ports for one stored command. Connects to nothing: each adapter does when it is asked."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.clock import WallClock
+from lifecycle.adapters.delivery import DirectoryDelivery
+from lifecycle.adapters.etcd import GatewayEtcd
+from lifecycle.adapters.evidence import FileEvidence
+from lifecycle.adapters.files import safe_name
+from lifecycle.adapters.kube_api import USER, KubeApi, from_authority, from_kubeconfig
+from lifecycle.adapters.kubernetes import ApiKubernetes
+from lifecycle.adapters.pins import Read, StackFilePins
+from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.adapters.redfish import RedfishMachines
+from lifecycle.adapters.roster import ConfigMapRoster
+from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
+from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.tls import client_context
+from lifecycle.adapters.wire import HttpJson
+from lifecycle.commands import Step
+from lifecycle.errors import LifecycleError
+from lifecycle.ports import Clock, Pin, Ports, Role
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+STORAGE_NAMESPACE = "simplyblock"
+"""Where the driver's chart is installed; INGOT_STORAGE_NAMESPACE says otherwise."""
+Contents = Callable[[Path, str, Pin], Mapping[str, bytes]]
+"""(project root, stack, pin) -> path in the boot store and bytes of all that the pin's host fetches."""
+ETCD_PORT = 2379
+ETCD_ANSWER_S = 5.0
+"""etcd gives up a read without a majority after about as long."""
+
+
+def ports(
+    step: Step,
+    read: Read,
+    contents: Contents,
+    start: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Ports:
+    """The ports of a step.
+
+    read: reads a stack file. contents: makes what a pin boots. start: where to look for the project,
+    else the working directory. environment: of variables, else the process's own. Raises nothing: what
+    is missing is said by the adapter that misses it.
+    """
+    env = process_environment() if environment is None else environment
+    clock, pins = WallClock(), StackFilePins(start or Path.cwd(), step.stack, read)
+    secrets = StateSecrets(step.stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env)
+
+    def boot_store() -> Path:
+        return pins.stack_file.boot_store
+
+    api = KubeApi(lambda: _connect(env, pins, secrets, clock), clock)
+    namespace = env.get("INGOT_STORAGE_NAMESPACE") or STORAGE_NAMESPACE
+    kubernetes = ApiKubernetes(api, clock, frozenset({namespace}))
+    etcd_http = HttpJson(
+        clock,
+        timeout_s=ETCD_ANSWER_S,
+        tls=lambda: client_context(secrets.authority("etcd-ca"), USER, USER, clock.now_s()),
+    )
+    store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
+    machines = RedfishMachines(lambda host: bmc_credentials(host, env), store)
+    atexit.register(machines.close)
+    return Ports(
+        clock=clock,
+        pins=pins,
+        kubernetes=kubernetes,
+        etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes)),
+        storage=SimplyblockStorage(
+            lambda: find_control(env, kubernetes, namespace, pins.stack_file.storage_cluster),
+            kubernetes,
+            api,
+            clock,
+            namespace,
+        ),
+        machines=machines,
+        records=DirectoryRecords(boot_store, step.stack, clock),
+        delivery=DirectoryDelivery(boot_store),
+        secrets=secrets,
+        roster=ConfigMapRoster(api),
+        evidence=FileEvidence(lambda: pins.root / ".ingot" / "evidence" / f"{safe_name(step.stack)}.jsonl", clock),
+    )
+
+
+def _connect(env: Mapping[str, str], pins: StackFilePins, secrets: StateSecrets, clock: Clock) -> ApiClient:
+    """INGOT_KUBECONFIG, else KUBECONFIG, else the endpoint and authority of the stack itself."""
+    file = env.get("INGOT_KUBECONFIG") or env.get("KUBECONFIG")
+    if file:
+        return from_kubeconfig(Path(file))
+    return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s())
+
+
+def _etcd_endpoints(env: Mapping[str, str], pins: StackFilePins, kubernetes: ApiKubernetes) -> tuple[str, ...]:
+    """INGOT_ETCD_ENDPOINTS, else the control planes' addresses, else their names: etcd must be reachable
+    while the API server in front of it is not."""
+    given = [url.strip() for url in env.get("INGOT_ETCD_ENDPOINTS", "").split(",") if url.strip()]
+    if given:
+        return tuple(given)
+    try:
+        hosts = kubernetes.control_plane_addresses()
+    except LifecycleError:
+        hosts = ()
+    names = (node for node in pins.declared() if (pin := pins.pin(node)) and pin.role is Role.CONTROL_PLANE)
+    return tuple(f"https://{host}:{ETCD_PORT}" for host in hosts or names)

@@ -1,0 +1,71 @@
+"""What happened: JSON lines for machines, short lines on stderr for whoever watches the engine.
+
+One line a fact: `at` (RFC 3339, UTC), `node`, `event` (`begin`, `end`, `waited` or `note`), and the
+event's own fields, named as in `lifecycle.ports.Evidence`. Several steps append to one file at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from lifecycle.errors import LifecycleError
+from lifecycle.ports import Clock
+
+
+class FileEvidence:
+    """Fulfils `lifecycle.ports.Evidence`. path: finds the file, asked at each line.
+
+    A disk that is full must not stop a drain half way: what cannot be written is said once on the
+    stream, and the step goes on.
+    """
+
+    def __init__(self, path: Callable[[], Path], clock: Clock, stream: TextIO | None = None) -> None:
+        self._path, self._clock, self._stream = path, clock, stream
+        self._told = False
+
+    def begin(self, node: str, phase: str, detail: str = "") -> None:
+        self._append(node, "begin", phase=phase, detail=detail)
+        self._say(node, f"{phase}: {detail}" if detail else phase)
+
+    def end(self, node: str, outcome: str) -> None:
+        self._append(node, "end", outcome=outcome)
+        self._say(node, outcome)
+
+    def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
+        self._append(node, "waited", what=what, start=_moment(start_s), end=_moment(end_s), limit_s=limit_s, met=met)
+        if met:
+            self._say(node, f"waited {end_s - start_s:.0f} s for {what}")
+        else:
+            self._say(node, f"gave up after {end_s - start_s:.0f} s of {limit_s:.0f} s: {what}")
+
+    def note(self, node: str, text: str) -> None:
+        self._append(node, "note", text=text)
+        self._say(node, text)
+
+    def _append(self, node: str, event: str, **fields: object) -> None:
+        line = json.dumps({"at": _moment(self._clock.now_s()), "node": node, "event": event, **fields}) + "\n"
+        try:
+            path = self._path()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(handle, line.encode())  # one write, so that lines of several steps do not mix
+            finally:
+                os.close(handle)
+        except (OSError, LifecycleError) as error:
+            if not self._told:
+                self._told = True
+                self._say(node, f"evidence is not kept: {error}")
+
+    def _say(self, node: str, text: str) -> None:
+        print(f"{node or 'fleet'} {text}", file=self._stream or sys.stderr, flush=True)
+
+
+def _moment(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,193 @@
+"""One connection to the Kubernetes API: the official client's transport, JSON in and out.
+
+The client gives configuration, authentication (kubeconfig plugins too), TLS and proxies. Its typed
+models are left aside: they refuse an object in which a newer server has a value they do not know, and
+importing them costs every step over a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from lifecycle.adapters.tls import Authority, client_context
+from lifecycle.adapters.wire import CONNECT_S, READ_S, TRANSIENT, Answer, NoAnswer, Unsure, patiently, shown
+from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.ports import Clock
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+PAGE = 500
+"""Objects a list call asks for at once; the API server's own clients use the same."""
+PAGES_MAX = 2000
+"""A million objects: a server that goes on after that repeats itself."""
+
+USER, GROUP = "ingot-lifecycle", "system:masters"
+"""Who the minted certificate says we are. The group needs no binding to exist, so that the first join
+works while the cluster is being initialised; whoever holds the authority's key has that power anyway."""
+
+Json = dict[str, Any]
+
+
+class KubeApi:
+    """Asks one cluster. Connects on first use."""
+
+    def __init__(self, connect: Callable[[], ApiClient], clock: Clock) -> None:
+        self._connect, self._clock = connect, clock
+        self._client: ApiClient | None = None
+
+    def get(self, what: str, path: str, query: Mapping[str, str] | None = None) -> Json | None:
+        """The object at `path`, or None if there is none (404)."""
+        answer = self.ask(what, "GET", path, query=query, final=frozenset({404}))
+        return None if answer.status == 404 else answer.document(self.named(what), _remedy(answer.status))
+
+    def items(self, what: str, path: str, query: Mapping[str, str] | None = None) -> Iterator[Json]:
+        """Every item of a list, page by page. None of them if the kind does not exist (404)."""
+        asked = {**(query or {}), "limit": str(PAGE)}
+        for _ in range(PAGES_MAX):
+            page = self.get(what, path, asked)
+            if page is None:
+                return
+            items = page.get("items")
+            if not isinstance(items, list):
+                raise PortError(self.named(what), "a list without `items`", _remedy(200))
+            yield from items
+            more = (page.get("metadata") or {}).get("continue")
+            if not more:
+                return
+            asked["continue"] = more
+        raise PortError(self.named(what), f"more than {PAGES_MAX} pages", _remedy(500))
+
+    def ask(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        final: frozenset[int] = frozenset(),
+        repeatable: bool = True,
+        secret: bool = False,
+    ) -> Answer:
+        """One request, tried again while that may help. Returns if its status is good or in `final`.
+
+        secret: the answer may quote secrets, so its text stays out of the error.
+        Raises PortError, or Unsure if the request may have been carried out all the same.
+        """
+        url = path + ("?" + urlencode(query) if query else "")
+        try:
+            answer = patiently(
+                lambda: self._send(method, url, body, content_type, READ_S),
+                clock=self._clock,
+                repeatable=repeatable,
+                final=final,
+            )
+        except NoAnswer as error:
+            kind = Unsure if error.sent else PortError
+            raise kind(self.named(what), str(error), _remedy(0)) from error
+        if answer.ok or answer.status in final:
+            return answer
+        kind = Unsure if answer.status in TRANSIENT - {429} else PortError
+        raise kind(
+            self.named(what), f"HTTP {answer.status}" + ("" if secret else _message(answer)), _remedy(answer.status)
+        )
+
+    def answers(self) -> bool:
+        """Whether /readyz says yes, asked once and briefly. Never raises."""
+        try:
+            return self._send("GET", "/readyz", None, "application/json", CONNECT_S).ok
+        except Exception:  # noqa: BLE001  # "never raises" is the port's contract: whatever it is, nothing answers there
+            return False
+
+    def named(self, what: str) -> str:
+        host = self._client.configuration.host if self._client else ""
+        return f"Kubernetes API{' at ' + host if host else ''}, {what}"
+
+    def _send(self, method: str, url: str, body: object, content_type: str, read_s: float) -> Answer:
+        import urllib3
+        from kubernetes.client.exceptions import ApiException
+
+        client = self._client = self._client or self._connect()
+        try:
+            _, address, headers, data, form = client.param_serialize(
+                method,
+                url,
+                body=body,
+                header_params={"Accept": "application/json", "Content-Type": content_type},
+                auth_settings=["BearerToken"],
+            )
+            response: Any = client.call_api(method, address, headers, data, form, (CONNECT_S, read_s))
+            return Answer(response.status, dict(response.headers), response.read().decode("utf-8", "replace"))
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            raise NoAnswer(type(error).__name__, sent=False) from error
+        except ApiException as error:  # of the client itself, before an answer: TLS
+            raise PortError(self.named("TLS"), shown(str(error.reason)), _remedy(401)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise NoAnswer(f"{type(error).__name__}: {shown(str(error))}", sent=True) from error
+
+
+def path(*parts: str) -> str:
+    """An API path from its parts, each quoted."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def from_kubeconfig(file: Path) -> ApiClient:
+    """A client as `file` says. Raises NeedsAttention if it cannot be read."""
+    import yaml
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    load: Any = config.load_kube_config  # published without types
+    try:
+        load(config_file=str(file), client_configuration=configuration)
+    except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise NeedsAttention(
+            f"kubeconfig {file}",
+            f"{type(error).__name__}: {shown(str(error))}",
+            "correct it, or unset INGOT_KUBECONFIG and KUBECONFIG to use the stack's own authority",
+        ) from error
+    return _client(configuration)
+
+
+def from_authority(endpoint: str, authority: Authority, now_s: float) -> ApiClient:
+    """A client for `endpoint` (`host:port`) with a certificate of an hour, signed here by the cluster's CA."""
+    import urllib3
+    from kubernetes import client
+
+    context = client_context(authority, USER, GROUP, now_s)
+    made = _client(client.Configuration(host=f"https://{endpoint}"))
+    made.rest_client.pool_manager = urllib3.PoolManager(ssl_context=context, retries=False)
+    return made
+
+
+def _client(configuration: Any) -> ApiClient:
+    from kubernetes import client
+
+    configuration.retries = False  # `patiently` retries, on the step's clock; urllib3 would sleep on its own
+    return client.ApiClient(configuration)
+
+
+def _message(answer: Answer) -> str:
+    """The `message` of a Kubernetes Status, or the text of a proxy's answer."""
+    try:
+        status = json.loads(answer.text)
+        text = str(status.get("message", "")) if isinstance(status, dict) else answer.text
+    except ValueError:
+        text = answer.text
+    return f" {shown(text)}" if text.strip() else ""
+
+
+def _remedy(status: int) -> str:
+    if status == 0:
+        return "check that the endpoint's name resolves and its load balancer or VIP forwards to a live control plane"
+    if status == 401:
+        return "the certificate is not the cluster's: check the stack's `ca` resource, or INGOT_KUBECONFIG if it is set"
+    if status == 403:
+        return "grant this verb to the identity in use (`kubectl auth can-i --list`)"
+    return "see `kubectl get --raw '/readyz?verbose'`, then run `pulumi up` again"

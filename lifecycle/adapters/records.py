@@ -1,0 +1,129 @@
+"""Claims and the initialised record: JSON files beside the boot store, outside any OS disk.
+
+`records/hosts/<host>.json` is shared by all stacks of one boot store, so that two of them cannot claim
+one host; `records/<stack>/initialised.json` belongs to one. A record that cannot be read is an error,
+never an absent one: absent means "free" and "not initialised".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lifecycle.adapters.files import locked, make_directory, refused, safe_name, sync_directory, write_atomically
+from lifecycle.errors import NeedsAttention
+from lifecycle.ports import Bmc, Claim, ClaimState, Clock, Role
+
+FORMAT = 1
+"""Raised when a record's meaning changes. A newer one than this is refused, never guessed at."""
+FILE_MODE, DIRECTORY_MODE = 0o600, 0o700
+
+
+class DirectoryRecords:
+    """Fulfils `lifecycle.ports.Records`.
+
+    directory: finds the boot store's directory, asked on first use; may raise NeedsAttention.
+    """
+
+    def __init__(self, directory: Callable[[], Path], stack: str, clock: Clock) -> None:
+        self._directory, self._stack, self._clock = directory, stack, clock
+
+    def claim(self, host: str) -> Claim | None:
+        return _claim(self._hosts() / f"{safe_name(host)}.json")
+
+    def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
+        path = self._hosts() / f"{safe_name(host)}.json"
+        with locked(path.with_suffix(".lock"), self._clock):
+            if _claim(path) != expected:
+                return False
+            if new is not None:
+                write_atomically(path, _json({"claim": dataclasses.asdict(new)}), FILE_MODE)
+            elif expected is not None:
+                _remove(path)
+            return True
+
+    def initialised_by(self) -> str | None:
+        return _initialised(self._own() / "initialised.json")
+
+    def record_initialised(self, node: str) -> bool:
+        path = self._own() / "initialised.json"
+        with locked(path.with_suffix(".lock"), self._clock):
+            before = _initialised(path)
+            if before is None:
+                write_atomically(path, _json({"node": node, "at_s": round(self._clock.now_s(), 3)}), FILE_MODE)
+            return before in (None, node)
+
+    def _hosts(self) -> Path:
+        return self._made("hosts")
+
+    def _own(self) -> Path:
+        # "stacks" keeps a stack that is called `hosts` away from the claims.
+        return self._made("stacks", safe_name(self._stack))
+
+    def _made(self, *parts: str) -> Path:
+        store = self._directory()
+        directory = store.joinpath("records", *parts)
+        make_directory(directory, DIRECTORY_MODE, below=store)
+        return directory
+
+
+def _claim(path: Path) -> Claim | None:
+    found = _read(path)
+    if found is None:
+        return None
+    try:
+        fields = dict(found["claim"])
+        fields["bmc"] = Bmc(**fields["bmc"])
+        fields["state"], fields["role"] = ClaimState(fields["state"]), Role(fields["role"])
+        return Claim(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, f"a claim that does not fit: {type(error).__name__}: {error}") from error
+
+
+def _initialised(path: Path) -> str | None:
+    found = _read(path)
+    if found is None:
+        return None
+    node = found.get("node")
+    if not isinstance(node, str) or not node:
+        raise _unreadable(path, "a record without `node`")
+    return node
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refused(path, error) from error
+    except ValueError as error:
+        raise _unreadable(path, "text that is not JSON") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise _unreadable(path, f"format {found.get('format') if isinstance(found, dict) else None!r}, not {FORMAT}")
+    return found
+
+
+def _json(found: dict[str, Any]) -> bytes:
+    return (json.dumps({"format": FORMAT, **found}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+def _unreadable(path: Path, found: str) -> NeedsAttention:
+    return NeedsAttention(
+        f"record {path}",
+        found,
+        "restore the file from a backup of the boot store, or update this checkout; "
+        "never delete it while a machine may be in use",
+    )

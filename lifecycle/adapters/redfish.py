@@ -1,0 +1,195 @@
+"""Hosts through their management controllers, with sushy: it knows the vendors' quirks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.secrets import BmcCredentials
+from lifecycle.adapters.wire import CONNECT_S, shown
+from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.ports import Bmc, Pin, Power, Progress
+
+if TYPE_CHECKING:
+    from sushy import Sushy
+    from sushy.resources.system.system import System
+
+ROOT_PREFIX = "/redfish/v1/"
+TRIES, TRY_DELAY_S = 4, 3
+"""A controller that restarts its web server is back within ten seconds; the step's own wait covers longer ones."""
+ANSWER_S = 60.0
+"""Some controllers take most of a minute to assemble a system's resource after power-on."""
+
+
+class RedfishMachines:
+    """Fulfils `lifecycle.ports.Machines`.
+
+    credentials: by host, asked on the first call for it. store: publishes what a pin boots. try_delay_s:
+    between two tries of one request.
+    """
+
+    def __init__(
+        self, credentials: Callable[[str], BmcCredentials], store: BootStore, try_delay_s: float = TRY_DELAY_S
+    ) -> None:
+        self._credentials, self._store, self._try_delay_s = credentials, store, try_delay_s
+        self._roots: dict[str, Sushy] = {}
+
+    def power(self, host: str, bmc: Bmc) -> Power:
+        with self._system(host, bmc) as system:
+            return _power(host, bmc, system)
+
+    def power_off(self, host: str, bmc: Bmc) -> None:
+        import sushy
+
+        with self._system(host, bmc) as system:
+            if _power(host, bmc, system) is Power.OFF:
+                return
+            try:
+                system.reset_system(sushy.ResetType.FORCE_OFF)
+            except sushy.exceptions.HTTPError:
+                system.refresh(force=True)  # some refuse what is already so
+                if _power(host, bmc, system) is not Power.OFF:
+                    raise
+
+    def install(self, host: str, pin: Pin) -> None:
+        import sushy
+
+        target = self._store.publish(pin)
+        with self._system(host, pin.bmc) as system:
+            _boot_once(system, target.url)
+            on = _power(host, pin.bmc, system) is Power.ON
+            system.reset_system(sushy.ResetType.FORCE_RESTART if on else sushy.ResetType.ON)
+
+    def progress(self, host: str, pin: Pin) -> Progress:
+        """What the machine itself reports goes first: a controller cannot tell the installer's system
+        from the installed one. From the controller alone, only that nothing has started yet is sure."""
+        import sushy
+
+        seen = self._store.progress(pin)
+        if seen in (Progress.INSTALLED, Progress.RUNNING):
+            self._store.withdraw(host)  # it is on the disk: a controller that forgets `once` must not install again
+        if seen is not Progress.UNKNOWN:
+            return seen
+        with self._system(host, pin.bmc) as system:
+            if _power(host, pin.bmc, system) is Power.OFF:
+                return Progress.NONE
+            state = system.boot_progress.last_state if system.boot_progress else None
+            started = (
+                None,
+                sushy.BootProgressStates.OS_BOOT_STARTED,
+                sushy.BootProgressStates.OS_RUNNING,
+                sushy.BootProgressStates.OEM,
+            )
+            return Progress.UNKNOWN if state in started else Progress.NONE
+
+    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+        import sushy
+
+        self._store.withdraw(host)
+        with self._system(host, bmc) as system:
+            if system.boot.enabled is not sushy.BootSourceOverrideEnabled.DISABLED:
+                system.set_system_boot_options(enabled=sushy.BootSourceOverrideEnabled.DISABLED)
+
+    def close(self) -> None:
+        """End the sessions: a controller has few, and some never end them by themselves. Never raises."""
+        for root in self._roots.values():
+            try:
+                root._auth.close()
+            except Exception:  # noqa: BLE001  # the step is over: what could not be ended ends by the controller's own timeout
+                continue
+        self._roots.clear()
+
+    @contextmanager
+    def _system(self, host: str, bmc: Bmc) -> Iterator[System]:
+        """The host's system resource, read afresh. What sushy raises inside becomes a PortError, refused
+        credentials NeedsAttention."""
+        import sushy
+
+        where = _address(host, bmc)
+        try:
+            root = self._roots.get(bmc.url)
+            if root is None:
+                user = self._credentials(host)
+                root = self._roots[bmc.url] = sushy.Sushy(
+                    f"{where.scheme}://{where.netloc}",
+                    root_prefix=ROOT_PREFIX,
+                    verify=bmc.verify_tls,
+                    connect_timeout=CONNECT_S,
+                    auth=sushy.auth.SessionOrBasicAuth(user.username, user.password),
+                    read_timeout=ANSWER_S,
+                    server_side_retries=TRIES,
+                    server_side_retries_delay=self._try_delay_s,
+                )
+            yield root.get_system(where.path.rstrip("/"))
+        except sushy.exceptions.AccessError as error:  # asking again could lock the account
+            raise NeedsAttention(
+                _named(host, bmc),
+                f"HTTP {error.status_code}: the credentials are refused",
+                "correct INGOT_BMC_USERNAME and INGOT_BMC_PASSWORD, or this host's entry in INGOT_CREDENTIALS_FILE",
+            ) from error
+        except sushy.exceptions.SushyError as error:
+            raise PortError(_named(host, bmc), f"{type(error).__name__}: {shown(str(error))}", _remedy(host)) from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:  # a body that sushy cannot take apart
+            raise PortError(
+                _named(host, bmc), f"an answer that is not Redfish ({type(error).__name__})", _remedy(host)
+            ) from error
+
+
+def _power(host: str, bmc: Bmc, system: System) -> Power:
+    """OFF only when proven. A value that the standard does not know is an error that names it."""
+    import sushy
+
+    state = system.power_state
+    if state is None:
+        raise PortError(
+            _named(host, bmc),
+            f"PowerState {system.json.get('PowerState')!r}",
+            f"expected one of {sorted(s.value for s in sushy.PowerState)}; update the controller's firmware",
+        )
+    return Power.OFF if state is sushy.PowerState.OFF else Power.ON
+
+
+def _boot_once(system: System, url: str) -> None:
+    """UEFI HTTP boot from `url` where the controller takes an address, else PXE."""
+    import sushy
+
+    once, uefi = sushy.BootSourceOverrideEnabled.ONCE, sushy.BootSourceOverrideMode.UEFI
+    if url and sushy.BootSource.UEFI_HTTP in system.get_allowed_system_boot_source_values():
+        try:
+            system.set_system_boot_options(sushy.BootSource.UEFI_HTTP, once, uefi, http_boot_uri=url)
+            return
+        except (sushy.exceptions.MissingAttributeError, sushy.exceptions.BadRequestError):
+            pass  # it offers HTTP boot but takes no address: the network's boot service has to name it
+    system.set_system_boot_options(sushy.BootSource.PXE, once, uefi)
+
+
+def _address(host: str, bmc: Bmc) -> SplitResult:
+    where = urlsplit(bmc.url)
+    if (
+        where.scheme not in ("http", "https")
+        or not where.path.startswith(ROOT_PREFIX)
+        or where.username
+        or where.password
+    ):
+        raise NeedsAttention(
+            _named(host, bmc),
+            "an address of another form",
+            f"write `https://<controller>{ROOT_PREFIX}Systems/<id>` into the stack file, without a user",
+        )
+    return where
+
+
+def _named(host: str, bmc: Bmc) -> str:
+    where = urlsplit(bmc.url)
+    return (
+        f"BMC of {host} at {where.scheme}://{where.hostname or '?'}{f':{where.port}' if where.port else ''}{where.path}"
+    )
+
+
+def _remedy(host: str) -> str:
+    return (
+        f"check that the controller of {host} answers (its own web page), restart it if not, then run `pulumi up` again"
+    )

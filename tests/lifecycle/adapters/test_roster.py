@@ -1,0 +1,119 @@
+"""The roster's ConfigMap: one writer wins, and a lost answer is looked up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lifecycle.adapters.roster import ConfigMapRoster
+from lifecycle.errors import PortError
+from tests.lifecycle.adapters.test_kubernetes import connected
+from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire
+
+MAPS = "/api/v1/namespaces/ingot-system/configmaps"
+MAP = f"{MAPS}/ingot-roster"
+
+
+class Store:
+    """A ConfigMap as an API server keeps it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.document, self.version, self.namespace = "", 0, False
+        self.lose_answers = False
+        wire.on("GET", MAP, self.read)
+        wire.on("POST", MAPS, self.create)
+        wire.on("PUT", MAP, self.replace)
+        wire.on("POST", "/api/v1/namespaces", self.make_namespace)
+
+    def read(self, asked: Asked) -> Reply:
+        if not self.version:
+            return Reply(404, {"message": "not found"})
+        meta = {"name": "ingot-roster", "resourceVersion": str(self.version)}
+        return Reply(body={"metadata": meta, "data": {"roster.json": self.document}})
+
+    def make_namespace(self, asked: Asked) -> Reply:
+        self.namespace = True
+        return Reply(201, {})
+
+    def create(self, asked: Asked) -> Reply:
+        if not self.namespace:
+            return Reply(404, {"message": 'namespaces "ingot-system" not found'})
+        return Reply(409, {"reason": "AlreadyExists"}) if self.version else self._write(asked.body)
+
+    def replace(self, asked: Asked) -> Reply:
+        stale = asked.body["metadata"]["resourceVersion"] != str(self.version)
+        return Reply(409, {"reason": "Conflict"}) if stale else self._write(asked.body)
+
+    def _write(self, body: dict[str, Any]) -> Reply:
+        self.document, self.version = body["data"]["roster.json"], self.version + 1
+        return Reply(reset=True) if self.lose_answers else Reply(body=body)
+
+
+@pytest.fixture
+def store(wire: Wire) -> Store:
+    return Store(wire)
+
+
+@pytest.fixture
+def roster(wire: Wire, clock: StillClock) -> ConfigMapRoster:
+    return ConfigMapRoster(connected(wire.url, clock))
+
+
+class TestRoster:
+    """Compare-and-swap on the resourceVersion."""
+
+    def test_it_is_empty_before_the_first_write(self, store: Store, roster: ConfigMapRoster) -> None:
+        assert roster.read() == ("", "")
+
+    def test_the_first_write_makes_the_namespace(self, wire: Wire, store: Store, roster: ConfigMapRoster) -> None:
+        assert roster.write("one", "")
+        assert roster.read() == ("one", "1")
+        assert store.namespace
+
+    def test_a_second_first_write_loses(self, store: Store, roster: ConfigMapRoster) -> None:
+        assert roster.write("one", "")
+        assert not roster.write("two", "")
+        assert store.document == "one"
+
+    def test_a_write_over_an_older_version_loses(self, store: Store, roster: ConfigMapRoster) -> None:
+        assert roster.write("one", "")
+        assert roster.write("two", "1")
+        assert not roster.write("three", "1")
+        assert store.document == "two"
+
+
+class TestLostAnswers:
+    """The connection broke after the request: whether it was written is read, not guessed, and not written twice."""
+
+    @pytest.mark.parametrize("version", ["", "1"])
+    def test_a_write_that_took_place_counts(self, store: Store, roster: ConfigMapRoster, version: str) -> None:
+        store.namespace, store.version = True, int(version or 0)
+        store.lose_answers = True
+        assert roster.write("mine", version)
+        assert store.version == int(version or 0) + 1
+
+    def test_a_write_that_did_not_is_an_error(self, wire: Wire, store: Store, roster: ConfigMapRoster) -> None:
+        store.version = 1
+        wire.on("PUT", MAP, Reply(500, {"message": "etcdserver: request timed out"}))
+        with pytest.raises(PortError, match=r"roster, replace.*request timed out"):
+            roster.write("mine", "1")
+        assert len([line for line in wire.lines() if line.startswith("PUT")]) == 1
+
+    def test_a_write_that_somebody_else_overtook_loses(self, wire: Wire, store: Store, roster: ConfigMapRoster) -> None:
+        store.version = 1
+
+        def overtaken(asked: Asked) -> Reply:
+            store.document, store.version = "theirs", 2
+            return Reply(500, {"message": "etcdserver: leader changed"})
+
+        wire.on("PUT", MAP, overtaken)
+        assert not roster.write("mine", "1")
+
+    def test_throttling_is_waited_out(
+        self, wire: Wire, clock: StillClock, store: Store, roster: ConfigMapRoster
+    ) -> None:
+        store.namespace = True
+        wire.on("POST", MAPS, Reply(429, "", {"Retry-After": "3"}), store.create)
+        assert roster.write("one", "")
+        assert clock.slept == [3.0]
