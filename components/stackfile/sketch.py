@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from components.environment import Closed, Cluster, PoolRollout, StoragePolicy
 from components.fields import Cidr, Count, Domain, Endpoint, Label, Mac, RedfishSystem, Replicas, Soak, StableDisk
 from components.stackfile.problem import Path, path_text
 
@@ -100,8 +101,8 @@ def sketch(data: object) -> Sketch:
     named = pools.items() if isinstance(pools, Mapping) and pools else None
     return Sketch(
         endpoint=_read(_ENDPOINT, cluster, "endpoint"),
-        pod_cidr=_read(_CIDR, cluster, "pod_cidr", "10.244.0.0/16"),
-        service_cidr=_read(_CIDR, cluster, "service_cidr", "10.96.0.0/12"),
+        pod_cidr=_read(_CIDR, cluster, "pod_cidr", _default(Cluster, "pod_cidr")),
+        service_cidr=_read(_CIDR, cluster, "service_cidr", _default(Cluster, "service_cidr")),
         pools=None if named is None else tuple(_pool(name, pool) for name, pool in named),
         storage_nodes=_list(_LABEL, storage, "nodes"),
         policies=_policies(_get(storage, "policies")),
@@ -119,9 +120,9 @@ def _pool(name: object, pool: object) -> PoolSketch:
         path=path,
         role=_read(_ROLE, pool, "role"),
         hosts=tuple(_host(n, (*at, n), h) for n, h in hosts.items()) if isinstance(hosts, Mapping) and hosts else None,
-        max_unavailable=_read(_COUNT, rollout, "max_unavailable", 1),
-        canary=_read(_BOOL, rollout, "canary", False),
-        soak_s=_read(_SOAK, rollout, "soak_s", 0),
+        max_unavailable=_read(_COUNT, rollout, "max_unavailable", _default(PoolRollout, "max_unavailable")),
+        canary=_read(_BOOL, rollout, "canary", _default(PoolRollout, "canary")),
+        soak_s=_read(_SOAK, rollout, "soak_s", _default(PoolRollout, "soak_s")),
     )
 
 
@@ -144,11 +145,16 @@ def _policies(policies: object) -> tuple[PolicySketch, ...] | None:
         PolicySketch(
             path_text((name,)),
             ("storage", "policies", name),
-            _read(_REPLICAS, policy, "replicas", 2),
-            _read(_BOOL, policy, "default", False),
+            _read(_REPLICAS, policy, "replicas", _default(StoragePolicy, "replicas")),
+            _read(_BOOL, policy, "default", _default(StoragePolicy, "default")),
         )
         for name, policy in policies.items()
     )
+
+
+def _default(model: type[Closed], field: str) -> Any:
+    """What the models take where the file says nothing."""
+    return model.model_fields[field].default
 
 
 def _get(data: object, key: str, default: object = None) -> object:
