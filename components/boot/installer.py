@@ -1,0 +1,162 @@
+"""What the boot store publishes for one node: the live system that installs the pinned image, and no more.
+
+The live system runs from memory. It fetches the pinned image, checks its digest (Ignition) and the
+publisher's signature (coreos-installer), writes it to the one disk named as the OS disk, and reboots.
+No other disk is ever named to the installer. Nothing is published that switches a check off.
+docs/decisions/0013.md says why it is done this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from components.boot import layout, scripts
+from components.boot.ignition import (
+    Dropin,
+    File,
+    Ignition,
+    Resource,
+    Storage,
+    Systemd,
+    Unit,
+    canonical_json,
+    fetched,
+    inline,
+)
+from components.boot.node import (
+    BootConfigurationError,
+    Own,
+    Shared,
+    data_disks_file,
+    environment_file,
+    generation_file,
+    of_host,
+    program,
+    with_generation,
+)
+from components.environment import Environment
+from components.images.fedora_coreos import INITRAMFS, KERNEL, METAL, ROOTFS
+from components.images.lock import Release
+
+IMAGE: Final = "/var/lib/ingot/metal.raw.xz"
+INSTALLED: Final = "/etc/ingot/installed.ign"
+SETTINGS: Final = "/etc/coreos/installer.d/10-ingot.yaml"
+RETRY_S: Final = 10
+"""Between attempts to fetch. The machine never goes on to what is on its disk; the step's limit ends it."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is published for one node. files: path in the boot store -> bytes. kernel_arguments: of the live system.
+
+    boot_url: where the boot override leads.
+    """
+
+    node: str
+    generation: str
+    boot_url: str
+    kernel_arguments: tuple[str, ...]
+    files: Mapping[str, bytes]
+
+
+def publication(pool: Shared, own: Own, generation: str) -> Publication:
+    """Everything that a host of `pool` fetches from the boot store to become the node `own`.
+
+    generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
+    verified, or a value would mean more than itself on a kernel command line.
+    """
+    name = own.name
+    arguments = kernel_arguments(
+        rootfs_url=pool.release.artifact(ROOTFS).url,
+        ignition_url=f"{pool.environment.boot_store.url}/{layout.installer(generation, name)}",
+        os_disk=own.os_disk,
+    )
+    if odd := [a for a in arguments if not layout.PLAIN.fullmatch(a)]:
+        problem = f"expected kernel arguments without spaces, quotes, backslashes and $, found {odd}"
+        raise BootConfigurationError(name, (problem,))
+    live = live_configuration(pool, own, with_generation(of_host(pool, own), generation), generation)
+    return Publication(
+        node=name,
+        generation=generation,
+        boot_url=boot_url(pool.environment, name, generation),
+        kernel_arguments=arguments,
+        files={
+            layout.script(generation, name): script(name, pool.release, arguments).encode("ascii"),
+            layout.installer(generation, name): live.to_bytes(),
+        },
+    )
+
+
+def boot_url(environment: Environment, node: str, generation: str) -> str:
+    """Where the installer for this generation of the node is published."""
+    return f"{environment.boot_store.url}/{layout.script(generation, node)}"
+
+
+def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tuple[str, ...]:
+    """Of the live system. `coreos.inst.ignition_url` is not among them: it would switch the check of the
+    installed configuration off, so that one is inside the live system's."""
+    return (
+        "initrd=main",
+        f"coreos.live.rootfs_url={rootfs_url}",
+        "ignition.firstboot",
+        "ignition.platform.id=metal",
+        f"ignition.config.url={ignition_url}",
+        f"coreos.inst.install_dev={os_disk}",
+    )
+
+
+def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
+    """The iPXE script: kernel and initramfs from the publisher, over TLS."""
+    kernel, initramfs = release.artifact(KERNEL).url, release.artifact(INITRAMFS).url
+    return "\n".join(
+        (
+            "#!ipxe",
+            f"# Installs {release} on {node}.",
+            ":start",
+            f"kernel {kernel} {' '.join(arguments)} || goto again",
+            f"initrd --name main {initramfs} || goto again",
+            "boot || goto again",
+            ":again",
+            f"echo Could not start the installer; trying again in {RETRY_S} s",
+            "imgfree",
+            f"sleep {RETRY_S}",
+            "goto start",
+            "",
+        )
+    )
+
+
+def live_configuration(pool: Shared, own: Own, installed: Ignition, generation: str) -> Ignition:
+    """The live system's own configuration: the image, checked by digest; the installed system's
+    configuration; how to install them; and the guard that keeps the installer from a data disk."""
+    release = pool.release
+    metal = release.artifact(METAL)
+    if metal.signature is None:
+        problem = f"expected a signature of {METAL}, found none; pin {release} again from the publisher's metadata"
+        raise BootConfigurationError(own.name, (problem,))
+    settings = canonical_json({"ignition-file": INSTALLED, "image-file": IMAGE})
+    files = (
+        File(path=IMAGE, mode=0o600, contents=fetched(metal.url, metal.sha256)),
+        # coreos-installer looks for it beside the image, and accepts only the publisher's keys, which
+        # came with the live system: the signature needs no digest.
+        File(path=f"{IMAGE}.sig", mode=0o600, contents=Resource(source=metal.signature)),
+        File(path=INSTALLED, mode=0o600, contents=inline(installed.to_bytes())),
+        File(path=SETTINGS, mode=0o644, contents=inline(settings)),
+        File(path=scripts.OS_DISK, mode=0o644, contents=inline(f"{own.os_disk}\n")),
+        data_disks_file(own),
+        environment_file(pool.environment, own.name, "installer"),
+        generation_file(generation),
+        program("ingot-guard", scripts.GUARD),
+        program("ingot-report", scripts.REPORT),
+    )
+    dropin = Dropin(name="10-ingot.conf", contents=scripts.INSTALLER_DROPIN)
+    units = (
+        Unit(name="coreos-installer.service", dropins=(dropin,)),
+        Unit(name="ingot-guard.service", enabled=True, contents=scripts.GUARD_UNIT),
+    )
+    return Ignition(
+        storage=Storage(files=tuple(sorted(files, key=lambda f: f.path))),
+        systemd=Systemd(units=units),
+    )

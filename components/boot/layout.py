@@ -1,0 +1,38 @@
+"""Where things are in the boot store: one place that says it for whoever publishes, fetches or keeps records.
+
+Paths are relative to `boot_store.url` for machines and to `boot_store.directory` for the steps.
+What is under `boot/` is public within the site and never changes: its path holds the digest of what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+BOOT: Final = "boot"
+ONCE: Final = "once"
+PROGRESS: Final = "progress"
+
+PLAIN: Final = re.compile(r"[][A-Za-z0-9._=:/+~@%#,-]+")
+"""What neither a kernel command line, iPXE nor a shell takes for more than itself: no space, quote, backslash or $."""
+
+
+def script(generation: str, node: str) -> str:
+    """The iPXE script that starts the installer. The boot override of a step leads here."""
+    return f"{BOOT}/{generation}/{node}.ipxe"
+
+
+def installer(generation: str, node: str) -> str:
+    """The installer's own Ignition configuration."""
+    return f"{BOOT}/{generation}/{node}.ign"
+
+
+def once(node: str) -> str:
+    """A node's one-time location: `lifecycle.ports.Delivery` puts its credentials here, GET takes them away."""
+    return f"{ONCE}/{node}"
+
+
+def progress(node: str) -> str:
+    """Where a machine PUTs how far it has come: `{"generation": ..., "state": ...}`, state being
+    `installing`, `installed`, `running` or `failed`."""
+    return f"{PROGRESS}/{node}"

@@ -1,0 +1,100 @@
+"""Every declared node's pin, and what is published for it, from the stack file and the lock.
+
+The program needs the digests to register machines, the steps need the pins to verify them, whoever
+publishes needs the files: all three come from here, so that they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.boot import digest
+from components.boot.installer import Publication, boot_url, publication
+from components.boot.node import BootConfigurationError, Own, Shared, shared
+from components.environment import Environment, Host, Image
+from components.images.lock import Lock, UnknownRelease
+from lifecycle.ports import Bmc, Pin, Role
+
+
+def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
+    """The pin of every declared node by name, in file order.
+
+    Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if
+    no boot configuration can be made of it.
+    """
+    found: dict[str, Pin] = {}
+    for pool, declared in environment.pools.items():
+        shares = _shared(environment, lock, pool)
+        common = _shared_digest(shares, secret_versions)
+        for name, host in declared.machines.hosts.items():
+            found[name] = _pin(pool, shares, name, host, digest.digest(common, Own.of(name, host)))
+    return found
+
+
+def publish(
+    environment: Environment, lock: Lock, node: str, secret_versions: Mapping[str, int] | None = None
+) -> Publication:
+    """What the boot store publishes for one declared node, under the generation that its pin names.
+
+    Raises BootConfigurationError if the stack file does not name the node; otherwise as `pins`.
+    """
+    pool = environment.pool_of(node)
+    if pool is None:
+        names = ", ".join(name for _, name, _ in environment.hosts())
+        problem = f"expected a host of the stack file, found none of this name; it has {names}"
+        raise BootConfigurationError(node, (problem,))
+    shares, own = _shared(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
+    return publication(shares, own, digest.generation(digest.digest(_shared_digest(shares, secret_versions), own)))
+
+
+def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
+    """Every release that the stack file names and the lock does not pin."""
+    found: dict[str, UnknownRelease] = {}
+    for pool in environment.pools.values():
+        image = environment.image_of(pool)
+        try:
+            lock.release(image.os, image.version, image.architecture)
+        except UnknownRelease as unknown:
+            found.setdefault(unknown.what, unknown)
+        try:
+            lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
+        except UnknownRelease as unknown:
+            found.setdefault(unknown.what, unknown)
+    return tuple(found.values())
+
+
+def _shared(environment: Environment, lock: Lock, pool: str) -> Shared:
+    image: Image = environment.image_of(environment.pools[pool])
+    release = lock.release(image.os, image.version, image.architecture)
+    kubernetes = lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
+    return shared(environment, pool, release, kubernetes)
+
+
+def _shared_digest(shares: Shared, secret_versions: Mapping[str, int] | None) -> str:
+    stand_in = publication(shares, digest.STAND_IN, digest.BLANK)
+    return digest.shared_digest(shares.release, stand_in.files, secret_versions)
+
+
+def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
+    environment = shares.environment
+    rollout, hosts = environment.pools[pool].rollout, environment.pools[pool].machines.hosts
+    generation = digest.generation(of)
+    canary = rollout.canary and name == next(iter(hosts))
+    return Pin(
+        node=name,
+        pool=pool,
+        role=Role(shares.role),
+        generation=generation,
+        os_image=shares.release.os_image,
+        kubelet=environment.cluster.kubernetes,
+        boot_url=boot_url(environment, name, generation),
+        bmc=Bmc(host.bmc.url, host.bmc.verify_tls),
+        mac=host.mac,
+        os_disk=host.os_disk,
+        data_disks=host.data_disks,
+        fault_domain=host.fault_domain,
+        max_unavailable=rollout.max_unavailable,
+        stores=shares.stores,
+        soak_s=rollout.soak_s if canary else 0,
+        retire=environment.retires(pool, name),
+    )
