@@ -10,10 +10,11 @@ quorum, budgets against redundancy) is in components/stackfile/rules.py: make an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from components.fields import (
     BootLimit,
@@ -38,6 +39,23 @@ from components.fields import (
     Soak,
     StableDisk,
 )
+
+
+V = TypeVar("V")
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which w2 comes before w10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _in_order(found: dict[str, V]) -> dict[str, V]:
+    return {name: found[name] for name in sorted(found, key=natural)}
+
+
+# Pulumi hands a program its configuration with the keys of every mapping sorted as text, so the order in
+# the file cannot be the order of a roll (docs/decisions/0006.md).
+InOrder = AfterValidator(_in_order)
 
 
 class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -86,8 +104,8 @@ class BareMetal(Closed):
 
     kind: Literal["bare-metal"] = "bare-metal"
     """The kind of machine."""
-    hosts: dict[Label, Host] = Field(min_length=1)
-    """By name, in the order in which they roll."""
+    hosts: Annotated[dict[Label, Host], InOrder] = Field(min_length=1)
+    """By name; they roll in the natural order of their names (w2 before w10)."""
 
 
 class PoolRollout(Closed):
@@ -231,8 +249,8 @@ class Environment(Closed):
     """What every machine boots, unless its pool says otherwise."""
     boot_store: BootStore
     """Where machines boot from."""
-    pools: dict[Label, Pool] = Field(min_length=1)
-    """The machines, by pool; pools roll in this order, control planes first."""
+    pools: Annotated[dict[Label, Pool], InOrder] = Field(min_length=1)
+    """The machines, by pool; control planes roll first, then pools in the natural order of their names."""
     storage: Storage
     """Volumes and who keeps them."""
     limits: Limits = Limits()
