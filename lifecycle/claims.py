@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lifecycle.commands import Step
-from lifecycle.errors import ClaimChanged, ClaimNotOurs, GenerationDiffers, NotDeclared
+from lifecycle.errors import ClaimChanged, GenerationDiffers, NotDeclared
 from lifecycle.ports import Claim, ClaimState, Pin, Ports
 
 TRIES = 5
@@ -35,14 +35,6 @@ def told(claim: Claim | None) -> str:
     if claim is None:
         return "no claim"
     return f"a claim of stack {claim.stack} for {claim.node}, generation {claim.generation}, {claim.state}"
-
-
-def coming_in(step: Step, ports: Ports) -> Claim:
-    """The claim of a host that is to come in. Raises ClaimNotOurs."""
-    claim = ports.records.claim(step.node)
-    if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
-        raise ClaimNotOurs(step.node, told(claim))
-    return claim
 
 
 def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str) -> Claim:

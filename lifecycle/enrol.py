@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lifecycle import roster
-from lifecycle.claims import coming_in, pinned
+from lifecycle.claims import pinned
 from lifecycle.commands import Step
 from lifecycle.ports import Pin, Ports
+from lifecycle.provision import coming_in
 from lifecycle.waiting import wait_for_api
 
 
@@ -13,7 +14,8 @@ def enrol(step: Step, ports: Ports) -> str:
     """List the step's node, out until its join is done; one that is in with this generation stays in.
 
     Before the cluster is initialised there is no roster to write to; the join lists it then. Raises
-    NotDeclared, GenerationDiffers, ClaimNotOurs, ClusterSilent.
+    NotDeclared, GenerationDiffers, ClaimNotOurs, ClusterSilent; a host that had left is installed again
+    first (`provision.coming_in`).
     """
     pin = pinned(step, ports)
     coming_in(step, ports)

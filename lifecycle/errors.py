@@ -88,7 +88,7 @@ class GenerationDiffers(Halt):
 class ClaimNotOurs(Halt):
     """A host that this step should bring in is not claimed for it."""
 
-    expected = "the host's claim to be this stack's, for this generation, and not left"
+    expected = "the host's claim to be this stack's, for this generation"
     remedy = "runbooks/claims.md#not-ours: replace the machine of {node} with `pulumi up --replace`"
 
 
@@ -219,7 +219,7 @@ class BudgetFull(WaitedTooLong):
     untouched = True
     expected = "its budget to allow one more node out"
     remedy = "runbooks/slots.md#full: heal those nodes first, or say `retire: true`, then run `pulumi up` again"
-    shows = ".venv/bin/ingot node roster"
+    shows = ".venv/bin/ingot node roster --stack STACK"
 
 
 class EtcdNotSafe(WaitedTooLong):

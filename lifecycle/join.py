@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from lifecycle import etcd, roster
 from lifecycle.admit import admit
-from lifecycle.claims import advance, coming_in, pinned
+from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
 from lifecycle.errors import AttachIncomplete, LifecycleError, NeverReady, PortError, SoakFailed, StillDegraded
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Role
+from lifecycle.provision import coming_in
 from lifecycle.roster import Standing
 from lifecycle.waiting import OBSERVE_S, Blocked, wait_until
 

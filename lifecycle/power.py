@@ -47,6 +47,7 @@ def off(ports: Ports, host: str, bmc: Bmc) -> None:
     machines = ports.machines
     if order(ports, host, bmc, "power state", lambda: machines.power(host, bmc)) is Power.OFF:
         return
+    ports.evidence.begin(host, "power-off")
     order(ports, host, bmc, "power off", lambda: machines.power_off(host, bmc))
     wait_until(
         lambda: True if machines.power(host, bmc) is Power.OFF else Blocked("the power is on", look_s=POLL_S),

@@ -6,9 +6,9 @@ Writes the OS disk named by the pin and nothing else. A host whose node has not 
 from __future__ import annotations
 
 from lifecycle import power
-from lifecycle.claims import TRIES, alive_in_cluster, pinned, told
+from lifecycle.claims import TRIES, alive_in_cluster, is_for, pinned, told
 from lifecycle.commands import Step
-from lifecycle.errors import ClaimChanged, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
+from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
 from lifecycle.waiting import Blocked, wait_until
 
@@ -31,6 +31,23 @@ def provision(step: Step, ports: Ports) -> str:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
         raise
     return f"{step.node} provisioned with generation {step.generation}"
+
+
+def coming_in(step: Step, ports: Ports) -> Claim:
+    """The claim of a host that is to come in, for `enrol` and `join`.
+
+    A host that left with this very generation is installed again: its leave was done when the roll was
+    stopped, and then the stack file went back to what the host had, so that the engine sees no reason to
+    make the machine again. Raises ClaimNotOurs, and what `provision` raises.
+    """
+    claim = ports.records.claim(step.node)
+    if claim is not None and is_for(claim, step) and claim.state is ClaimState.LEFT:
+        ports.evidence.note(step.node, "it had left with this generation: its machine is installed again")
+        provision(step, ports)
+        claim = ports.records.claim(step.node)
+    if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
+        raise ClaimNotOurs(step.node, told(claim))
+    return claim
 
 
 def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
@@ -72,7 +89,6 @@ def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
 
 def _install(ports: Ports, pin: Pin) -> None:
     host = pin.node
-    ports.evidence.begin(host, "power-off")
     power.off(ports, host, pin.bmc)
     ports.evidence.begin(host, "install")
     power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))

@@ -35,7 +35,6 @@ def _release(ports: Ports, claim: Claim) -> None:
         alive = alive_in_cluster(ports, node)
         if alive:
             raise NotLeft(node, f"{alive}, from a join that was not finished")
-    ports.evidence.begin(node, "power-off")
     power.off(ports, node, bmc)
     power.order(ports, node, bmc, "clear boot override", lambda: ports.machines.clear_boot_override(node, bmc))
     advance(ports, claim, ClaimState.LEFT, claim.machine_id)

@@ -1,0 +1,444 @@
+"""A node comes in: initialise or join, the exact image, the gates of the stage the fleet has reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lifecycle.commands import Verb
+from lifecycle.errors import (
+    AttachIncomplete,
+    ClaimNotOurs,
+    ClusterSilent,
+    FleetNotReady,
+    GenerationDiffers,
+    LifecycleError,
+    NeverInitialised,
+    NeverReady,
+    NeverRegistered,
+    NotInEtcd,
+    PortError,
+    SoakFailed,
+    StillDegraded,
+    WrongImage,
+)
+from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pod, Ports, Verdict
+from tests.lifecycle.fakes import FakeDelivery, FakeRecords, FakeStorage, Tap
+from tests.lifecycle.fleets import bring_in, claim, execute_with, fresh, pin, roster, serving, standings, step
+from tests.lifecycle.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    """w1 has left, and its host runs the next image."""
+    world = serving()
+    out(world, "w1")
+    return world
+
+
+def out(world: World, node: str, **changes: object) -> None:
+    world.pins[node] = pin(node, "g2", **changes)
+    step(world, Verb.LEAVE, node)
+    step(world, Verb.RELEASE, node)
+    step(world, Verb.PROVISION, node, "g2")
+    step(world, Verb.ENROL, node, "g2")
+    world.changes.clear()
+    world.journal.clear()
+
+
+def join(world: World, node: str = "w1", generation: str = "g2") -> str:
+    return step(world, Verb.JOIN, node, generation)
+
+
+class TestAWorkerJoins:
+    """Credentials, registration, Ready, storage, paths; only then it serves."""
+
+    def test_in_this_order(self, world: World) -> None:
+        assert join(world) == "w1 serves"
+        assert world.changes == [
+            "deliver w1 join",
+            "withdraw w1",
+            "uncordon w1",
+            "maintenance over w1",
+            "claim w1 joined",
+        ]
+        assert [" ".join(j[1:]) for j in world.journal] == [
+            "credentials",
+            "register",
+            "storage-in",
+            "storage-in",
+            "attach",
+            "end served",
+        ]
+        assert standings(world)["w1"] == "in"
+        assert world.claims["w1"].machine_id == "w1-m2"
+        assert world.broken == []
+
+    def test_a_token_lives_an_hour_at_most(self, world: World) -> None:
+        join(world)
+        given = world.hosts["w1"].credentials
+        assert given is not None
+        assert (given.init, given.token, given.endpoint) == (False, "token-3600", "k8s.example:6443")
+
+    def test_nothing_secret_is_shown(self, world: World) -> None:
+        join(world)
+        assert "token-3600" not in repr(world.journal) + repr(world.waits) + repr(world.hosts["w1"].credentials)
+
+    def test_again_is_a_check_and_changes_nothing(self, world: World) -> None:
+        join(world)
+        world.changes.clear()
+        world.journal.clear()
+        world.nodes["w1"] = replace(world.nodes["w1"], unschedulable=True)  # somebody else's cordon
+        assert join(world) == "w1 serves already"
+        assert (world.changes, world.journal) == ([], [])
+        world.volumes["pv-0"].replicas["w1"] = False
+        with pytest.raises(StillDegraded):
+            join(world)
+
+
+class TestAControlPlaneJoins:
+    """As a voter that is caught up."""
+
+    def test_back(self) -> None:
+        world = serving()
+        out(world, "c1")
+        assert join(world, "c1") == "c1 serves"
+        assert world.members["c1"].voter
+        assert "deliver c1 join" in world.changes  # also the one that once initialised the cluster
+
+    @pytest.mark.parametrize(
+        ("spoil", "text"),
+        [
+            ({"voter": False}, "learner, healthy"),
+            ({"healthy": False}, "voter, unhealthy"),
+            ({"lag": 101}, "101 entries behind, 100 allowed"),
+        ],
+    )
+    def test_not_while_its_member_is_no_voter_that_keeps_up(self, spoil: dict[str, Any], text: str) -> None:
+        world = serving()
+        world.members["c3"] = replace(world.members["c3"], **spoil)
+        with pytest.raises(NotInEtcd, match=text):
+            join(world, "c3", "g1")
+
+    def test_without_a_member(self) -> None:
+        world = serving()
+        del world.members["c3"]
+        with pytest.raises(NotInEtcd, match=r"no such member.*--replace"):
+            join(world, "c3", "g1")
+
+
+class TestInitialising:
+    """Once, by a control plane, by the record alone."""
+
+    def test_the_first_initialises_the_second_joins(self) -> None:
+        world = fresh()
+        bring_in(world, "c1")
+        bring_in(world, "c2")
+        assert world.initialised == "c1"
+        assert [c for c in world.changes if c.startswith("deliver")] == ["deliver c1 init", "deliver c2 join"]
+
+    def test_never_because_the_api_is_silent(self, world: World) -> None:
+        out_of_reach = serving()
+        out(out_of_reach, "c2")
+        out_of_reach.api_up = False
+        with pytest.raises(ClusterSilent):
+            join(out_of_reach, "c2")
+        assert out_of_reach.changes == []
+
+    def test_a_lost_race_joins(self) -> None:
+        world = fresh()
+        bring_in(world, "c1")
+        step(world, Verb.PROVISION, "c2")
+        world.initialised = None
+
+        class Raced(FakeRecords):
+            def record_initialised(self, node: str) -> bool:
+                self.world.initialised = "c1"
+                return False
+
+        world.registers = False
+        with pytest.raises(NeverRegistered):
+            execute_with(world, Verb.JOIN, "c2", records=Tap(world, Raced(world)))
+        assert world.changes[-2:] == ["deliver c2 init", "deliver c2 join"]
+
+    def test_a_cluster_that_does_not_come_up(self) -> None:
+        world = fresh()
+        world.registers = False
+        step(world, Verb.PROVISION, "c1")
+        with pytest.raises(ClusterSilent, match="after 900 s"):
+            step(world, Verb.JOIN, "c1")
+        assert world.initialised is None
+
+    def test_a_worker_waits_for_it(self) -> None:
+        world = fresh()
+        step(world, Verb.PROVISION, "w1")
+        with pytest.raises(NeverInitialised, match="no record that any control plane did"):
+            step(world, Verb.JOIN, "w1")
+        assert world.initialised is None
+
+
+class TestStages:
+    """Before the fleet-ready barrier a readiness asks only for what its stage has."""
+
+    def test_a_control_plane_need_not_be_ready(self) -> None:
+        world = fresh()
+        step(world, Verb.PROVISION, "c1")
+        world.storage_there = False
+        world.nodes = StuckNodes()
+        assert step(world, Verb.JOIN, "c1") == "c1 serves"
+        assert not world.nodes["c1"].ready
+
+    def test_a_worker_is_ready_without_any_storage(self) -> None:
+        world = fresh()
+        world.storage_there = False
+        bring_in(world, "c1")
+        bring_in(world, "w1")
+        assert standings(world) == {"c1": "in", "w1": "in"}
+
+    def test_storage_that_was_promised_must_answer(self, world: World) -> None:
+        world.storage_there = False
+        with pytest.raises(PortError):
+            join(world)
+
+    def test_the_barrier_opens_once_all_serve(self) -> None:
+        world = fresh()
+        for node in world.pins:
+            assert not roster(world).serving if world.document else True
+            bring_in(world, node)
+        assert step(world, Verb.GATE) == "7 nodes serve"
+        assert roster(world).serving
+
+
+class StuckNodes(dict[str, Node]):
+    """Kubelets that never report Ready: there is no network for pods yet."""
+
+    def __setitem__(self, name: str, node: Node) -> None:
+        super().__setitem__(name, replace(node, ready=False))
+
+
+def no_image(world: World) -> None:
+    world.images["g2"] = "OS 39"
+
+
+def silent(world: World) -> None:
+    world.registers = False
+
+
+def unready(world: World) -> None:
+    world.nodes = StuckNodes(world.nodes)
+
+
+def no_paths(world: World) -> None:
+    world.pods["apps/db-9"] = Pod("apps", "db-9", "w2", "StatefulSet", ready=False, claims=("data-db-9",))
+
+
+def lost_replica(world: World) -> None:
+    world.volumes["pv-2"].replicas["w4"] = False
+
+
+class TestJoinHalts:
+    """The node keeps its slot, so nothing else leaves."""
+
+    @pytest.mark.parametrize(
+        ("spoil", "error", "text"),
+        [
+            (no_image, WrongImage, "OS 39, kubelet v1.36.3 instead of OS g2"),
+            (silent, NeverRegistered, "only the Node object of the machine before it, w1-m1"),
+            (unready, NeverReady, "its kubelet does not report Ready"),
+            (lost_replica, StillDegraded, "pv-2 lacks a replica"),
+            (no_paths, AttachIncomplete, r"apps/db-9 \(claims data-db-9\)"),
+        ],
+    )
+    def test_naming_it(
+        self, world: World, spoil: Callable[[World], None], error: type[LifecycleError], text: str
+    ) -> None:
+        spoil(world)
+        with pytest.raises(error, match=text) as e:
+            join(world)
+        assert "Remedy: runbooks/" in str(e.value)
+        assert standings(world)["w1"] == "leaving"
+        assert world.claims["w1"].state is ClaimState.PROVISIONING
+        assert world.journal[-1][1] == "end"
+
+    def test_a_wrong_image_at_once(self, world: World) -> None:
+        no_image(world)
+        start_s = world.now_s
+        with pytest.raises(WrongImage):
+            join(world)
+        assert world.now_s - start_s < 60
+
+    def test_paths_that_flap(self, world: World) -> None:
+        class Flapping(FakeStorage):
+            looks = 0
+
+            def paths_complete(self) -> Verdict:
+                Flapping.looks += 1
+                return Verdict(Flapping.looks % 2 == 0, ("pv-0 has 1 of 2 paths",))
+
+        with pytest.raises(AttachIncomplete, match=r"pv-0 has 1 of 2 paths|only 1 good"):
+            execute_with(world, Verb.JOIN, "w1", "g2", storage=Tap(world, Flapping(world)))
+
+    def test_goes_on_after_the_cause_is_gone(self, world: World) -> None:
+        no_paths(world)
+        with pytest.raises(AttachIncomplete):
+            join(world)
+        del world.pods["apps/db-9"]
+        assert join(world) == "w1 serves"
+        assert world.changes.count("deliver w1 join") == 1
+
+    @pytest.mark.parametrize("other", [None, claim("w1", ClaimState.LEFT), claim("w1", ClaimState.JOINED)])
+    def test_without_a_claim_to_come_in_with(self, world: World, other: Claim | None) -> None:
+        if other is None:
+            del world.claims["w1"]
+        else:
+            world.claims["w1"] = other
+        for verb in (Verb.ENROL, Verb.JOIN):
+            with pytest.raises(ClaimNotOurs, match=r"no claim|generation g1"):
+                step(world, verb, "w1", "g2")
+        assert world.changes == []
+
+    @pytest.mark.parametrize("node", ["w2", "c2"])
+    @pytest.mark.parametrize("released", [False, True])
+    def test_one_that_left_and_is_wanted_back_as_it_was_is_installed_again(self, node: str, released: bool) -> None:
+        world = serving()
+        step(world, Verb.LEAVE, node)
+        if released:
+            step(world, Verb.RELEASE, node)
+        assert step(world, Verb.ENROL, node) == f"{node} enrolled, out"
+        assert join(world, node, "g1") == f"{node} serves"
+        assert world.claims[node].machine_id == f"{node}-m2"
+        assert world.broken == []
+
+    def test_with_a_stack_file_that_changed(self, world: World) -> None:
+        for verb in (Verb.ENROL, Verb.JOIN):
+            with pytest.raises(GenerationDiffers, match="generation g2 declared, g1 planned"):
+                step(world, verb, "w1", "g1")
+
+    def test_after_a_rebuild_elsewhere_it_is_another_machine(self, world: World) -> None:
+        join(world)
+        world.nodes["w1"] = replace(world.nodes["w1"], machine_id="stranger")
+        with pytest.raises(NeverRegistered, match="machine stranger instead of w1-m2"):
+            join(world)
+
+
+class TestSoak:
+    """A canary is watched before the pool follows."""
+
+    def soaking(self) -> World:
+        world = serving()
+        out(world, "w1", soak_s=600.0)
+        return world
+
+    def test_that_stays_well(self) -> None:
+        world = self.soaking()
+        join(world)
+        assert ("w1", "soak", 600.0, True) in world.waits
+
+    def test_not_ready(self) -> None:
+        world = self.soaking()
+        world.later(300, lambda: world.nodes.update(w1=replace(world.nodes["w1"], ready=False)))
+        with pytest.raises(SoakFailed, match=r"after \d+ of 600 s: not Ready"):
+            join(world)
+        assert standings(world)["w1"] == "leaving"
+
+    def test_degraded(self) -> None:
+        world = self.soaking()
+        world.later(300, lambda: world.volumes["pv-2"].replicas.update(w4=False))
+        with pytest.raises(SoakFailed, match="pv-2 lacks a replica"):
+            join(world)
+
+    def test_a_silent_api_is_no_verdict_until_the_end(self) -> None:
+        world = self.soaking()
+        world.later(300, lambda: setattr(world, "api_up", False))
+        world.later(400, lambda: setattr(world, "api_up", True))
+        assert join(world) == "w1 serves"
+        world = self.soaking()
+        world.later(300, lambda: setattr(world, "api_up", False))
+        with pytest.raises(SoakFailed, match="no answer"):
+            join(world)
+
+
+class TestEnrol:
+    """Lists a node as declared."""
+
+    def test_before_the_cluster_exists(self) -> None:
+        world = fresh()
+        step(world, Verb.PROVISION, "c1")
+        assert step(world, Verb.ENROL, "c1") == "c1 enrols when it joins: there is no cluster yet"
+        assert world.document == ""
+
+    def test_a_node_that_is_out(self, world: World) -> None:
+        assert step(world, Verb.ENROL, "w1", "g2") == "w1 enrolled, out"
+        assert standings(world)["w1"] == "leaving"
+
+    def test_a_node_that_is_in(self) -> None:
+        world = serving()
+        before = world.document
+        assert step(world, Verb.ENROL, "w1") == "w1 enrolled, in"
+        assert world.document == before
+
+
+class TestTheBarrier:
+    """Opens for a fleet that is whole, and names what is not."""
+
+    def test_forgets_what_left_for_good(self) -> None:
+        world = serving()
+        del world.pins["w4"]
+        step(world, Verb.LEAVE, "w4")
+        assert step(world, Verb.GATE) == "6 nodes serve"
+        assert "w4" not in roster(world).nodes
+
+    def test_takes_over_what_is_declared(self) -> None:
+        world = serving()
+        world.pins["w4"] = replace(world.pins["w4"], pool="other", fault_domain="z")
+        step(world, Verb.GATE)
+        assert (roster(world).nodes["w4"].pool, roster(world).nodes["w4"].fault_domain) == ("other", "z")
+
+    def test_does_not_wait_for_what_retires(self) -> None:
+        world = serving()
+        world.pins["w4"] = pin("w4", retire=True)
+        step(world, Verb.RETIRE)
+        step(world, Verb.LEAVE, "w4")
+        assert step(world, Verb.GATE) == "6 nodes serve"
+
+    @pytest.mark.parametrize(
+        ("spoil", "text"),
+        [
+            (lambda w: w.nodes.update(w2=replace(w.nodes["w2"], ready=False)), "w2 is not Ready"),
+            (lambda w: w.nodes.pop("w2"), "w2 is not Ready"),
+            (lambda w: w.nodes.update(w2=replace(w.nodes["w2"], os_image="OS 0")), "w2 runs OS 0, kubelet v1.36.3"),
+            (lambda w: w.pins.update(w9=pin("w9")), "w9 has not joined"),
+            (lambda w: w.members.pop("c2"), "c2 is no member"),
+            (lambda w: w.members.update(x=replace(w.members["c2"], name="x")), "x is a member unasked"),
+            (lambda w: w.members.update(c3=replace(w.members["c3"], voter=False)), "c3 is not a healthy voter"),
+            (lambda w: w.volumes["pv-2"].replicas.update(w4=False), "pv-2 lacks a replica"),
+        ],
+    )
+    def test_stays_closed(self, spoil: Callable[[World], object], text: str) -> None:
+        world = serving()
+        spoil(world)
+        with pytest.raises(FleetNotReady, match=text):
+            step(world, Verb.GATE)
+
+
+def test_credentials_show_nothing() -> None:
+    shown = repr(Credentials(True, "k8s:6443", "abc.def", {"ca.key": "PEM"}))
+    assert not any(secret in shown for secret in ("k8s", "abc", "PEM"))
+
+
+def test_what_cannot_be_delivered_halts(world: World) -> None:
+    class Full(FakeDelivery):
+        def deliver(self, node: str, credentials: Credentials) -> None:
+            raise PortError("delivery for w1", "no space left", "see the boot store")
+
+    with pytest.raises(PortError, match="no space left"):
+        execute_with(world, Verb.JOIN, "w1", "g2", delivery=Tap(world, Full(world)))
+    assert join(world) == "w1 serves"
+
+
+def test_a_claim_is_plain_data() -> None:
+    assert claim("w1", ClaimState.LEFT) == Claim(*vars(claim("w1", ClaimState.LEFT)).values())
+    assert Ports.__dataclass_fields__.keys() >= {"clock", "roster"}

@@ -1,0 +1,231 @@
+"""A host is claimed before it is written, and a live one is never written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from lifecycle.commands import Verb
+from lifecycle.errors import (
+    BmcUnreachable,
+    ClaimChanged,
+    GenerationDiffers,
+    HostClaimed,
+    HostStillJoined,
+    LifecycleError,
+    NeverBooted,
+    NeverPoweredOff,
+    NotDeclared,
+    NotLeft,
+)
+from lifecycle.ports import Bmc, Claim, ClaimState, Power, Progress
+from tests.lifecycle.fakes import FakeMachines, FakeRecords, Tap
+from tests.lifecycle.fleets import claim, execute_with, fresh, pin, serving, step
+from tests.lifecycle.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    return fresh()
+
+
+def provision(world: World, node: str = "w1", generation: str = "g1") -> str:
+    return step(world, Verb.PROVISION, node, generation)
+
+
+class TestProvision:
+    """Claim, power off, install, boot."""
+
+    def test_a_free_host(self, world: World) -> None:
+        assert provision(world) == "w1 provisioned with generation g1"
+        assert world.changes == ["claim w1 provisioning", "install w1 g1"]
+        assert [j[1] for j in world.journal] == ["install", "boot"]
+
+    def test_a_running_one_is_powered_off_first(self, world: World) -> None:
+        world.hosts["w1"].power = Power.ON
+        provision(world)
+        assert world.changes == ["claim w1 provisioning", "power off w1", "install w1 g1"]
+
+    def test_again_after_a_kill(self, world: World) -> None:
+        provision(world)
+        assert provision(world) == "w1 provisioned with generation g1"
+
+    def test_one_whose_last_node_left_remembers_its_machine(self, world: World) -> None:
+        world.claims["w1"] = claim("w1", ClaimState.LEFT, "g0", "old", retiring=True)
+        provision(world)
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old", retiring=True)
+
+    def test_one_that_another_stack_left_behind(self, world: World) -> None:
+        world.claims["w1"] = replace(claim("w1", ClaimState.LEFT, "g0", "old"), stack="other")
+        provision(world)
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING)
+
+    def test_of_a_serving_node_is_done_already(self) -> None:
+        world = serving()
+        assert provision(world) == "w1 runs generation g1 already"
+        assert world.changes == []
+
+    def test_a_controller_that_does_not_report_is_left_to_the_join(self, world: World) -> None:
+        world.install_progress = (Progress.UNKNOWN,)
+        assert provision(world) == "w1 provisioned with generation g1"
+
+
+def gone(world: World) -> None:
+    del world.pins["w1"]
+
+
+def changed(world: World) -> None:
+    world.pins["w1"] = pin("w1", "g9")
+
+
+def taken(world: World) -> None:
+    world.claims["w1"] = replace(claim("w1", ClaimState.PROVISIONING), stack="other")
+
+
+def renamed(world: World) -> None:
+    world.claims["w1"] = replace(claim("w1", ClaimState.JOINED), node="x1")
+
+
+def joined(world: World) -> None:
+    world.claims["w1"] = claim("w1", ClaimState.JOINED, "g0")
+
+
+def joined_but_off(world: World) -> None:
+    world.claims["w1"] = claim("w1", ClaimState.JOINED)
+
+
+class TestProvisionRefuses:
+    """Before it touches the host."""
+
+    @pytest.mark.parametrize(
+        ("spoil", "error", "text"),
+        [
+            (gone, NotDeclared, "expected a host of that name in the stack file, found none"),
+            (changed, GenerationDiffers, "generation g9 declared, g1 planned"),
+            (taken, HostClaimed, "a claim of stack other for w1"),
+            (renamed, HostClaimed, "for x1, generation g1, joined"),
+            (joined, HostStillJoined, "generation g0, joined, power off"),
+            (joined_but_off, HostStillJoined, "joined, power off"),
+        ],
+    )
+    def test_untouched(
+        self, world: World, spoil: Callable[[World], None], error: type[LifecycleError], text: str
+    ) -> None:
+        spoil(world)
+        with pytest.raises(error, match=text):
+            provision(world)
+        assert world.changes == []
+
+    @pytest.mark.parametrize("node", ["w1", "c2"])
+    def test_a_node_that_a_killed_join_left_in_the_cluster(self, node: str) -> None:
+        world = serving()
+        world.claims[node] = claim(node, ClaimState.PROVISIONING)
+        for verb, error in ((Verb.PROVISION, HostStillJoined), (Verb.RELEASE, NotLeft)):
+            with pytest.raises(error, match="from a join that was not finished"):
+                step(world, verb, node)
+        assert world.changes == []
+
+    def test_a_claim_lost_to_another_writer(self, world: World) -> None:
+        class Raced(FakeRecords):
+            def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
+                taken(self.world)
+                return super().put_claim(host, new, expected)
+
+        with pytest.raises(HostClaimed, match="stack other"):
+            execute_with(world, Verb.PROVISION, "w1", records=Tap(world, Raced(world)))
+        assert world.changes == []
+
+    def test_a_claim_that_never_settles(self, world: World) -> None:
+        class Busy(FakeRecords):
+            def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
+                return False
+
+        with pytest.raises(ClaimChanged, match="another writer at each of 5 tries"):
+            execute_with(world, Verb.PROVISION, "w1", records=Tap(world, Busy(world)))
+
+
+class TestManagementControllers:
+    """Fail now and then; a few failures are nothing, silence has a limit."""
+
+    def test_a_few_failures(self, world: World) -> None:
+        world.failing = {"machines.install": 3, "machines.power": 2, "machines.progress": 2}
+        start_s = world.now_s
+        provision(world)
+        assert world.now_s - start_s >= 1 + 2 + 4
+
+    def test_silence(self, world: World) -> None:
+        world.failing["machines.power"] = 999
+        start_s = world.now_s
+        with pytest.raises(BmcUnreachable, match=r"w1: .*https://bmc-w1.example last said: 503 from") as e:
+            provision(world)
+        assert world.now_s - start_s == world.limits.power_s
+        assert e.value.url == "https://bmc-w1.example"
+        assert world.journal[-1][1:] == ("end", f"halted: {e.value}")
+
+    def test_an_order_without_effect(self, world: World) -> None:
+        class Deaf(FakeMachines):
+            def power_off(self, host: str, bmc: Bmc) -> None: ...
+
+        world.hosts["w1"].power = Power.ON
+        with pytest.raises(NeverPoweredOff, match="the power is on"):
+            execute_with(world, Verb.PROVISION, "w1", machines=Tap(world, Deaf(world)))
+        assert "install w1 g1" not in world.changes
+
+
+class TestNeverBooted:
+    """An install has a limit, and a second install is a boot order that is wrong."""
+
+    def test_in_time(self, world: World) -> None:
+        world.boots = False
+        with pytest.raises(NeverBooted, match=r"after 1800 s: none on /dev/disk/by-id/os, from http://boot.example/"):
+            provision(world)
+
+    def test_installs_twice(self, world: World) -> None:
+        world.install_progress = (Progress.INSTALLING, Progress.INSTALLED, Progress.INSTALLING)
+        start_s = world.now_s
+        with pytest.raises(NeverBooted, match="the installer started again"):
+            provision(world)
+        assert world.now_s - start_s < 200
+
+
+class TestRelease:
+    """Powers off what has left, keeps the claim as left."""
+
+    def test_a_host_whose_node_left(self) -> None:
+        world = serving()
+        world.claims["w4"] = claim("w4", ClaimState.LEFT, machine_id="w4-m1")
+        assert step(world, Verb.RELEASE, "w4") == "w4 released"
+        assert world.changes == ["power off w4", "clear override w4"]
+        assert world.claims["w4"].state is ClaimState.LEFT
+        assert step(world, Verb.RELEASE, "w4") == "w4 released"
+
+    def test_one_that_never_joined(self, world: World) -> None:
+        provision(world)
+        assert step(world, Verb.RELEASE, "w1") == "w1 released"
+        assert world.claims["w1"].state is ClaimState.LEFT
+
+    def test_not_while_its_node_serves(self) -> None:
+        world = serving()
+        with pytest.raises(NotLeft, match="joined"):
+            step(world, Verb.RELEASE, "w1")
+        assert world.changes == []
+
+    @pytest.mark.parametrize("other", [{"stack": "other"}, {"node": "x1"}, {"generation": "g2"}])
+    def test_not_what_is_not_ours(self, other: dict[str, str]) -> None:
+        world = serving()
+        world.claims["w1"] = replace(claim("w1", ClaimState.LEFT), **other)  # type: ignore[arg-type]  # claim fields
+        assert "w1 has nothing to release: a claim of stack" in step(world, Verb.RELEASE, "w1")
+        assert world.changes == []
+
+    def test_without_a_claim(self, world: World) -> None:
+        assert step(world, Verb.RELEASE, "w1") == "w1 has nothing to release: no claim"
+        assert world.changes == []
+
+    def test_a_controller_that_is_silent(self) -> None:
+        world = serving()
+        world.claims["w4"] = claim("w4", ClaimState.LEFT)
+        world.failing["machines.power"] = 999
+        with pytest.raises(BmcUnreachable):
+            step(world, Verb.RELEASE, "w4")
