@@ -76,11 +76,15 @@ class NodeRow(BaseModel, extra="forbid", frozen=True):
 
 
 class Law(BaseModel, extra="forbid", frozen=True):
-    """A rule the rack checked at every instant, and each time it was broken (empty: never)."""
+    """A rule the rack checked at every instant, and each time it was broken (empty: never).
+
+    checks: how many times it was checked; 0: not counted.
+    """
 
     name: str
     text: str
     broken: tuple[str, ...] = ()
+    checks: int = 0
 
 
 class Failure(BaseModel, extra="forbid", frozen=True):
