@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sushy import Sushy
     from sushy.resources.system.system import System
 
+_QUIET = logging.NullHandler()
 ROOT_PREFIX = "/redfish/v1/"
 TRIES, TRY_DELAY_S = 4, 3
 """A controller that restarts its web server is back within ten seconds; the step's own wait covers longer ones."""
@@ -94,12 +96,13 @@ class RedfishMachines:
                 system.set_system_boot_options(enabled=sushy.BootSourceOverrideEnabled.DISABLED)
 
     def close(self) -> None:
-        """End the sessions: a controller has few, and some never end them by themselves. Never raises."""
+        """End the sessions: a controller has few, and some never end them by themselves. Asks once, never raises."""
         for root in self._roots.values():
+            root._conn._server_side_retries = 1  # sushy has no other way to say "once"; its default is half a minute
             try:
                 root._auth.close()
-            except Exception:  # noqa: BLE001  # the step is over: what could not be ended ends by the controller's own timeout
-                continue
+            except Exception:  # noqa: BLE001  # the step is over: what could not be ended times out by itself
+                root._auth.reset_session_attrs()  # or sushy would try again when Python ends
         self._roots.clear()
 
     @contextmanager
@@ -108,6 +111,8 @@ class RedfishMachines:
         credentials NeedsAttention."""
         import sushy
 
+        # Without a handler Python prints sushy's warnings, which quote what the controller says, on stderr.
+        logging.getLogger("sushy").addHandler(_QUIET)
         where = _address(host, bmc)
         try:
             root = self._roots.get(bmc.url)

@@ -73,7 +73,7 @@ class StateSecrets:
         what = f"`pulumi stack export` for stack {self._stack}"
         program = self._environment.get("INGOT_PULUMI") or shutil.which("pulumi", path=self._environment.get("PATH"))
         if not program:
-            raise PortError(
+            raise NeedsAttention(
                 what, "no pulumi on PATH", "put it there, name it in INGOT_PULUMI, or use INGOT_SECRETS_FILE"
             )
         line = [program, "stack", "export", "--show-secrets", "--non-interactive", "--stack", self._stack]
@@ -112,7 +112,7 @@ def _from_file(path: Path) -> dict[str, str]:
             }
     except (ValueError, TypeError, AttributeError):
         raise NeedsAttention(
-            what, "something else than the documented JSON", "see docs/decisions/0031 for its shape"
+            what, "something else than the documented JSON", "see docs/decisions/0031.md for its shape"
         ) from None
     return _with_public_key(pems, what)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -9,15 +11,21 @@ from typing import Any
 import pytest
 
 from lifecycle.adapters.etcd import GatewayEtcd
+from lifecycle.adapters.tls import Authority, client_context
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.errors import PortError
 from lifecycle.ports import Member
+from tests.lifecycle.adapters.authority import ClusterAuthority
 from tests.lifecycle.adapters.wire_server import Reply, StillClock, Wire, free_port, serving
 
 LIST, STATUS = "/v3/cluster/member/list", "/v3/maintenance/status"
 MOVE, REMOVE = "/v3/maintenance/transfer-leadership", "/v3/cluster/member/remove"
 IDS = (10501334649042878790, 9372538179322589801, 18249187646912138824)
 """Above 2^53: a reader that goes through floating point gets another member."""
+
+
+def http_of(clock: StillClock) -> HttpJson:
+    return HttpJson(clock, tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # reads no trust store: quicker
 
 
 class Trio:
@@ -57,7 +65,7 @@ def trio() -> Iterator[Trio]:
 
 @pytest.fixture
 def etcd(trio: Trio, clock: StillClock) -> GatewayEtcd:
-    return GatewayEtcd(HttpJson(clock), lambda: [w.url for w in trio.wires])
+    return GatewayEtcd(http_of(clock), lambda: [w.url for w in trio.wires])
 
 
 class TestMembers:
@@ -102,7 +110,7 @@ class TestMembers:
 
     def test_the_next_endpoint_is_asked_when_one_is_down(self, trio: Trio, clock: StillClock) -> None:
         endpoints = [f"http://127.0.0.1:{free_port()}", trio.wires[2].url]
-        assert len(GatewayEtcd(HttpJson(clock), lambda: endpoints).members()) == 3
+        assert len(GatewayEtcd(http_of(clock), lambda: endpoints).members()) == 3
 
 
 class TestChanges:
@@ -141,6 +149,30 @@ class TestChanges:
             etcd.remove(Member(f"{IDS[2]:x}", "cp3", True, True, False))
 
 
+class TestTls:
+    """A client certificate signed by etcd's own authority."""
+
+    def test_the_gateway_lets_us_in(self, clock: StillClock, cluster: ClusterAuthority) -> None:
+        with serving(cluster.server_context()) as wire:
+            wire.on("POST", LIST, Reply(body={"members": [{"ID": "7", "name": "cp1"}]}))
+            tls = functools.partial(client_context, cluster.authority, "ingot", "ingot", cluster.now_s)
+            etcd = GatewayEtcd(HttpJson(clock, tls=tls), lambda: [wire.url])
+            assert [m.name for m in etcd.members()] == ["cp1"]
+
+    def test_another_authoritys_gateway_is_refused(
+        self, clock: StillClock, cluster: ClusterAuthority, other_cluster: ClusterAuthority
+    ) -> None:
+        with serving(other_cluster.server_context()) as wire:
+            tls = functools.partial(client_context, cluster.authority, "ingot", "ingot", cluster.now_s)
+            etcd = GatewayEtcd(HttpJson(clock, tls=tls), lambda: [wire.url])
+            with pytest.raises(PortError, match="CERTIFICATE_VERIFY_FAILED"):
+                etcd.members()
+
+    def test_an_authority_that_is_none_is_named(self) -> None:
+        with pytest.raises(PortError, match=r"certificate authority etcd-ca.*PEM"):
+            client_context(Authority("etcd-ca", "c", "k"), "ingot", "ingot", 1_800_000_000)
+
+
 class TestHostileWire:
     """What is no gateway is never taken for an empty cluster."""
 
@@ -160,4 +192,4 @@ class TestHostileWire:
 
     def test_nowhere_to_ask(self, clock: StillClock) -> None:
         with pytest.raises(PortError, match="INGOT_ETCD_ENDPOINTS"):
-            GatewayEtcd(HttpJson(clock), tuple).members()
+            GatewayEtcd(http_of(clock), tuple).members()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lifecycle.adapters.kube_api import KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Attachment, Eviction, Pod
+from tests.lifecycle.adapters.authority import ClusterAuthority
 from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire, free_port, serving
 
 NODE: dict[str, Any] = {
@@ -351,7 +353,9 @@ class TestHostileWire:
 class TestConnecting:
     """With the stack's own authority, or as a kubeconfig says."""
 
-    def test_the_minted_certificate_is_signed_by_the_clusters_authority(self, clock: StillClock, cluster: Any) -> None:
+    def test_the_minted_certificate_is_signed_by_the_clusters_authority(
+        self, clock: StillClock, cluster: ClusterAuthority
+    ) -> None:
         with serving(cluster.server_context()) as wire:
             wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
             endpoint = wire.url.removeprefix("https://")
@@ -359,7 +363,7 @@ class TestConnecting:
             assert api.get("node w1", "/api/v1/nodes/w1") is not None
 
     def test_a_server_of_another_authority_is_refused(
-        self, clock: StillClock, cluster: Any, other_cluster: Any
+        self, clock: StillClock, cluster: ClusterAuthority, other_cluster: ClusterAuthority
     ) -> None:
         with serving(other_cluster.server_context()) as wire:
             endpoint = wire.url.removeprefix("https://")
@@ -368,7 +372,7 @@ class TestConnecting:
                 api.get("node w1", "/api/v1/nodes/w1")
             assert wire.asked == []
 
-    def test_a_kubeconfig_overrides(self, wire: Wire, clock: StillClock, tmp_path: Any) -> None:
+    def test_a_kubeconfig_overrides(self, wire: Wire, clock: StillClock, tmp_path: Path) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
         file = tmp_path / "config"
         file.write_text(
@@ -379,7 +383,7 @@ class TestConnecting:
         assert KubeApi(lambda: from_kubeconfig(file), clock).get("node w1", "/api/v1/nodes/w1") is not None
         assert wire.asked[0].headers["authorization"] == "Bearer t0ken"
 
-    def test_a_kubeconfig_that_is_none_is_named(self, tmp_path: Any) -> None:
+    def test_a_kubeconfig_that_is_none_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "config").write_text("a: [")
         with pytest.raises(NeedsAttention, match=r"kubeconfig .*config.*INGOT_KUBECONFIG"):
             from_kubeconfig(tmp_path / "config")

@@ -1,0 +1,175 @@
+"""Claims and the initialised record: one writer wins, also between processes; a broken record is never absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from lifecycle.adapters.clock import WallClock
+from lifecycle.adapters.files import LOCK_LIMIT_S, locked
+from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.ports import Bmc, Claim, ClaimState, Role
+from tests.lifecycle.adapters.wire_server import StillClock
+
+
+def claim_of(stack: str, state: ClaimState = ClaimState.PROVISIONING) -> Claim:
+    return Claim(
+        stack=stack,
+        node="w1",
+        generation="0123456789abcdef",
+        state=state,
+        bmc=Bmc("https://bmc-w1.example/redfish/v1/Systems/1", verify_tls=False),
+        pool="workers",
+        role=Role.WORKER,
+        stores=True,
+        machine_id="m-1",
+        retiring=True,
+    )
+
+
+def records_of(directory: Path, stack: str = "metal") -> DirectoryRecords:
+    return DirectoryRecords(lambda: directory, stack, WallClock())
+
+
+def race(directory: Path, stack: str, go: object, won: object) -> None:
+    """One process's attempt to claim the host, once both are ready."""
+    go.wait(20)  # type: ignore[attr-defined]  # a barrier of multiprocessing, whose type has no public name
+    taken = records_of(directory, stack).put_claim("w1", claim_of(stack), None)
+    won.put((stack, taken))  # type: ignore[attr-defined]  # a queue, as above
+
+
+class TestClaims:
+    """A claim changes only from what its writer saw."""
+
+    def test_it_comes_back_as_it_was(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        assert records.claim("w1") is None
+        assert records.put_claim("w1", claim_of("metal"), None)
+        assert records.claim("w1") == claim_of("metal")
+
+    def test_one_stack_sees_the_others(self, tmp_path: Path) -> None:
+        assert records_of(tmp_path, "metal").put_claim("w1", claim_of("metal"), None)
+        assert not records_of(tmp_path, "lab").put_claim("w1", claim_of("lab"), None)
+        assert records_of(tmp_path, "lab").claim("w1") == claim_of("metal")
+
+    def test_a_change_from_something_else_changes_nothing(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        assert not records.put_claim("w1", None, claim_of("metal", ClaimState.LEFT))
+        assert not records.put_claim("w1", claim_of("lab"), None)
+        assert records.claim("w1") == claim_of("metal")
+
+    def test_it_is_given_up(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        assert records.put_claim("w1", None, claim_of("metal"))
+        assert records.put_claim("w1", None, None)
+        assert records.claim("w1") is None
+
+    def test_a_claim_of_an_older_version_is_read(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", dataclasses.replace(claim_of("metal"), retiring=False, machine_id=""), None)
+        file = tmp_path / "records/hosts/w1.json"
+        lines = [line for line in file.read_text().splitlines() if "retiring" not in line]
+        file.write_text("\n".join(lines))
+        found = records.claim("w1")
+        assert found is not None
+        assert not found.retiring
+
+    def test_only_its_owner_may_read_it(self, tmp_path: Path) -> None:
+        records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
+        assert (tmp_path / "records/hosts/w1.json").stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "records").stat().st_mode & 0o777 == 0o700
+
+    def test_a_name_cannot_lead_out_of_the_store(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path, "../../etc")
+        records.put_claim("../../w1", claim_of("metal"), None)
+        records.record_initialised("cp1")
+        written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.json"))
+        assert written == ["records/hosts/%2E.%2F..%2Fw1.json", "records/stacks/%2E.%2F..%2Fetc/initialised.json"]
+
+
+class TestRaces:
+    """Two processes want one host: one gets it."""
+
+    def test_two_stacks_at_the_same_moment(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("fork")
+        go, won = context.Barrier(2), context.Queue()
+        racers = [context.Process(target=race, args=(tmp_path, stack, go, won)) for stack in ("metal", "lab")]
+        for racer in racers:
+            racer.start()
+        results = dict(won.get(timeout=20) for _ in racers)
+        for racer in racers:
+            racer.join(20)
+        assert sorted(results.values()) == [False, True]
+        (winner,) = [stack for stack, taken in results.items() if taken]
+        assert records_of(tmp_path).claim("w1") == claim_of(winner)
+
+    def test_a_lock_that_stays_held_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "records/hosts").mkdir(parents=True)
+        lock = tmp_path / "records/hosts/w1.lock"
+        records = DirectoryRecords(lambda: tmp_path, "metal", StillClock())
+        with locked(lock, WallClock()), pytest.raises(PortError, match=rf"w1\.lock.*{LOCK_LIMIT_S:.0f} s.*fuser"):
+            records.put_claim("w1", claim_of("metal"), None)
+        assert records.claim("w1") is None
+
+
+class TestInitialised:
+    """Written once, by one node, for one stack."""
+
+    def test_the_first_node_keeps_it(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        assert records.initialised_by() is None
+        assert records.record_initialised("cp1")
+        assert records.record_initialised("cp1")
+        assert not records.record_initialised("cp2")
+        assert records.initialised_by() == "cp1"
+
+    def test_each_stack_has_its_own(self, tmp_path: Path) -> None:
+        records_of(tmp_path, "metal").record_initialised("cp1")
+        assert records_of(tmp_path, "hosts").initialised_by() is None
+
+
+class TestBrokenRecords:
+    """What cannot be read is an error: a host must not look free, nor a cluster uninitialised."""
+
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", '{"format": 2}', '{"format": 1}', '{"format": 1, "claim": {"x": 1}}']
+    )
+    def test_a_claim(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "records/hosts").mkdir(parents=True)
+        (tmp_path / "records/hosts/w1.json").write_text(text)
+        with pytest.raises(NeedsAttention, match=r"record .*w1\.json.*never delete"):
+            records_of(tmp_path).claim("w1")
+        with pytest.raises(NeedsAttention):
+            records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
+        assert (tmp_path / "records/hosts/w1.json").read_text() == text
+
+    def test_the_initialised_record(self, tmp_path: Path) -> None:
+        records_of(tmp_path).record_initialised("cp1")
+        (tmp_path / "records/stacks/metal/initialised.json").write_text('{"format": 1}')
+        with pytest.raises(NeedsAttention, match=r"initialised\.json.*without `node`"):
+            records_of(tmp_path).record_initialised("cp2")
+
+    def test_a_store_that_is_not_there_is_not_an_empty_one(self, tmp_path: Path) -> None:
+        with pytest.raises(NeedsAttention, match=r"absent.*no such directory.*mount"):
+            records_of(tmp_path / "absent").initialised_by()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_write_that_fails_leaves_the_old_record(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        file = tmp_path / "records/hosts/w1.json"
+        before = file.read_text()
+        file.unlink()
+        file.mkdir()  # a directory in its place: neither readable as a record nor replaceable
+        with pytest.raises(NeedsAttention):
+            records.put_claim("w1", claim_of("lab"), claim_of("metal"))
+        file.rmdir()
+        file.write_text(before)
+        assert records.claim("w1") == claim_of("metal")
+        assert [p.name for p in file.parent.iterdir() if p.name.startswith(".new-")] == []

@@ -1,0 +1,347 @@
+"""The Redfish adapter, with sushy in between, against a controller with sessions that answers as real ones do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.redfish import RedfishMachines
+from lifecycle.adapters.secrets import BmcCredentials
+from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.ports import Bmc, Power, Progress
+from tests.lifecycle.adapters.pinned import pin_of
+from tests.lifecycle.adapters.wire_server import Asked, Reply, Wire, free_port
+
+ROOT, SYSTEM = "/redfish/v1/", "/redfish/v1/Systems/1"
+RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+SESSIONS = "/redfish/v1/SessionService/Sessions"
+PASSWORD = "s3cret-of-the-bmc"
+
+
+class Controller:
+    """A management controller of one host."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.power: Any = "Off"
+        self.boot: dict[str, Any] = {
+            "BootSourceOverrideEnabled": "Disabled",
+            "BootSourceOverrideTarget": "None",
+            "BootSourceOverrideMode": "UEFI",
+            "BootSourceOverrideTarget@Redfish.AllowableValues": ["None", "Pxe", "Hdd", "UefiHttp"],
+            "HttpBootUri": None,
+        }
+        self.progress: dict[str, Any] | None = None
+        self.patches: list[dict[str, Any]] = []
+        self.resets: list[str] = []
+        links = {"Sessions": {"@odata.id": SESSIONS}}
+        wire.on(
+            "GET",
+            ROOT,
+            Reply(
+                body={
+                    "@odata.id": ROOT,
+                    "Id": "RootService",
+                    "Name": "Root Service",
+                    "RedfishVersion": "1.18.0",
+                    "Systems": {"@odata.id": "/redfish/v1/Systems"},
+                    "SessionService": {"@odata.id": "/redfish/v1/SessionService"},
+                    "Links": links,
+                }
+            ),
+        )
+        service = {
+            "@odata.id": "/redfish/v1/SessionService",
+            "Id": "SessionService",
+            "Name": "s",
+            "Sessions": links["Sessions"],
+        }
+        wire.on("GET", "/redfish/v1/SessionService", self.with_session(lambda _: Reply(body=service)))
+        wire.on("POST", SESSIONS, self.log_in)
+        wire.on("DELETE", f"{SESSIONS}/1", Reply(204))
+        wire.on("GET", SYSTEM, self.with_session(lambda _: Reply(body=self.system())))
+        wire.on("PATCH", SYSTEM, self.with_session(self.patched))
+        wire.on("POST", RESET, self.with_session(self.reset))
+
+    def with_session(self, script: Any) -> Any:
+        def checked(asked: Asked) -> Reply:
+            token = {k.lower(): v for k, v in asked.headers.items()}.get("x-auth-token")
+            return script(asked) if token == "token-1" else Reply(401, {"error": {"message": "no session"}})
+
+        return checked
+
+    def log_in(self, asked: Asked) -> Reply:
+        if asked.body != {"UserName": "admin", "Password": PASSWORD}:
+            return Reply(401, {"error": {"message": f"bad password {asked.body['Password']}"}})
+        return Reply(201, {"Id": "1"}, {"X-Auth-Token": "token-1", "Location": f"{SESSIONS}/1"})
+
+    def system(self) -> dict[str, Any]:
+        types = ["On", "ForceOff", "ForceRestart", "GracefulShutdown"]
+        action = {"target": RESET, "ResetType@Redfish.AllowableValues": types}
+        return {
+            "@odata.id": SYSTEM,
+            "Id": "1",
+            "Name": "w1",
+            "Manufacturer": "Contoso",
+            "PowerState": self.power,
+            "Boot": self.boot,
+            "Actions": {"#ComputerSystem.Reset": action},
+            **({"BootProgress": self.progress} if self.progress else {}),
+        }
+
+    def patched(self, asked: Asked) -> Reply:
+        self.patches.append(asked.body["Boot"])
+        self.boot.update(asked.body["Boot"])
+        return Reply(204)
+
+    def reset(self, asked: Asked) -> Reply:
+        kind = asked.body["ResetType"]
+        if kind == "ForceOff" and self.power == "Off":
+            return Reply(409, {"error": {"message": "already off"}})
+        self.resets.append(kind)
+        self.power = "Off" if kind == "ForceOff" else "On"
+        return Reply(204)
+
+
+@pytest.fixture
+def controller(wire: Wire) -> Controller:
+    return Controller(wire)
+
+
+@pytest.fixture
+def bmc(wire: Wire) -> Bmc:
+    return Bmc(f"{wire.url}{SYSTEM}")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BootStore:
+    return BootStore(
+        lambda: tmp_path, lambda: "https://boot.example", lambda pin: {"boot/0123456789abcdef/w1.ipxe": b"#!ipxe"}
+    )
+
+
+@pytest.fixture
+def machines(store: BootStore, wire: Wire) -> Iterator[RedfishMachines]:
+    made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, try_delay_s=0.001)
+    yield made
+    made.close()
+
+
+class TestPower:
+    """Off only when the controller says so."""
+
+    @pytest.mark.parametrize(
+        ("said", "power"), [("On", Power.ON), ("Off", Power.OFF), ("PoweringOff", Power.ON), ("Paused", Power.ON)]
+    )
+    def test_it_is_what_is_proven(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, said: str, power: Power
+    ) -> None:
+        controller.power = said
+        assert machines.power("w1", bmc) is power
+
+    @pytest.mark.parametrize("said", ["Asleep", None])
+    def test_a_state_nobody_knows_is_named(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, said: Any
+    ) -> None:
+        controller.power = said
+        with pytest.raises(PortError, match=f"BMC of w1 .*PowerState {said!r}"):
+            machines.power("w1", bmc)
+
+    def test_off_is_forced(self, controller: Controller, machines: RedfishMachines, bmc: Bmc) -> None:
+        controller.power = "On"
+        machines.power_off("w1", bmc)
+        assert (controller.resets, controller.power) == (["ForceOff"], "Off")
+
+    def test_off_twice_asks_for_nothing(self, controller: Controller, machines: RedfishMachines, bmc: Bmc) -> None:
+        machines.power_off("w1", bmc)
+        assert controller.resets == []
+
+    def test_a_refusal_because_it_went_off_meanwhile_is_no_error(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        controller.power = "On"
+
+        def meanwhile(asked: Asked) -> Reply:
+            controller.power = "Off"
+            return Reply(409, {"error": {"message": "already off"}})
+
+        wire.on("POST", RESET, meanwhile)
+        machines.power_off("w1", bmc)
+
+    def test_a_refusal_for_another_reason_is_one(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        controller.power = "On"
+        wire.on("POST", RESET, Reply(409, {"error": {"message": "firmware update in progress"}}))
+        with pytest.raises(PortError, match=r"BMC of w1 .*firmware update in progress"):
+            machines.power_off("w1", bmc)
+
+    def test_one_session_serves_a_step_and_is_ended(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        for _ in range(3):
+            machines.power("w1", bmc)
+        machines.close()
+        machines.close()
+        assert wire.lines().count(f"POST {SESSIONS}") == 1
+        assert wire.lines().count(f"DELETE {SESSIONS}/1") == 1
+
+    def test_a_session_that_cannot_be_ended_keeps_nobody_waiting(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        machines.power("w1", bmc)
+        wire.on("DELETE", f"{SESSIONS}/1", Reply(reset=True))
+        machines.close()
+        assert wire.lines().count(f"DELETE {SESSIONS}/1") == 1
+
+
+class TestInstall:
+    """One network boot into the installer, then power."""
+
+    def test_http_boot_from_the_stores_loader(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+    ) -> None:
+        (tmp_path / "ipxe.efi").write_bytes(b"MZ")
+        machines.install("w1", pin_of("w1", bmc))
+        assert controller.boot["BootSourceOverrideTarget"] == "UefiHttp"
+        assert controller.boot["BootSourceOverrideEnabled"] == "Once"
+        assert controller.boot["HttpBootUri"] == "https://boot.example/ipxe.efi"
+        assert controller.resets == ["On"]
+        assert (tmp_path / "boot/0123456789abcdef/w1.ipxe").read_bytes() == b"#!ipxe"
+
+    def test_pxe_where_the_store_has_no_loader(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        machines.install("w1", pin_of("w1", bmc))
+        assert controller.boot["BootSourceOverrideTarget"] == "Pxe"
+
+    @pytest.mark.parametrize("without", ["HttpBootUri", "UefiHttp"])
+    def test_pxe_where_the_controller_takes_no_address(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path, without: str
+    ) -> None:
+        (tmp_path / "ipxe.efi").write_bytes(b"MZ")
+        controller.boot.pop(without, None)
+        if without == "UefiHttp":
+            controller.boot["BootSourceOverrideTarget@Redfish.AllowableValues"].remove(without)
+        machines.install("w1", pin_of("w1", bmc))
+        assert controller.boot["BootSourceOverrideTarget"] == "Pxe"
+
+    def test_a_host_that_is_on_is_restarted(self, controller: Controller, machines: RedfishMachines, bmc: Bmc) -> None:
+        controller.power = "On"
+        machines.install("w1", pin_of("w1", bmc))
+        assert controller.resets == ["ForceRestart"]
+
+    def test_the_override_is_cleared_with_what_leads_to_the_installer(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+    ) -> None:
+        machines.install("w1", pin_of("w1", bmc))
+        machines.clear_boot_override("w1", bmc)
+        machines.clear_boot_override("w1", bmc)
+        assert controller.boot["BootSourceOverrideEnabled"] == "Disabled"
+        assert len(controller.patches) == 2
+        assert list((tmp_path / "next").iterdir()) == []
+
+
+class TestProgress:
+    """The machine's own report goes first; a controller alone never says that the installed system runs."""
+
+    @pytest.mark.parametrize(
+        ("power", "state", "progress"),
+        [
+            ("Off", None, Progress.NONE),
+            ("On", "MemoryInitializationStarted", Progress.NONE),
+            ("On", "OSBootStarted", Progress.UNKNOWN),
+            ("On", "OSRunning", Progress.UNKNOWN),
+            ("On", None, Progress.UNKNOWN),
+        ],
+    )
+    def test_from_the_controller(
+        self,
+        controller: Controller,
+        machines: RedfishMachines,
+        bmc: Bmc,
+        power: str,
+        state: str | None,
+        progress: Progress,
+    ) -> None:
+        controller.power = power
+        controller.progress = {"LastState": state} if state else None
+        assert machines.progress("w1", pin_of("w1", bmc)) is progress
+
+    def test_from_the_machine_without_asking_the_controller(
+        self, wire: Wire, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+    ) -> None:
+        (tmp_path / "progress").mkdir()
+        (tmp_path / "progress/w1").write_text('{"generation": "0123456789abcdef", "state": "installing"}')
+        assert machines.progress("w1", pin_of("w1", bmc)) is Progress.INSTALLING
+        assert wire.asked == []
+
+    def test_once_installed_no_network_boot_installs_again(
+        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+    ) -> None:
+        pin = pin_of("w1", bmc)
+        machines.install("w1", pin)
+        (tmp_path / "progress").mkdir()
+        (tmp_path / "progress/w1").write_text('{"generation": "0123456789abcdef", "state": "installed"}')
+        assert machines.progress("w1", pin) is Progress.INSTALLED
+        assert list((tmp_path / "next").iterdir()) == []
+
+
+class TestHostileWire:
+    """Every failure names host and address, and never the password."""
+
+    def test_nobody_listens(self, machines: RedfishMachines) -> None:
+        port = free_port()
+        with pytest.raises(PortError, match=rf"BMC of w1 at http://127\.0\.0\.1:{port}.*ConnectionError"):
+            machines.power("w1", Bmc(f"http://127.0.0.1:{port}{SYSTEM}"))
+
+    def test_refused_credentials_are_not_tried_again(
+        self, wire: Wire, controller: Controller, store: BootStore, bmc: Bmc, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        wrong = RedfishMachines(lambda _: BmcCredentials("admin", "wr0ng"), store, try_delay_s=0.001)
+        with (
+            caplog.at_level(logging.DEBUG),
+            pytest.raises(NeedsAttention, match=r"BMC of w1 .*refused.*CREDENTIALS") as caught,
+        ):
+            wrong.power("w1", bmc)
+        assert "wr0ng" not in str(caught.value)
+        assert wire.lines().count(f"POST {SESSIONS}") == 1
+
+    def test_a_reset_connection_is_tried_again(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        machines.power("w1", bmc)
+        wire.on("GET", SYSTEM, Reply(reset=True), Reply(body=controller.system()))
+        assert machines.power("w1", bmc) is Power.OFF
+
+    def test_a_controller_that_stays_busy_is_an_error(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        wire.on("GET", SYSTEM, Reply(503, {"error": {"message": "the service is starting"}}))
+        with pytest.raises(PortError, match=r"BMC of w1 .*the service is starting"):
+            machines.power("w1", bmc)
+
+    @pytest.mark.parametrize("body", ["<html>iBMC</html>", "[]", "{}", '{"Id": 7}'])
+    def test_garbage(self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc, body: str) -> None:
+        wire.on("GET", SYSTEM, Reply(body=body))
+        with pytest.raises(PortError, match="BMC of w1"):
+            machines.power("w1", bmc)
+
+    def test_an_expired_session_is_renewed(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        machines.power("w1", bmc)
+        wire.on("GET", SYSTEM, Reply(401, {"error": {"message": "expired"}}), Reply(body=controller.system()))
+        assert machines.power("w1", bmc) is Power.OFF
+        assert wire.lines().count(f"POST {SESSIONS}") == 2
+
+    @pytest.mark.parametrize("url", ["bmc-w1", "http://h/other", f"http://u:{PASSWORD}@h{SYSTEM}"])
+    def test_an_address_of_another_form(self, machines: RedfishMachines, url: str) -> None:
+        with pytest.raises(NeedsAttention, match=r"BMC of w1 .*Systems/<id>") as caught:
+            machines.power("w1", Bmc(url))
+        assert PASSWORD not in str(caught.value)
