@@ -21,6 +21,9 @@ VARIABLE = "INGOT_CACHE"
 RECORD = "record.json"
 """Beside each cached engine: its version, source and digest."""
 
+SCRATCH = "new-"
+"""Begins the names of folders in which something is being made."""
+
 LOCK_POLL_S = 0.5
 """How often a waiting caller asks for the lock again."""
 
@@ -66,6 +69,13 @@ def examine(root: Path) -> Found | None:
     if actual != recorded:
         return Found(binary, reports, f"its SHA-256 is {actual[:16]}..., recorded was {recorded[:16]}...")
     return Found(binary, reports, origin=origin)
+
+
+def sweep(folder: Path) -> None:
+    """Make the folder, and remove what callers left there that were killed. Hold the lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in [*folder.glob(f"{SCRATCH}*"), *folder.glob("*.old-*")]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def put_in_place(made: Path, root: Path) -> None:

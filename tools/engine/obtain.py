@@ -93,8 +93,8 @@ def settle(probes: Probes, obtain: Callable[[Source], None], say: Callable[[str]
 def _obtain(source: Source, cache: Path, console: Console) -> None:
     """Get an engine from `source` into the cache. Raises Unobtainable, CommandFailed or OSError."""
     root = caches.home(cache)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix="new-") as scratch:
+    caches.sweep(root.parent)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=caches.SCRATCH) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
         if source is Source.INSTALLER:

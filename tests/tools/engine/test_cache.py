@@ -56,6 +56,16 @@ class TestPuttingInPlace:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
 
 
+class TestWhatAKilledCallerLeft:
+    """The next one removes it, and nothing else."""
+
+    def test_is_removed(self, tmp_path: Path) -> None:
+        for name in ("new-abc", "pulumi.old-17", "pulumi"):
+            (tmp_path / "engine" / name).mkdir(parents=True)
+        cache.sweep(tmp_path / "engine")
+        assert [path.name for path in (tmp_path / "engine").iterdir()] == ["pulumi"]
+
+
 class TestOneWriterAtATime:
     """Two callers never build twice."""
 
