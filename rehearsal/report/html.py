@@ -180,7 +180,7 @@ def _wait_rows(roll: Roll) -> list[WaitRow]:
     rows = []
     for w in summary.by_urgency(roll.waits)[:WAITS_MAX]:
         share = summary.share_of(w)
-        tone = "over" if not w.met else "near" if share >= 0.8 else ""
+        tone = "over" if not w.met else "near" if share >= 0.8 and not summary.chosen(w) else ""
         took = words.duration(w.end_s - w.start_s)
         rows.append(WaitRow(w, took, words.duration(w.limit_s), words.percent(share), _share(share, 1), tone))
     return rows

@@ -20,6 +20,9 @@ from rehearsal.report.words import counted, duration, listed, moment, number, pe
 REMEDY = "Remedy:"
 """Every error of a step says what to do next behind this word (house style, rule 4)."""
 
+CHOSEN = ("soak",)
+"""First words of waits whose length somebody chose: using all of it is no sign of trouble."""
+
 STILL_SERVING = frozenset({"slot", "gates"})
 """Phases in which nothing of the node has been touched yet: a halt there leaves it in service."""
 
@@ -263,8 +266,8 @@ def _figures(roll: Roll) -> Iterable[Figure]:
             _limit_text(out, f"of {counted(len(roll.nodes), 'node')}"),
             crossed(out),
         )
-    if roll.waits:
-        wait = by_urgency(roll.waits)[0]
+    if waits := [w for w in roll.waits if not chosen(w)]:
+        wait = by_urgency(waits)[0]
         share = f", {percent(share_of(wait))} of its limit" if wait.limit_s > 0 else ""
         yield Figure(
             "Longest wait" if wait.met else "Wait that ran out",
@@ -327,6 +330,11 @@ def _phase_times(spans: Sequence[Span]) -> Iterable[PhaseTime]:
 def share_of(wait: Wait) -> float:
     """How much of its limit a wait used."""
     return (wait.end_s - wait.start_s) / wait.limit_s if wait.limit_s > 0 else 0.0
+
+
+def chosen(wait: Wait) -> bool:
+    """Whether the wait was meant to take this long, and did."""
+    return wait.met and wait.what.startswith(CHOSEN)
 
 
 def by_urgency(waits: Sequence[Wait]) -> list[Wait]:

@@ -200,6 +200,14 @@ class TestPageShows:
     def test_that_a_wait_ran_out(self) -> None:
         assert "100 %, ran out" in Page(html.render(example(halt_at="w4"))).text
 
+    def test_that_a_wait_came_near_its_limit_unless_it_was_meant_to(self) -> None:
+        def meters(what: str, end_s: float) -> int:
+            wait = Wait(node="w1", what=what, start_s=0, end_s=end_s, limit_s=10, met=True)
+            page = Page(html.render(example().model_copy(update={"waits": (wait,)})))
+            return len([1 for _, attributes in page.tags if attributes.get("class") == "meter near"])
+
+        assert [meters("boot", 8), meters("boot", 7.9), meters("soak", 10)] == [1, 0, 0]
+
     def test_how_often_laws_were_checked(self) -> None:
         assert "never broken; checked 18,402 times" in Page(html.render(example())).text
 

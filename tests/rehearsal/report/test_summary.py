@@ -185,6 +185,12 @@ class TestKeyFigures:
         assert (value, bad) == ("30 s / 30 s", True)
         assert detail == "eviction to ready, 1 of 2 moves; attach alone 4 s / 4 s"
 
+    def test_a_soak_is_not_the_longest_wait(self) -> None:
+        soak = Wait(node="w1", what="soak", start_s=0, end_s=600, limit_s=600, met=True)
+        boot = Wait(node="w2", what="boot", start_s=0, end_s=60, limit_s=600, met=True)
+        roll = example().model_copy(update={"waits": (soak, boot)})
+        assert figure(roll, "Longest wait") == ("1 min", "w2: boot, 10 % of its limit", False)
+
     def test_are_left_out_where_nothing_was_measured(self) -> None:
         bare = example().model_copy(update={"series": (), "attaches": (), "waits": ()})
         assert summarise(bare).figures == ()
