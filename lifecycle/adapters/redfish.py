@@ -92,8 +92,13 @@ class RedfishMachines:
 
         self._store.withdraw(host)
         with self._system(host, bmc) as system:
-            if system.boot.enabled is not sushy.BootSourceOverrideEnabled.DISABLED:
-                system.set_system_boot_options(enabled=sushy.BootSourceOverrideEnabled.DISABLED)
+            disabled = sushy.BootSourceOverrideEnabled.DISABLED
+            if system.boot.enabled is disabled:
+                return
+            try:
+                system.set_system_boot_options(enabled=disabled)
+            except sushy.exceptions.BadRequestError:  # some want a target with it: the disk is what we mean
+                system.set_system_boot_options(sushy.BootSource.HDD, disabled)
 
     def close(self) -> None:
         """End the sessions: a controller has few, and some never end them by themselves. Asks once, never raises."""

@@ -246,6 +246,20 @@ class TestInstall:
         assert len(controller.patches) == 2
         assert list((tmp_path / "next").iterdir()) == []
 
+    def test_a_controller_that_wants_a_target_with_it_gets_the_disk(
+        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+    ) -> None:
+        def wants_target(asked: Asked) -> Reply:
+            if "BootSourceOverrideTarget" not in asked.body["Boot"]:
+                return Reply(400, "Missing the BootSourceOverrideTarget")
+            return controller.patched(asked)
+
+        machines.install("w1", pin_of("w1", bmc))
+        wire.on("PATCH", SYSTEM, wants_target)
+        machines.clear_boot_override("w1", bmc)
+        assert controller.boot["BootSourceOverrideTarget"] == "Hdd"
+        assert controller.boot["BootSourceOverrideEnabled"] == "Disabled"
+
 
 class TestProgress:
     """The machine's own report goes first; a controller alone never says that the installed system runs."""
