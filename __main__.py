@@ -29,4 +29,5 @@ except REFUSALS as refused:  # the person who reads it wrote the stack file: the
 pulumi.export("kubeconfig", fleet.kubeconfig)
 pulumi.export("nodes", {host: {"pool": pin.pool, "role": pin.role.value} for host, pin in pinned.items()})
 pulumi.export("images", {host: pin.os_image for host, pin in pinned.items()})
+pulumi.export("storage_classes", fleet.storage_classes)
 pulumi.export(OUTPUT, fleet.standing)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from components.environment import Environment
 from components.kubernetes.cni import VERSION as CNI_VERSION
 from components.kubernetes.cni import register_cni
-from components.kubernetes.kubeconfig import register_kubeconfig
+from components.kubernetes.kubeconfig import register_administrator
 from components.kubernetes.objects import InCluster
 from components.kubernetes.pki import register_pki
 from components.rollout.known import known
@@ -41,6 +41,7 @@ class Fleet(pulumi.ComponentResource):
     """PKI, nodes in the plan's order, network, storage, and the barrier behind which all of it serves.
 
     kubeconfig: the administrator's, secret. standing: of each node, known once all of them serve.
+    storage_classes: the name of each policy's class.
     Raises components.storage.policy.PolicyRefused before anything is registered.
     """
 
@@ -49,11 +50,13 @@ class Fleet(pulumi.ComponentResource):
         self._driver = SimplyblockDriver(environment.storage.driver)
         storage_nodes = sum(environment.stores(pool) for pool, _, _ in environment.hosts())
         self._classes = storage_classes(environment.storage, self._driver, storage_nodes)
+        self.storage_classes = {c.policy: c.name for c in self._classes}
         super().__init__("ingot:index:Fleet", name, {}, opts)
         self._args, self._stack = args, pulumi.get_stack()
         self._pki = register_pki(self)
         cluster = environment.cluster
-        self.kubeconfig = register_kubeconfig(cluster.name, server_url(environment), self._pki.ca, self)
+        self._administrator = register_administrator(cluster.name, server_url(environment), self._pki.ca, self)
+        self.kubeconfig = self._administrator.kubeconfig
         self._retirement = step_resource(
             "retirement",
             Runs(Step(Verb.RETIRE, self._stack)),
@@ -73,8 +76,11 @@ class Fleet(pulumi.ComponentResource):
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)
+        # Joining asks the state for the PKI, and so does leaving: it comes before the first, goes after the last.
+        secrets = [*self._pki.resources(), self._administrator.certificate]
+        foundation = [await settled("PKI", resource) for resource in secrets]
         order = plan(pool_orders(environment), standing)
-        lanes = Lanes(order, nodes, self._network, control_planes(environment))
+        lanes = Lanes(order, nodes, self._network, control_planes(environment), foundation)
         await lanes.run()
         return await self._storage_and_barrier()
 

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_tls as tls
 
 from components.kubernetes.pki import Authority
+
+
+@dataclass(frozen=True)
+class Administrator:
+    """Who connects when nobody else can yet. kubeconfig: a secret."""
+
+    certificate: tls.LocallySignedCert
+    kubeconfig: pulumi.Output[str]
+
 
 VALID_HOURS = 3 * 8766
 """Three years: the state that holds it holds the authority's key too, so a short life would protect nothing."""
@@ -21,8 +31,8 @@ RENEW_HOURS = 8766
 """Renewed by any `up` in its last year: a fleet that is rolled once a year never meets an expired one."""
 
 
-def register_kubeconfig(cluster: str, server: str, ca: Authority, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """Register the administrator's certificate; return the kubeconfig, a secret.
+def register_administrator(cluster: str, server: str, ca: Authority, parent: pulumi.Resource) -> Administrator:
+    """Register the administrator's certificate, and make the kubeconfig of it.
 
     server: `https://` and the cluster's stable endpoint. The group is `system:masters`, because the
     first connection comes before any RBAC rule of ours.
@@ -46,7 +56,8 @@ def register_kubeconfig(cluster: str, server: str, ca: Authority, parent: pulumi
         opts=opts,
     )
     parts = pulumi.Output.all(ca.certificate.cert_pem, certificate.cert_pem, key.private_key_pem)
-    return pulumi.Output.secret(parts.apply(lambda pems: kubeconfig(cluster, server, *pems)))
+    document = pulumi.Output.secret(parts.apply(lambda pems: kubeconfig(cluster, server, *pems)))
+    return Administrator(certificate, document)
 
 
 def kubeconfig(cluster: str, server: str, ca_pem: str, certificate_pem: str, key_pem: str) -> str:

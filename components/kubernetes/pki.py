@@ -34,6 +34,11 @@ class Pki:
     front_proxy_ca: Authority
     service_account: tls.PrivateKey
 
+    def resources(self) -> list[pulumi.CustomResource]:
+        """All of it; each certificate stands for its key too."""
+        authorities = (self.ca, self.etcd_ca, self.front_proxy_ca)
+        return [*(authority.certificate for authority in authorities), self.service_account]
+
 
 def register_pki(parent: pulumi.Resource) -> Pki:
     """Register the authorities. The logical names are a contract with lifecycle/ (see above): never rename them."""

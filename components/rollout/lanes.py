@@ -52,7 +52,8 @@ class Lanes(Generic[Machine]):
 
     network: registers what pods need to reach each other, given the URN of the control plane that
     serves the API; returns the URN that workers' readiness waits for. Called once, as soon as the
-    plan's first control plane serves. control_planes: their hosts.
+    plan's first control plane serves. control_planes: their hosts. foundation: what must stand while a
+    control plane does, so that a destroy takes it last.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Lanes(Generic[Machine]):
         registrar: Registrar[Machine],
         network: Callable[[Urn], Awaitable[Urn]],
         control_planes: frozenset[str],
+        foundation: Sequence[Urn] = (),
     ) -> None:
         self._plan, self._registrar, self._network = plan, registrar, network
-        self._control_planes = control_planes
+        self._control_planes, self._foundation = control_planes, foundation
         self._cause: BaseException | None = None
         in_plan = [n for n in plan.nodes if n.node in control_planes]
         self._first_control_plane = in_plan[0] if in_plan else None
@@ -113,6 +115,8 @@ class Lanes(Generic[Machine]):
         if not machine_after and n.wave and self._last_control_plane:
             # The head of a lane: on destroy, its lane leaves before the control planes do.
             machine_after = [self._last_control_plane]
+        if n.node in self._control_planes:
+            machine_after += self._foundation
         self._still_going()
         machine = self._registrar.machine(n.node, n.pool, machine_after=machine_after)
         try:
