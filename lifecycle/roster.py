@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
-from functools import lru_cache
 
 from pydantic import BaseModel, ValidationError
 
@@ -65,17 +64,30 @@ def parse(document: str, node: str) -> Roster:
     if not document:
         return Roster()
     try:
-        return _read(document)
+        return _last_text.read(document)
     except ValidationError as wrong:
         first = wrong.errors()[0]
         path = ".".join(str(p) for p in first["loc"]) or "the document"
         raise RosterUnreadable(node, f"at {path}: {first['msg']}") from None
 
 
-@lru_cache(maxsize=8)
-def _read(document: str) -> Roster:
-    """Rosters never change, so one text is read once: a thousand nodes are milliseconds each time."""
-    return Roster.model_validate_json(document)
+class _LastText:
+    """The last text that was read or written here, with its roster. Rosters never change, and a fleet of a
+    thousand nodes takes milliseconds to read each time."""
+
+    def __init__(self) -> None:
+        self._known: tuple[str, Roster] = ("", Roster())
+
+    def read(self, document: str) -> Roster:
+        text, roster = self._known
+        return roster if text == document else self.remember(document, Roster.model_validate_json(document))
+
+    def remember(self, document: str, roster: Roster) -> Roster:
+        self._known = (document, roster)
+        return roster
+
+
+_last_text = _LastText()
 
 
 def with_entry(roster: Roster, node: str, entry: Entry) -> Roster:
@@ -209,8 +221,9 @@ def update(ports: Ports, node: str, change: Callable[[Roster], Roster | Blocked]
         after = change(before)
         if isinstance(after, Blocked) or (after == before and document):
             return after
-        if ports.roster.write(after.model_dump_json(exclude_defaults=True), version):
-            return after
+        written = after.model_dump_json(exclude_defaults=True)
+        if ports.roster.write(written, version):
+            return _last_text.remember(written, after)
         ports.clock.sleep(BACKOFF_S * (lost + 1))
     raise RosterContended(node, TRIES)
 
