@@ -17,7 +17,7 @@ from lifecycle.ports import Bmc, Pin, Role
 
 
 def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
-    """The pin of every declared node by name, in file order.
+    """The pin of every declared node by name, in the order of the environment.
 
     Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if
     no boot configuration can be made of it.

@@ -25,7 +25,7 @@ set -euo pipefail
 . /etc/ingot/environment
 printf '{"generation":"%s","state":"%s"}\\n' "$(cat /etc/ingot/generation)" "$1" |
   curl --silent --show-error --fail --proto '=https' --max-time 30 --retry 3 --retry-connrefused \\
-    --header 'Content-Type: application/json' --upload-file - "$INGOT_STORE/progress/$INGOT_NODE"
+    --header 'Content-Type: application/json' --request PUT --data-binary @- "$INGOT_STORE/progress/$INGOT_NODE"
 """
 """`ingot-report`: part of the installer and of the installed system."""
 

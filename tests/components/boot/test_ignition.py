@@ -1,0 +1,254 @@
+"""components/boot/ignition.py: no value of type Ignition breaks the specification."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.boot.ignition import (
+    Directory,
+    Disk,
+    Dropin,
+    File,
+    Filesystem,
+    Group,
+    Ignition,
+    IgnitionError,
+    KernelArguments,
+    Link,
+    Owner,
+    Partition,
+    Passwd,
+    Resource,
+    Storage,
+    Systemd,
+    Unit,
+    User,
+    Verification,
+    fetched,
+    inline,
+    inlined,
+    parse,
+    sha256_hash,
+)
+
+VERSION = {"ignition": {"version": "3.4.0"}}
+FIXED = settings(derandomize=True, deadline=None, max_examples=20)
+
+
+def file(**facts: Any) -> dict[str, Any]:
+    return {"path": "/etc/a", **facts}
+
+
+def files(*listed: dict[str, Any]) -> dict[str, Any]:
+    return {"storage": {"files": list(listed)}}
+
+
+def units(*listed: dict[str, Any]) -> dict[str, Any]:
+    return {"systemd": {"units": list(listed)}}
+
+
+def partitions(*listed: dict[str, Any]) -> dict[str, Any]:
+    return {"storage": {"disks": [{"device": "/dev/x", "partitions": list(listed)}]}}
+
+
+def filesystems(*listed: dict[str, Any]) -> dict[str, Any]:
+    return {"storage": {"filesystems": list(listed)}}
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "a relative path": (files(file(path="etc/a")), "storage.files.0.path: expected an absolute path"),
+    "an unclean path": (files(file(path="/etc/../a")), "storage.files.0.path"),
+    "a doubled slash": (files(file(path="//etc/a")), "storage.files.0.path"),
+    "a slash at the end": (files(file(path="/etc/a/")), "storage.files.0.path"),
+    "the root as a file": (files(file(path="/")), "storage.files.0.path: expected a path below /"),
+    "a path twice": (files(file(), file()), "storage.files.1.path: expected a path of its own"),
+    "a path twice over kinds": (
+        {"storage": {"files": [file()], "links": [{"path": "/etc/a", "target": "/b"}]}},
+        "storage.links.0.path: expected a path of its own, found that of storage.files.0",
+    ),
+    "a file below a file": (files(file(), file(path="/etc/a/b")), "expected its parents to be directories"),
+    "a directory below a link": (
+        {"storage": {"links": [{"path": "/x", "target": "/y"}], "directories": [{"path": "/x/z"}]}},
+        "storage.directories.0.path: expected its parents to be directories, found storage.links.0",
+    ),
+    "id and name": (files(file(user={"id": 0, "name": "root"})), "storage.files.0.user: expected an id or a name"),
+    "overwrite with nothing": (files(file(overwrite=True)), "storage.files.0.overwrite: expected contents.source"),
+    "setuid": (files(file(mode=0o4755)), "storage.files.0.mode: expected 0 to 511"),
+    "a sticky directory": ({"storage": {"directories": [file(mode=0o1777)]}}, "storage.directories.0.mode"),
+    "a negative mode": (files(file(mode=-1)), "storage.files.0.mode"),
+    "an empty target": ({"storage": {"links": [{"path": "/x", "target": ""}]}}, "storage.links.0.target"),
+    "a scheme nobody fetches": (files(file(contents={"source": "ftp://x/y"})), "contents.source: expected one of"),
+    "no scheme": (files(file(append=[{"source": "x"}])), "storage.files.0.append.0.source"),
+    "compression of s3": (files(file(contents={"source": "s3://b/k", "compression": "gzip"})), "contents.compression"),
+    "a short hash": (files(file(contents={"verification": {"hash": "sha256-ab"}})), "contents.verification.hash"),
+    "a hash of another kind": (
+        files(file(contents={"verification": {"hash": f"md5-{'a' * 32}"}})), "contents.verification.hash",
+    ),
+    "a partition twice": (partitions({"number": 1}, {"number": 1}), "partitions.1.number"),
+    "a nameless partition": (partitions({}), "partitions.0: expected a number or a label"),
+    "a long label": (partitions({"number": 1, "label": "x" * 37}), "partitions.0.label"),
+    "a colon in a label": (partitions({"number": 1, "label": "a:b"}), "partitions.0.label"),
+    "a label twice": (partitions({"label": "a"}, {"label": "a"}), "partitions.1.label"),
+    "a GUID that is none": (partitions({"number": 1, "guid": "x"}), "partitions.0.guid"),
+    "a negative size": (partitions({"number": 1, "sizeMiB": -1}), "partitions.0.sizeMiB"),
+    "facts of a partition to be gone": (
+        partitions({"number": 1, "shouldExist": False, "label": "a"}), "partitions.0.shouldExist",
+    ),
+    "a disk twice": ({"storage": {"disks": [{"device": "/dev/x"}] * 2}}, "storage.disks.1.device"),
+    "a relative device": ({"storage": {"disks": [{"device": "sda"}]}}, "storage.disks.0.device"),
+    "a filesystem twice": (filesystems({"device": "/dev/x"}, {"device": "/dev/x"}), "storage.filesystems.1.device"),
+    "a mount point twice": (
+        filesystems({"device": "/dev/x", "path": "/a"}, {"device": "/dev/y", "path": "/a"}), "filesystems.1.path",
+    ),
+    "mount options alone": (filesystems({"device": "/dev/x", "mountOptions": ["ro"]}), "mountOptions"),
+    "a unit of no type": (units({"name": "a"}), "systemd.units.0.name"),
+    "a unit twice": (units({"name": "a.service"}, {"name": "a.service"}), "systemd.units.1.name"),
+    "a drop-in of no type": (units({"name": "a.service", "dropins": [{"name": "x"}]}), "dropins.0.name"),
+    "a drop-in twice": (units({"name": "a.service", "dropins": [{"name": "x.conf"}] * 2}), "dropins.1.name"),
+    "enabled for nothing": (units({"name": "a.service", "enabled": True, "contents": "[Unit]\n"}), "units.0.enabled"),
+    "a user twice": ({"passwd": {"users": [{"name": "a"}] * 2}}, "passwd.users.1.name"),
+    "a nameless group": ({"passwd": {"groups": [{"name": ""}]}}, "passwd.groups.0.name"),
+    "a password": ({"passwd": {"users": [{"name": "a", "passwordHash": "x"}]}}, "passwd.users.0.passwordHash"),
+    "an argument wanted and not": (
+        {"kernelArguments": {"shouldExist": ["a"], "shouldNotExist": ["a"]}}, "kernelArguments: expected 'a'",
+    ),
+    "an argument twice": ({"kernelArguments": {"shouldExist": ["a", "a"]}}, "kernelArguments.shouldExist"),
+    "another version": ({"ignition": {"version": "3.5.0"}}, "ignition.version"),
+    "no version": ({"ignition": {}}, "ignition.version"),
+    "a field nobody knows": (files(file(luks=1)), "storage.files.0.luks"),
+}
+
+
+class TestRefuses:
+    """Every rule of the specification, by name and place."""
+
+    @pytest.mark.parametrize("case", BROKEN)
+    def test_rule(self, case: str) -> None:
+        document, found = BROKEN[case]
+        with pytest.raises(IgnitionError) as refused:
+            parse(json.dumps(VERSION | document).encode())
+        assert any(found in fault for fault in refused.value.faults), refused.value.faults
+
+    def test_all_faults_at_once(self) -> None:
+        document = VERSION | files(file(mode="rw"), file(), file(path="b", overwrite=True)) | units({"name": "a"})
+        with pytest.raises(IgnitionError) as refused:
+            parse(json.dumps(document).encode())
+        for at in ("files.0.mode", "files.1.path", "files.2.path", "files.2.overwrite", "units.0.name"):
+            assert any(at in fault for fault in refused.value.faults), at
+
+    def test_also_when_made_in_python(self) -> None:
+        with pytest.raises(IgnitionError, match=r"storage\.files\.0\.path"):
+            Ignition(storage=Storage(files=(File(path="etc/a"),)))
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"1", b"[" * 100_000, b"\xff"])
+    def test_junk(self, data: bytes) -> None:
+        with pytest.raises(IgnitionError):
+            parse(data)
+
+
+class TestBytes:
+    """One configuration has one spelling."""
+
+    def test_is_canonical_json(self) -> None:
+        made = Ignition(
+            storage=Storage(files=(File(path="/etc/a", mode=0o644, contents=inline("x")),)),
+            kernel_arguments=KernelArguments(should_exist=("a",)),
+        )
+        assert made.to_bytes() == (
+            b'{"ignition":{"version":"3.4.0"},"kernelArguments":{"shouldExist":["a"]},'
+            b'"storage":{"files":[{"contents":{"source":"data:;base64,eA=="},"mode":420,"path":"/etc/a"}]}}'
+        )
+
+    def test_of_nothing_still_names_the_version(self) -> None:
+        assert Ignition().to_bytes() == b'{"ignition":{"version":"3.4.0"}}'
+
+    def test_spells_sizes_as_the_specification_does(self) -> None:
+        made = Ignition(storage=Storage(disks=(Disk(device="/dev/x", partitions=(Partition(number=1, size_mib=8),)),)))
+        assert b'"sizeMiB":8' in made.to_bytes()
+
+
+class TestContents:
+    """Inline contents are exact; fetched ones are verified."""
+
+    @FIXED
+    @given(st.binary(max_size=200))
+    def test_inline_is_exact(self, data: bytes) -> None:
+        assert inlined(inline(data)) == data
+
+    @pytest.mark.parametrize(("url", "data"), [("data:,a%20b", b"a b"), ("data:text/plain,x", b"x")])
+    def test_reads_plain_data_urls(self, url: str, data: bytes) -> None:
+        assert inlined(Resource(source=url)) == data
+
+    @pytest.mark.parametrize("resource", [None, Resource(), Resource(source="https://x.example/y")])
+    def test_what_is_not_inline_is_none(self, resource: Resource | None) -> None:
+        assert inlined(resource) is None
+
+    @pytest.mark.parametrize("url", ["data:x", "data:;base64,*"])
+    def test_refuses_broken_data_urls(self, url: str) -> None:
+        with pytest.raises(ValueError, match="data URL"):
+            inlined(Resource(source=url))
+
+    def test_fetched_carries_its_digest(self) -> None:
+        made = fetched("https://x.example/y", "a" * 64)
+        assert made.verification == Verification(hash="sha256-" + "a" * 64)
+
+    def test_hash_of_bytes(self) -> None:
+        assert sha256_hash(b"x") == "sha256-" + hashlib.sha256(b"x").hexdigest()
+
+
+NAME = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+MODE = st.none() | st.integers(0, 0o777)
+OWNER = st.none() | st.builds(Owner, id=st.integers(0, 9)) | st.builds(Owner, name=NAME)
+CONTENTS = st.none() | st.binary(max_size=20).map(inline) | st.just(fetched("https://x.example/y", "0" * 64))
+BOOL = st.none() | st.booleans()
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> Ignition:
+    """Any configuration that keeps to the rules."""
+
+    def names(most: int = 4) -> list[str]:
+        return draw(st.lists(NAME, max_size=most, unique=True))
+
+    made_files = [File(path=f"/f/{n}", mode=draw(MODE), user=draw(OWNER), contents=draw(CONTENTS)) for n in names()]
+    dropins = tuple(Dropin(name=f"{n}.conf", contents="x") for n in names(2))
+    made_units = [Unit(name=f"{n}.service", mask=draw(BOOL), dropins=dropins) for n in names()]
+    mounted = [Filesystem(device=f"/dev/{n}", format="xfs", mount_options=tuple(names())) for n in names()]
+    uid = draw(st.none() | st.just(7))
+    disks = [
+        Disk(device=f"/dev/{n}", wipe_table=draw(BOOL), partitions=tuple(Partition(label=p) for p in names(2)))
+        for n in names(2)
+    ]
+    return Ignition(
+        storage=Storage(
+            files=tuple(made_files),
+            directories=tuple(Directory(path=f"/d/{n}", mode=draw(MODE), group=draw(OWNER)) for n in names()),
+            links=tuple(Link(path=f"/l/{n}", target=draw(NAME), hard=draw(BOOL)) for n in names()),
+            disks=tuple(disks),
+            filesystems=tuple(mounted),
+        ),
+        systemd=Systemd(units=tuple(made_units)),
+        passwd=Passwd(
+            users=tuple(User(name=n, ssh_authorized_keys=tuple(names(2)), uid=uid) for n in names()),
+            groups=tuple(Group(name=n, system=draw(BOOL)) for n in names()),
+        ),
+        kernel_arguments=KernelArguments(should_exist=tuple(names())),
+    )
+
+
+class TestRoundTrip:
+    """Reading undoes writing, exactly."""
+
+    @FIXED
+    @given(configurations())
+    def test_any_configuration(self, made: Ignition) -> None:
+        data = made.to_bytes()
+        assert parse(data) == made
+        assert parse(data).to_bytes() == data
+        assert json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode() == data
