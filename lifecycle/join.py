@@ -82,11 +82,11 @@ def _gates(joining: Joining) -> None:
     if serving or pin.role is Role.WORKER:
         _wait_ready(joining)
     _uncordon(joining)
-    if pin.stores and not joining.was_in:
+    if pin.stores or serving:
         _phase(joining, "storage-in")
+    if pin.stores and not joining.was_in:
         _end_maintenance(joining)
     if serving:
-        _phase(joining, "storage-in")
         _wait_redundant(joining)
         _phase(joining, "attach")
         _wait_attached(joining)

@@ -69,7 +69,6 @@ class TestAWorkerJoins:
             "credentials",
             "register",
             "storage-in",
-            "storage-in",
             "attach",
             "end served",
         ]

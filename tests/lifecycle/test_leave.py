@@ -28,7 +28,18 @@ from lifecycle.errors import (
 )
 from lifecycle.ports import Claim, ClaimState, Pod, Ports, Verdict
 from tests.lifecycle.fakes import FakeEtcd, FakeRecords, FakeStorage, Tap, ports
-from tests.lifecycle.fleets import bring_in, claim, execute_with, pin, replace_machine, roster, serving, standings, step
+from tests.lifecycle.fleets import (
+    bring_in,
+    claim,
+    execute_with,
+    fresh,
+    pin,
+    replace_machine,
+    roster,
+    serving,
+    standings,
+    step,
+)
 from tests.lifecycle.world import World
 
 
@@ -342,6 +353,17 @@ class TestANodeThatIsOut:
         assert "c3" not in world.nodes
         assert world.claims["c3"].machine_id == "c3-m2"  # the next join must not mistake it for its own
         assert world.broken == []
+
+    def test_the_second_control_plane_of_a_first_bring_up_may_be_made_again(self) -> None:
+        world = fresh()
+        bring_in(world, "c1")
+        world.images["g1"] = "OS other"
+        with pytest.raises(LifecycleError):
+            bring_in(world, "c2")
+        world.run_until(world.now_s + 60)
+        assert [m.voter for m in world.members.values()] == [True, True]
+        assert leave(world, "c2") == "c2 left"
+        assert list(world.members) == ["c1"]
 
 
 def replica_halted(world: World, node: str) -> None:
