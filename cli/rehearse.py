@@ -53,8 +53,8 @@ def rehearse(
     out = out or home() / "reports"
     out.mkdir(parents=True, exist_ok=True)
     page, text = out / f"{stack}.html", out / f"{stack}.md"
-    page.write_text(html.render(found.roll))
-    text.write_text(markdown.render(found.roll))
+    page.write_text(html.render(found.roll), encoding="utf-8")
+    text.write_text(markdown.render(found.roll), encoding="utf-8")
     typer.echo(show.verdict(found))
     typer.echo(f"report: {page}\n        {text}")
     if not found.roll.succeeded or any(law.broken for law in found.roll.laws):

@@ -40,7 +40,6 @@ from components.fields import (
     StableDisk,
 )
 
-
 V = TypeVar("V")
 
 

@@ -70,7 +70,9 @@ def parse(line: str) -> Step:
     try:
         verb = Verb(words[2])
     except ValueError:
-        raise NotAStoredCommand(f"command {line!r}: expected a verb of {[v.value for v in Verb]}, found {words[2]!r}") from None
+        raise NotAStoredCommand(
+            f"command {line!r}: expected a verb of {[v.value for v in Verb]}, found {words[2]!r}"
+        ) from None
     options: dict[str, str] = {}
     rest = words[3:]
     for flag, value in zip(rest[::2], rest[1::2], strict=False):
@@ -80,5 +82,7 @@ def parse(line: str) -> Step:
         raise NotAStoredCommand(f"command {line!r}: expected options {sorted(known)} with a value each")
     version = options.get("--format", "1")
     if not version.isdigit() or int(version) > FORMAT:
-        raise NotAStoredCommand(f"command {line!r}: format {version} is newer than this checkout's {FORMAT}; update the checkout")
+        raise NotAStoredCommand(
+            f"command {line!r}: format {version} is newer than this checkout's {FORMAT}; update the checkout"
+        )
     return Step(verb, options["--stack"], options.get("--node", ""), options.get("--generation", ""), int(version))

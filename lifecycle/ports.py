@@ -1,4 +1,4 @@
-"""What a lifecycle step needs of the world: narrow protocols, and the data that crosses them.
+"""What a lifecycle step needs of the world: narrow protocols; the data that crosses them is in `facts`.
 
 Adapters on the field's own libraries fulfil them for real (`lifecycle/adapters`); the rehearsal's
 rack fulfils them on virtual time. Nothing here does I/O. Seconds are floats on the `Clock`.
@@ -8,72 +8,58 @@ Every method may raise `lifecycle.errors.PortError` when the far side does not a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Protocol
 
+from lifecycle.facts import (
+    Attachment,
+    Bmc,
+    Budget,
+    Claim,
+    ClaimState,
+    Credentials,
+    Eviction,
+    Limits,
+    Member,
+    Node,
+    Pin,
+    Pod,
+    Power,
+    Progress,
+    Role,
+    Verdict,
+)
 
-class Role(StrEnum):
-    """What a node does in Kubernetes."""
-
-    CONTROL_PLANE = "control-plane"
-    WORKER = "worker"
-
-
-# ---------------------------------------------------------------- what is pinned (from the stack file)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The longest each wait may take, in seconds; every one ends in a halt that names what blocks."""
-
-    slot_s: float = 900
-    gate_s: float = 900
-    drain_s: float = 900
-    detach_s: float = 300
-    etcd_s: float = 300
-    power_s: float = 180
-    boot_s: float = 1800
-    join_s: float = 900
-    redundancy_s: float = 3600
-    attach_s: float = 300
-
-
-@dataclass(frozen=True)
-class Bmc:
-    """Where a host's management controller answers: a Redfish system URL. Credentials are the adapter's."""
-
-    url: str
-    verify_tls: bool = True
-
-
-@dataclass(frozen=True)
-class Pin:
-    """What the stack file of this checkout says of one declared node, resolved when the step runs.
-
-    os_image: the exact `status.nodeInfo.osImage` expected. kubelet: as `v1.36.3`.
-    os_disk, data_disks: stable ids (`/dev/disk/by-id/...`). budget: the pool's name;
-    max_unavailable: how many of it may be out at once. soak_s: how long the node is watched after it
-    joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
-    boot_url: where the installer for this generation is published. stores: the node holds replicas.
-    """
-
-    node: str
-    pool: str
-    role: Role
-    generation: str
-    os_image: str
-    kubelet: str
-    boot_url: str
-    bmc: Bmc
-    mac: str
-    os_disk: str
-    data_disks: tuple[str, ...]
-    fault_domain: str
-    max_unavailable: int
-    stores: bool
-    soak_s: float = 0
-    retire: bool = False
+__all__ = [
+    "Attachment",
+    "Bmc",
+    "Budget",
+    "Claim",
+    "ClaimState",
+    "Clock",
+    "Credentials",
+    "Delivery",
+    "Etcd",
+    "Eviction",
+    "Evidence",
+    "Kubernetes",
+    "Limits",
+    "Machines",
+    "Member",
+    "Node",
+    "Pin",
+    "Pins",
+    "Pod",
+    "Ports",
+    "Power",
+    "Progress",
+    "Records",
+    "Role",
+    "RosterStore",
+    "Secrets",
+    "Storage",
+    "Verdict",
+]
 
 
 class Pins(Protocol):
@@ -92,9 +78,6 @@ class Pins(Protocol):
         ...
 
 
-# ---------------------------------------------------------------- time
-
-
 class Clock(Protocol):
     """Time, as the step knows it. Only these two methods let it pass."""
 
@@ -109,85 +92,6 @@ class Clock(Protocol):
         callers look again (lifecycle.waiting.wait_until does).
         """
         ...
-
-
-# ---------------------------------------------------------------- Kubernetes
-
-
-@dataclass(frozen=True)
-class Node:
-    """What a Node object says of itself."""
-
-    name: str
-    ready: bool
-    unschedulable: bool
-    os_image: str
-    kernel: str
-    kubelet: str
-    machine_id: str
-    boot_id: str
-    volumes_in_use: frozenset[str] = frozenset()
-    volumes_attached: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Pod:
-    """A pod on a node, with what a drain must know of it.
-
-    owner: kind of its controller, "" for an unmanaged one. mirror: a static pod's mirror.
-    storage_daemon: belongs to the storage driver, so it leaves after the volumes.
-    claims: names of its PersistentVolumeClaims.
-    """
-
-    namespace: str
-    name: str
-    node: str
-    owner: str = ""
-    mirror: bool = False
-    storage_daemon: bool = False
-    terminating: bool = False
-    ready: bool = True
-    claims: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True)
-class Budget:
-    """A PodDisruptionBudget as its status stands. pods: the keys of the pods it selects."""
-
-    namespace: str
-    name: str
-    disruptions_allowed: int
-    expected_pods: int
-    desired_healthy: int
-    pods: frozenset[str] = frozenset()
-
-    @property
-    def never_allows(self) -> bool:
-        """No state of its pods would ever allow one eviction (desired healthy >= expected)."""
-        return self.expected_pods > 0 and self.desired_healthy >= self.expected_pods
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A VolumeAttachment."""
-
-    name: str
-    volume: str
-    claim: str
-    node: str
-    attached: bool
-
-
-class Eviction(StrEnum):
-    """What the Eviction API answered: 201, 404, 429."""
-
-    GRANTED = "granted"
-    GONE = "gone"
-    REFUSED = "refused"
 
 
 class Kubernetes(Protocol):
@@ -228,21 +132,6 @@ class Kubernetes(Protocol):
         ...
 
 
-# ---------------------------------------------------------------- etcd
-
-
-@dataclass(frozen=True)
-class Member:
-    """An etcd member. name: the node's. lag: entries its applied index is behind the leader's."""
-
-    id: str
-    name: str
-    voter: bool
-    healthy: bool
-    leader: bool
-    lag: int = 0
-
-
 class Etcd(Protocol):
     """etcd, through its own API."""
 
@@ -251,17 +140,6 @@ class Etcd(Protocol):
     def move_leader(self, to: Member) -> None: ...
 
     def remove(self, member: Member) -> None: ...
-
-
-# ---------------------------------------------------------------- storage
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Yes or no, and why: `reasons` names what stands in the way (volumes, nodes), empty when ok."""
-
-    ok: bool
-    reasons: tuple[str, ...] = ()
 
 
 class Storage(Protocol):
@@ -296,26 +174,6 @@ class Storage(Protocol):
         ...
 
 
-# ---------------------------------------------------------------- machines
-
-
-class Power(StrEnum):
-    """Power state, as proven by the management controller."""
-
-    ON = "on"
-    OFF = "off"
-
-
-class Progress(StrEnum):
-    """How far a boot has come (Redfish BootProgress, or what the boot store saw fetched)."""
-
-    NONE = "none"
-    INSTALLING = "installing"
-    INSTALLED = "installed"
-    RUNNING = "running"  # the installed system runs and awaits its join credentials
-    UNKNOWN = "unknown"  # this controller does not report it; the join's own gates decide
-
-
 class Machines(Protocol):
     """Hosts, through their management controllers."""
 
@@ -331,39 +189,6 @@ class Machines(Protocol):
     def progress(self, host: str, pin: Pin) -> Progress: ...
 
     def clear_boot_override(self, host: str, bmc: Bmc) -> None: ...
-
-
-# ---------------------------------------------------------------- records: outside any OS disk
-
-
-class ClaimState(StrEnum):
-    """How far a claimed host has come."""
-
-    PROVISIONING = "provisioning"
-    JOINED = "joined"
-    LEFT = "left"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Who owns a host. Kept with the boot store, outside the OS disk, so that it survives both the
-    node and the machine that ran the step. Carries what `release` needs once the stack file has
-    forgotten the host.
-
-    machine_id: of the machine that joined; while PROVISIONING, of the one before it (`join` waits for
-    another). retiring: `retire` said that the host leaves for good; kept here too because a whole
-    cluster that retires takes its roster with it."""
-
-    stack: str
-    node: str
-    generation: str
-    state: ClaimState
-    bmc: Bmc
-    pool: str
-    role: Role
-    stores: bool
-    machine_id: str = ""
-    retiring: bool = False
 
 
 class Records(Protocol):
@@ -383,16 +208,6 @@ class Records(Protocol):
     def record_initialised(self, node: str) -> bool:
         """Write the record once. False if another node already did."""
         ...
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What a node needs to come in; an hour at most, gone after use. Never logged: no repr."""
-
-    init: bool
-    endpoint: str = field(repr=False)
-    token: str = field(repr=False, default="")
-    pki: Mapping[str, str] = field(repr=False, default_factory=dict)
 
 
 class Delivery(Protocol):
@@ -415,9 +230,6 @@ class Secrets(Protocol):
     def endpoint(self) -> str: ...
 
 
-# ---------------------------------------------------------------- the roster's store
-
-
 class RosterStore(Protocol):
     """One JSON document with a version, in the cluster (a ConfigMap and its resourceVersion)."""
 
@@ -428,9 +240,6 @@ class RosterStore(Protocol):
     def write(self, document: str, version: str) -> bool:
         """Replace the document if its version is still `version`; False otherwise."""
         ...
-
-
-# ---------------------------------------------------------------- evidence
 
 
 class Evidence(Protocol):

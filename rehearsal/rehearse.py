@@ -148,7 +148,7 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
         series=_series(entries, begins[-1], zero_s, rack),
         attaches=tuple(_attach(e, zero_s) for e in now if e["kind"] == "attach"),
         waits=tuple(_wait(e, zero_s) for e in now if e["kind"] == "waited"),
-        laws=_laws(entries),
+        laws=_laws(entries, rack.laws.checks),
         failures=failures,
         journal=tuple(filter(None, (_words(e, zero_s) for e in now))),
     )
@@ -204,7 +204,7 @@ def _series(entries: Entries, begin: int, zero_s: float, rack: Rack) -> tuple[Se
             samples.setdefault(e["key"], []).append(Sample(at_s=e["at"] - zero_s, value=e["value"]))
     limits = {
         "etcd_margin": 0.0,
-        "nodes_out": float(sum({p.pool: p.max_unavailable for p in rack.pins.values()}.values())),
+        "nodes_out": float(max(p.max_unavailable for p in rack.pins.values())),
     }
     found = []
     for key, (title, unit) in TITLES.items():
@@ -246,12 +246,14 @@ def _wait(e: Mapping[str, Any], zero_s: float) -> Wait:
     )
 
 
-def _laws(entries: Entries) -> tuple[Law, ...]:
+def _laws(entries: Entries, checks: int) -> tuple[Law, ...]:
     broken: dict[str, list[str]] = {}
     for e in entries:
         if e["kind"] == "law":
             broken.setdefault(e["law"], []).append(f"{e['at']:.0f} s: {e['text']}")
-    return tuple(Law(name=name, text=text, broken=tuple(broken.get(name, ()))) for name, text in TEXTS.items())
+    return tuple(
+        Law(name=name, text=text, broken=tuple(broken.get(name, ())), checks=checks) for name, text in TEXTS.items()
+    )
 
 
 def _words(e: Mapping[str, Any], zero_s: float) -> str:

@@ -19,12 +19,12 @@ from typing import Any
 
 import grpc
 import yaml
-from components.boot.pin import pins
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from components import stackfile
+from components.boot.pin import pins
 from components.environment import Environment
 from components.fleet import pool_orders
 from components.images import lock as image_lock

@@ -26,14 +26,16 @@ TEXTS = {
 
 
 class Laws:
-    """Checks one rack. `broken` is what is broken now, as (law, subject)."""
+    """Checks one rack. checks: how often all of them were looked at, in this run."""
 
     def __init__(self, rack: Rack) -> None:
         self._rack = rack
         self._broken: set[tuple[str, str]] = set()
+        self.checks = 0
 
     def check(self) -> None:
         """Look at everything that can be wrong now; journal what newly is."""
+        self.checks += 1
         found = dict(self._find())
         for (law, subject), text in found.items():
             if (law, subject) not in self._broken:

@@ -6,54 +6,27 @@ world is changed by one step at a time, and is saved once it changed something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from lifecycle.errors import PortError
 from lifecycle.ports import (
-    Attachment,
     Bmc,
-    Budget,
     Claim,
     Credentials,
-    Eviction,
     Limits,
-    Member,
-    Node,
     Pin,
-    Pod,
     Ports,
     Power,
     Progress,
     Role,
     Verdict,
 )
-from rehearsal.rack import hosts, quorum, volumes, workloads
+from rehearsal.rack import hosts, volumes
+from rehearsal.rack.cluster_ports import RackEtcd, RackKubernetes, RackRosterStore
+from rehearsal.rack.part import Part, Save
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import Host
-
-Save = Callable[[], None]
-
-
-class _Part:
-    """What every port here shares: the rack, the lane, faults asked of a call, saving a change."""
-
-    name = ""
-
-    def __init__(self, rack: Rack, lane: str, save: Save) -> None:
-        self._rack, self._lane, self._save = rack, lane, save
-
-    @contextmanager
-    def _call(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
-        with self._rack.clock.lock:
-            if self._rack.faults.call_fails(f"{self.name}.{method}", node or self._lane):
-                raise PortError(
-                    f"{self.name}.{method} for {node or self._lane}", "a fault asked of the rack", "run again"
-                )
-            yield
-            if changes:
-                self._rack.settle()
-                self._save()
 
 
 class RackClock:
@@ -88,158 +61,7 @@ class RackPins:
         return self._limits
 
 
-class RackKubernetes(_Part):
-    """The API server, for as long as etcd has its majority."""
-
-    name = "kubernetes"
-
-    def answers(self) -> bool:
-        with self._rack.clock.lock:
-            return quorum.api_answers(self._rack)
-
-    @contextmanager
-    def _api(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
-        with self._call(method, node, changes=changes):
-            if not quorum.api_answers(self._rack):
-                raise PortError(
-                    "Kubernetes API", "no answer", "bring a majority of control planes back, then run again"
-                )
-            yield
-
-    def node(self, name: str) -> Node | None:
-        with self._api("node", name):
-            return self._node(name)
-
-    def nodes(self) -> tuple[Node, ...]:
-        with self._api("nodes"):
-            return tuple(n for n in map(self._node, self._rack.world.nodes) if n is not None)
-
-    def _node(self, name: str) -> Node | None:
-        kube = self._rack.world.nodes.get(name)
-        if kube is None:
-            return None
-        held = self._rack.world.volumes.values()
-        return Node(
-            name,
-            kube.ready,
-            kube.unschedulable,
-            kube.os_image,
-            "6.18.4-200.fc44.x86_64",
-            kube.kubelet,
-            kube.machine_id,
-            kube.boot_id,
-            frozenset(v.name for v in held if v.in_use == name),
-            frozenset(v.name for v in held if v.attached_to == name),
-        )
-
-    def set_unschedulable(self, name: str, value: bool) -> None:
-        with self._api("set_unschedulable", name, changes=True):
-            node = self._rack.world.nodes.get(name)
-            if node is None:
-                raise PortError(f"Node {name}", "404", "see whether someone deleted it")
-            node.unschedulable = value
-            self._rack.note_standing(name)
-            if not value:
-                workloads.place_pending(self._rack)
-            self._rack.changed(f"node/{name}")
-
-    def delete_node(self, name: str) -> None:
-        with self._api("delete_node", name, changes=True):
-            self._rack.world.nodes.pop(name, None)
-            self._rack.note_standing(name)
-            self._rack.changed(f"node/{name}")
-
-    def pods_on(self, node: str) -> tuple[Pod, ...]:
-        with self._api("pods_on", node):
-            found = [self._pod(p.name) for p in self._rack.world.pods.values() if p.node == node]
-            if node in self._rack.world.nodes:
-                found.append(Pod("kube-system", f"cni-{node}", node, owner="DaemonSet"))
-                if self._rack.role(node) is Role.CONTROL_PLANE:
-                    found.append(Pod("kube-system", f"kube-apiserver-{node}", node, owner="Node", mirror=True))
-                if node in volumes.storage_nodes(self._rack):
-                    found.append(
-                        Pod("simplyblock", f"storage-node-{node}", node, owner="DaemonSet", storage_daemon=True)
-                    )
-            return tuple(found)
-
-    def _pod(self, name: str) -> Pod:
-        pod = self._rack.world.pods[name]
-        volume = self._rack.world.volumes.get(pod.volume)
-        return Pod(
-            "default",
-            pod.name,
-            pod.node,
-            self._rack.world.apps[pod.app].owner,
-            terminating=pod.phase == "terminating",
-            ready=pod.phase == "ready",
-            claims=(volume.claim,) if volume is not None else (),
-        )
-
-    def budgets(self) -> tuple[Budget, ...]:
-        with self._api("budgets"):
-            found = []
-            for app in self._rack.world.apps.values():
-                least = workloads.healthy_min(self._rack, app)
-                if least is not None:
-                    allowed = max(0, workloads.healthy_pods(self._rack, app.name) - least)
-                    pods = frozenset(f"default/{p.name}" for p in self._rack.world.pods.values() if p.app == app.name)
-                    found.append(Budget("default", app.name, allowed, app.replicas, least, pods))
-            return tuple(found)
-
-    def evict(self, pod: Pod) -> Eviction:
-        with self._api("evict", pod.node, changes=True):
-            return workloads.evict(self._rack, pod.name)
-
-    def delete_pod(self, pod: Pod) -> None:
-        with self._api("delete_pod", pod.node, changes=True):
-            workloads.end(self._rack, pod.name)
-
-    def attachments_on(self, node: str) -> tuple[Attachment, ...]:
-        with self._api("attachments_on", node):
-            held = self._rack.world.volumes.values()
-            return tuple(
-                Attachment(f"va-{v.name}", v.name, f"default/{v.claim}", node, True)
-                for v in held
-                if v.attached_to == node
-            )
-
-    def unready_claimants(self) -> tuple[Pod, ...]:
-        with self._api("unready_claimants"):
-            return tuple(self._pod(p.name) for p in self._rack.world.pods.values() if p.volume and p.phase != "ready")
-
-    def mint_token(self, ttl_s: float) -> str:
-        with self._api("mint_token", self._lane):
-            return "rackon.lyrackonlyracko"
-
-
-class RackEtcd(_Part):
-    """etcd's members, for as long as they have their majority."""
-
-    name = "etcd"
-
-    def members(self) -> tuple[Member, ...]:
-        with self._call("members"):
-            if self._rack.world.members and not quorum.api_answers(self._rack):
-                raise PortError("etcd", "no leader", "bring a majority of its members back, then run again")
-            known = self._rack.world.members.values()
-            return tuple(Member(m.id, m.node, m.voter, quorum.healthy(self._rack, m), m.leader, m.lag) for m in known)
-
-    def move_leader(self, to: Member) -> None:
-        with self._call("move_leader", to.name, changes=True):
-            for m in self._rack.world.members.values():
-                m.leader = m.id == to.id
-            self._rack.changed("etcd")
-
-    def remove(self, member: Member) -> None:
-        with self._call("remove", member.name, changes=True):
-            self._rack.world.members.pop(member.id, None)
-            host = self._rack.world.hosts[member.name]
-            host.joined = host.joined and host.power == "on"
-            quorum.elect(self._rack)
-            self._rack.changed("etcd")
-
-
-class RackStorage(_Part):
+class RackStorage(Part):
     """The storage contract on the rack's volumes."""
 
     name = "storage"
@@ -291,7 +113,7 @@ class RackStorage(_Part):
             return Verdict(not reasons, reasons)
 
 
-class RackMachines(_Part):
+class RackMachines(Part):
     """Hosts and their management controllers."""
 
     name = "machines"
@@ -326,7 +148,7 @@ class RackMachines(_Part):
             found.boot_override = False
 
 
-class RackRecords(_Part):
+class RackRecords(Part):
     """Claims and the initialised record, kept with the world."""
 
     name = "records"
@@ -361,7 +183,7 @@ class RackRecords(_Part):
             return True
 
 
-class RackDelivery(_Part):
+class RackDelivery(Part):
     """A node's one-time location: the node finds what is put there."""
 
     name = "delivery"
@@ -385,33 +207,7 @@ class RackSecrets:
         return "rack"
 
 
-class RackRosterStore(_Part):
-    """The roster's ConfigMap."""
-
-    name = "roster"
-
-    def read(self) -> tuple[str, str]:
-        with self._call("read"):
-            world = self._rack.world
-            self._need_api()
-            return (world.roster, str(world.roster_version)) if world.roster_version else ("", "")
-
-    def write(self, document: str, version: str) -> bool:
-        with self._call("write", changes=True):
-            world = self._rack.world
-            self._need_api()
-            if version != (str(world.roster_version) if world.roster_version else ""):
-                return False
-            world.roster, world.roster_version = document, world.roster_version + 1
-            self._rack.changed("roster")
-            return True
-
-    def _need_api(self) -> None:
-        if not quorum.api_answers(self._rack):
-            raise PortError("Kubernetes API", "no answer", "bring a majority of control planes back, then run again")
-
-
-class RackEvidence(_Part):
+class RackEvidence(Part):
     """What steps say happened, into the journal."""
 
     name = "evidence"

@@ -56,7 +56,9 @@ class Rack:
     def later(self, after_s: float, kind: str, subject: str, number: int = 0) -> None:
         """Schedule an event."""
         self.world.next_seq += 1
-        event = Event(at_s=round(self.now_s + after_s, 1), seq=self.world.next_seq, kind=kind, subject=subject, number=number)
+        event = Event(
+            at_s=round(self.now_s + after_s, 1), seq=self.world.next_seq, kind=kind, subject=subject, number=number
+        )
         heapq.heappush(self._heap, (event.at_s, event.seq, event))
 
     def _next_event_s(self) -> float | None:

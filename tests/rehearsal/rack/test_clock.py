@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -39,6 +40,18 @@ class Lanes:
 
     def said(self, lane: str) -> None:
         self.log.append((self.clock.now_s, lane))
+
+    def waits(self, lane: str, until_s: float, about: str = "", course: Course | None = None) -> None:
+        """A step that waits once, says so, and is done for its course."""
+
+        def step() -> None:
+            self.clock.park(lane, until_s, about)
+            self.said(lane)
+            if course is not None:
+                with self.clock.lock:
+                    course.node_done(lane)
+
+        self.start(lane, step)
 
     def join(self) -> None:
         for thread in self._threads:
@@ -78,16 +91,16 @@ class TestOrder:
                 made.node_done(lane)
 
         for name in arrival:
-            lanes.start(name, lambda name=name: step(name))  # type: ignore[misc]  # bound per turn of the loop
+            lanes.start(name, partial(step, name))
         lanes.join()
         assert lanes.log == [(t, n) for t in (0, 10, 20) for n in ("w1", "w2", "w3")]
 
     def test_time_stands_until_a_due_lane_has_come(self, clock: VirtualClock, lanes: Lanes) -> None:
         made = course("w1", "w2")
         clock.begin_phase(made)
-        lanes.start("w1", lambda: (clock.park("w1", 100, ""), lanes.said("w1"), made.node_done("w1"))[0])
+        lanes.waits("w1", 100, course=made)
         assert clock.now_s == 0
-        lanes.start("w2", lambda: (clock.park("w2", 5, ""), lanes.said("w2"), made.node_done("w2"))[0])
+        lanes.waits("w2", 5, course=made)
         lanes.join()
         assert lanes.log == [(5, "w2"), (100, "w1")]
 
@@ -105,7 +118,7 @@ class TestChange:
                 clock.changed("storage")
                 made.node_done("w2")
 
-        lanes.start("w1", lambda: (clock.park("w1", 900, "storage"), lanes.said("w1"), made.node_done("w1"))[0])
+        lanes.waits("w1", 900, "storage", made)
         lanes.start("w2", changes)
         lanes.join()
         assert lanes.log == [(7, "w1")]
@@ -116,7 +129,7 @@ class TestWithoutCourse:
 
     def test_jumps_when_quiet(self, clock: VirtualClock, lanes: Lanes) -> None:
         clock.begin_phase(None)
-        lanes.start("w1", lambda: (clock.park("w1", 60, ""), lanes.said("w1"))[0])
+        lanes.waits("w1", 60)
         lanes.join()
         assert lanes.log == [(60, "w1")]
 

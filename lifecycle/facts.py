@@ -1,0 +1,223 @@
+"""What crosses the ports: plain, frozen data about nodes, pods, volumes, members, machines and claims.
+
+Seconds are floats on the `Clock`. Import these from `lifecycle.ports`, which has them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a node does in Kubernetes."""
+
+    CONTROL_PLANE = "control-plane"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The longest each wait may take, in seconds; every one ends in a halt that names what blocks."""
+
+    slot_s: float = 900
+    gate_s: float = 900
+    drain_s: float = 900
+    detach_s: float = 300
+    etcd_s: float = 300
+    power_s: float = 180
+    boot_s: float = 1800
+    join_s: float = 900
+    redundancy_s: float = 3600
+    attach_s: float = 300
+
+
+@dataclass(frozen=True)
+class Bmc:
+    """Where a host's management controller answers: a Redfish system URL. Credentials are the adapter's."""
+
+    url: str
+    verify_tls: bool = True
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What the stack file of this checkout says of one declared node, resolved when the step runs.
+
+    os_image: the exact `status.nodeInfo.osImage` expected. kubelet: as `v1.36.3`.
+    os_disk, data_disks: stable ids (`/dev/disk/by-id/...`). budget: the pool's name;
+    max_unavailable: how many of it may be out at once. soak_s: how long the node is watched after it
+    joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
+    boot_url: where the installer for this generation is published. stores: the node holds replicas.
+    """
+
+    node: str
+    pool: str
+    role: Role
+    generation: str
+    os_image: str
+    kubelet: str
+    boot_url: str
+    bmc: Bmc
+    mac: str
+    os_disk: str
+    data_disks: tuple[str, ...]
+    fault_domain: str
+    max_unavailable: int
+    stores: bool
+    soak_s: float = 0
+    retire: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a Node object says of itself."""
+
+    name: str
+    ready: bool
+    unschedulable: bool
+    os_image: str
+    kernel: str
+    kubelet: str
+    machine_id: str
+    boot_id: str
+    volumes_in_use: frozenset[str] = frozenset()
+    volumes_attached: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod on a node, with what a drain must know of it.
+
+    owner: kind of its controller, "" for an unmanaged one. mirror: a static pod's mirror.
+    storage_daemon: belongs to the storage driver, so it leaves after the volumes.
+    claims: names of its PersistentVolumeClaims.
+    """
+
+    namespace: str
+    name: str
+    node: str
+    owner: str = ""
+    mirror: bool = False
+    storage_daemon: bool = False
+    terminating: bool = False
+    ready: bool = True
+    claims: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A PodDisruptionBudget as its status stands. pods: the keys of the pods it selects."""
+
+    namespace: str
+    name: str
+    disruptions_allowed: int
+    expected_pods: int
+    desired_healthy: int
+    pods: frozenset[str] = frozenset()
+
+    @property
+    def never_allows(self) -> bool:
+        """No state of its pods would ever allow one eviction (desired healthy >= expected)."""
+        return self.expected_pods > 0 and self.desired_healthy >= self.expected_pods
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A VolumeAttachment."""
+
+    name: str
+    volume: str
+    claim: str
+    node: str
+    attached: bool
+
+
+class Eviction(StrEnum):
+    """What the Eviction API answered: 201, 404, 429."""
+
+    GRANTED = "granted"
+    GONE = "gone"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An etcd member. name: the node's. lag: entries its applied index is behind the leader's."""
+
+    id: str
+    name: str
+    voter: bool
+    healthy: bool
+    leader: bool
+    lag: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Yes or no, and why: `reasons` names what stands in the way (volumes, nodes), empty when ok."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Power(StrEnum):
+    """Power state, as proven by the management controller."""
+
+    ON = "on"
+    OFF = "off"
+
+
+class Progress(StrEnum):
+    """How far a boot has come (Redfish BootProgress, or what the boot store saw fetched)."""
+
+    NONE = "none"
+    INSTALLING = "installing"
+    INSTALLED = "installed"
+    RUNNING = "running"  # the installed system runs and awaits its join credentials
+    UNKNOWN = "unknown"  # this controller does not report it; the join's own gates decide
+
+
+class ClaimState(StrEnum):
+    """How far a claimed host has come."""
+
+    PROVISIONING = "provisioning"
+    JOINED = "joined"
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who owns a host. Kept with the boot store, outside the OS disk, so that it survives both the
+    node and the machine that ran the step. Carries what `release` needs once the stack file has
+    forgotten the host.
+
+    machine_id: of the machine that joined; while PROVISIONING, of the one before it (`join` waits for
+    another). retiring: `retire` said that the host leaves for good; kept here too because a whole
+    cluster that retires takes its roster with it."""
+
+    stack: str
+    node: str
+    generation: str
+    state: ClaimState
+    bmc: Bmc
+    pool: str
+    role: Role
+    stores: bool
+    machine_id: str = ""
+    retiring: bool = False
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a node needs to come in; an hour at most, gone after use. Never logged: no repr."""
+
+    init: bool
+    endpoint: str = field(repr=False)
+    token: str = field(repr=False, default="")
+    pki: Mapping[str, str] = field(repr=False, default_factory=dict)
