@@ -278,9 +278,10 @@ class TestFailure:
             register(environment(), monitor)
         assert order(monitor, ".machine")[-1] == f"{broken.partition('.')[0]}.machine"
 
-    def test_of_retirement_touches_no_node(self) -> None:
-        monitor = Monitor(breaks=frozenset({"retirement"}))
-        with pytest.raises(RuntimeError, match="retirement failed"):
+    @pytest.mark.parametrize(("overlooked", "raised"), [(False, RuntimeError), (True, StepHalted)])
+    def test_of_retirement_touches_no_node(self, overlooked: bool, raised: type[Exception]) -> None:
+        monitor = Monitor(breaks=frozenset({"retirement"}), continue_on_error=overlooked)
+        with pytest.raises(raised, match="retirement"):
             register(environment(), monitor)
         assert order(monitor, ".machine") == []
 
