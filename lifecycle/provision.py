@@ -12,10 +12,6 @@ from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJ
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
 from lifecycle.waiting import Blocked, wait_until
 
-POLL_S = 15.0
-"""Between two looks at a boot that nothing announces: an install takes minutes."""
-
-
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
@@ -111,7 +107,7 @@ def _wait_booted(ports: Ports, pin: Pin) -> None:
             ports.evidence.begin(pin.node, "boot")
         if far in (Progress.RUNNING, Progress.UNKNOWN):
             return True
-        return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}", look_s=POLL_S)
+        return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}")
 
     wait_until(
         booted,
