@@ -174,7 +174,10 @@ class WrongImage(Halt):
     """The machine came up with something else than what is pinned."""
 
     expected = "exactly the pinned image"
-    remedy = "runbooks/boot.md#wrong-image: check what the boot store publishes, then run `pulumi up` again"
+    remedy = (
+        "runbooks/boot.md#wrong-image: check what the boot store publishes, then replace the machine: "
+        "`pulumi up --replace '**{node}.machine'`"
+    )
     shows = "kubectl get node {node} -o wide"
 
     def __init__(self, node: str, found: str, pinned: str) -> None:

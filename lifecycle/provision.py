@@ -6,11 +6,12 @@ Writes the OS disk named by the pin and nothing else. A host whose node has not 
 from __future__ import annotations
 
 from lifecycle import power
-from lifecycle.claims import TRIES, alive_in_cluster, is_for, pinned, told
+from lifecycle.claims import TRIES, advance, alive_in_cluster, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
 from lifecycle.waiting import Blocked, wait_until
+
 
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
@@ -86,9 +87,22 @@ def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
 def _install(ports: Ports, pin: Pin) -> None:
     host = pin.node
     power.off(ports, host, pin.bmc)
+    _note_last_machine(ports, host)
     ports.evidence.begin(host, "install")
     power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))
     _wait_booted(ports, pin)
+
+
+def _note_last_machine(ports: Ports, node: str) -> None:
+    """Remember which machine the cluster knows under this name, now that its power is off and no other
+    can register: `join` waits for another. A machine whose own join never finished may have registered
+    late, even while its node was leaving."""
+    claim = ports.records.claim(node)
+    if claim is None or ports.records.initialised_by() is None or not ports.kubernetes.answers():
+        return
+    seen = ports.kubernetes.node(node)
+    if seen is not None and seen.machine_id:
+        advance(ports, claim, claim.state, seen.machine_id)
 
 
 def _wait_booted(ports: Ports, pin: Pin) -> None:

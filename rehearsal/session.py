@@ -65,7 +65,7 @@ PARALLEL_MIN = 64
 class Options:
     """How a session runs. version: replaces the stack file's image; None keeps it. durable: save the
     world and the engine's checkpoints at every step; only runs at scale, whose state may be lost, do
-    without. data: the raw environment, when it is not that of stacks/Pulumi.<stack>.yaml."""
+    without. replace: nodes whose machines are replaced although they do not differ. data: the raw environment, when it is not that of stacks/Pulumi.<stack>.yaml."""
 
     version: str | None = None
     seed: int = 1
@@ -75,6 +75,7 @@ class Options:
     what: str = "ingot rack"
     on_event: Callable[[EngineEvent], None] | None = None
     continue_on_error: bool = False
+    replace: tuple[str, ...] = ()
 
 
 class Halted(LifecycleError):
@@ -111,6 +112,7 @@ class Session:
                 parallel=self._parallel(),
                 on_event=self.options.on_event,
                 continue_on_error=self.options.continue_on_error,
+                replace=[f"**::{node}.machine" for node in self.options.replace] or None,
             )
 
     def preview(self) -> automation.PreviewResult:

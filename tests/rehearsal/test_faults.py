@@ -23,7 +23,6 @@ CASES = [
     Case("never-boots:w2", ("w2", "boot"), "w2"),
     Case("never-joins:w2", ("w2", "regist"), "w2"),
     Case("never-joins:cp2", ("cp2", "regist"), "cp2"),
-    Case("wrong-image:w2", ("w2", NEW, "39.20240101.3.0"), "w2"),
     Case("pdb-never-allows:postgres", ("postgres",), ""),
     Case("storage-degraded:w2", ("w2", "replicas in sync"), "w2"),
     Case("fails:machines.install:w3", ("w3",), "w3"),
@@ -52,6 +51,13 @@ class TestHaltsAndGoesOn:
         assert_halted(fleet.up(NEW, case.fault), case)
         resumed = fleet.up(NEW)
         assert resumed.error == ""
+        resumed.assert_whole(NEW)
+
+    def test_a_node_with_another_image_is_replaced_on_demand(self, fleet: Fleet) -> None:
+        assert_halted(fleet.up(NEW, "wrong-image:w2"), Case("", ("w2", NEW, "39.20240101.3.0", "--replace"), "w2"))
+        resumed = fleet.up(NEW, replace=("w2",))
+        assert resumed.error == ""
+        assert resumed.nodes_asked("leave")[0] == "w2"
         resumed.assert_whole(NEW)
 
     def test_a_volume_that_does_not_detach(self, fleet: Fleet) -> None:
