@@ -6,6 +6,7 @@ session holds the rack's lock, so what it finds half done was left by a dead run
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import runpy
@@ -63,9 +64,13 @@ PARALLEL_MIN = 64
 
 @dataclass
 class Options:
-    """How a session runs. version: replaces the stack file's image; None keeps it. durable: save the
-    world and the engine's checkpoints at every step; only runs at scale, whose state may be lost, do
-    without. replace: nodes whose machines are replaced although they do not differ. data: the raw environment, when it is not that of stacks/Pulumi.<stack>.yaml."""
+    """How a session runs.
+
+    version: replaces the stack file's image; None keeps it. durable: save the world and the engine's
+    checkpoints at every step; only runs at scale, whose state may be lost, do without. replace: nodes
+    whose machines are replaced although they do not differ. data: the raw environment, when it is not
+    that of stacks/Pulumi.<stack>.yaml.
+    """
 
     version: str | None = None
     seed: int = 1
@@ -160,7 +165,9 @@ class Session:
         """With these a pulumi in another terminal meets this rack."""
         attached = ",".join(f"{package}:{port}" for package, port in self.ports.items())
         found = {
-            "PULUMI_BACKEND_URL": f"file://{self.store.engine_state}",
+            # Without metadata: its files are not replaced atomically, and a program that reads its own stack's
+            # outputs while the engine saves a step may find one empty ("failed to load checkpoint: EOF").
+            "PULUMI_BACKEND_URL": f"file://{self.store.engine_state}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_DEBUG_PROVIDERS": attached,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -276,14 +283,14 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
 def _workspace(store: Store, stack: str, data: Mapping[str, Any]) -> Path:
     """A scratch project: the engine writes its salt into the stack file, which must not dirty a tracked one."""
     folder = store.folder / "project"
-    salt: dict[str, Any] = {}
     written = folder / "stacks" / f"Pulumi.{stack}.yaml"
-    if written.exists():
-        kept = yaml.safe_load(written.read_text()) or {}
-        salt = {"encryptionsalt": kept["encryptionsalt"]} if "encryptionsalt" in kept else {}
+    lines = written.read_text().splitlines() if written.exists() else []
+    salt = [line for line in lines if line.startswith("encryptionsalt:")]
     written.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "Pulumi.yaml", folder / "Pulumi.yaml")
-    written.write_text(yaml.safe_dump({**salt, **stackfile.as_file(data)}, sort_keys=False))
+    # JSON is YAML, and a fleet of a thousand nodes takes seconds in YAML's own notation.
+    config = json.dumps(stackfile.as_file(data)["config"])
+    written.write_text("\n".join([*salt, f"config: {config}", ""]))
     store.engine_state.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -195,5 +195,3 @@ def _amis(reader: _Reader, described: Any, version: Any, at: str) -> dict[str, s
         elif entry.get("release") == version:
             found[region] = image
     return found
-
-

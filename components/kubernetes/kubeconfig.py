@@ -56,8 +56,8 @@ def register_administrator(cluster: str, server: str, ca: Authority, parent: pul
         opts=opts,
     )
     parts = pulumi.Output.all(ca.certificate.cert_pem, certificate.cert_pem, key.private_key_pem)
-    document = pulumi.Output.secret(parts.apply(lambda pems: kubeconfig(cluster, server, *pems)))
-    return Administrator(certificate, document)
+    document: pulumi.Output[str] = parts.apply(lambda pems: kubeconfig(cluster, server, *pems))
+    return Administrator(certificate, pulumi.Output.secret(document))
 
 
 def kubeconfig(cluster: str, server: str, ca_pem: str, certificate_pem: str, key_pem: str) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import grpc
 
-from lifecycle import run
 from lifecycle.commands import NotAStoredCommand, Step, Verb, parse
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Limits
+from lifecycle.run import execute
 from rehearsal.providers.base import Properties, Provider, Refused
 from rehearsal.rack.clock import Stalled, StepCancelled
 from rehearsal.rack.course import FLEET
@@ -74,7 +74,7 @@ class Command(Provider):
         step = parse(arguments["command"])
         if step.verb is not Verb.ROSTER:
             raise NotAStoredCommand(f"{arguments['command']}: only the roster is asked for by a program")
-        text = run.execute(step, ports(self._rack, "roster", self._limits, self._save))
+        text = execute(step, ports(self._rack, "roster", self._limits, self._save))
         self._on_roster(json.loads(text)["nodes"])
         return {**arguments, "stdout": text, "stderr": ""}
 
@@ -104,7 +104,7 @@ class Command(Provider):
             with clock.lock:
                 self._rack.faults.step_begins()
                 self._rack.journal.add(self._rack.now_s, "step", verb=step.verb.value, node=step.node)
-            return run.execute(step, ports(self._rack, lane, self._limits, self._save))
+            return execute(step, ports(self._rack, lane, self._limits, self._save))
         except (LifecycleError, Stalled) as error:
             failure = str(error)
         except StepCancelled:

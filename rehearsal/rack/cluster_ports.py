@@ -5,13 +5,36 @@ They answer for as long as etcd has its majority.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 from lifecycle.errors import PortError
 from lifecycle.ports import Attachment, Budget, Eviction, Member, Node, Pod, Role
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.part import Part
+from rehearsal.rack.world import KubeNode
+
+KERNEL = "6.18.4-200.fc44.x86_64"
+"""What every node of the rack reports; the pins name no kernel yet, so nothing compares it."""
+
+
+Held = Mapping[str, AbstractSet[str]]
+
+
+def _node(kube: KubeNode, in_use: Held, attached: Held) -> Node:
+    return Node(
+        kube.name,
+        kube.ready,
+        kube.unschedulable,
+        kube.os_image,
+        KERNEL,
+        kube.kubelet,
+        kube.machine_id,
+        kube.boot_id,
+        frozenset(in_use.get(kube.name, ())),
+        frozenset(attached.get(kube.name, ())),
+    )
 
 
 class RackKubernetes(Part):
@@ -34,29 +57,22 @@ class RackKubernetes(Part):
 
     def node(self, name: str) -> Node | None:
         with self._api("node", name):
-            return self._node(name)
+            kube = self._rack.world.nodes.get(name)
+            return _node(kube, *self._held()) if kube is not None else None
 
     def nodes(self) -> tuple[Node, ...]:
         with self._api("nodes"):
-            return tuple(n for n in map(self._node, self._rack.world.nodes) if n is not None)
+            in_use, attached = self._held()
+            return tuple(_node(kube, in_use, attached) for kube in self._rack.world.nodes.values())
 
-    def _node(self, name: str) -> Node | None:
-        kube = self._rack.world.nodes.get(name)
-        if kube is None:
-            return None
-        held = self._rack.world.volumes.values()
-        return Node(
-            name,
-            kube.ready,
-            kube.unschedulable,
-            kube.os_image,
-            "6.18.4-200.fc44.x86_64",
-            kube.kubelet,
-            kube.machine_id,
-            kube.boot_id,
-            frozenset(v.name for v in held if v.in_use == name),
-            frozenset(v.name for v in held if v.attached_to == name),
-        )
+    def _held(self) -> tuple[Held, Held]:
+        """Of each node, the volumes that it has mounted and those attached to it."""
+        in_use: dict[str, set[str]] = {}
+        attached: dict[str, set[str]] = {}
+        for volume in self._rack.world.volumes.values():
+            in_use.setdefault(volume.in_use, set()).add(volume.name)
+            attached.setdefault(volume.attached_to, set()).add(volume.name)
+        return in_use, attached
 
     def set_unschedulable(self, name: str, value: bool) -> None:
         with self._api("set_unschedulable", name, changes=True):

@@ -80,11 +80,14 @@ def pod_evicted(rack: Rack, pod: Pod) -> None:
     rack.world.moving[pod.volume] = Moving(pod=pod.name, from_node=pod.node, evicted_s=rack.now_s)
 
 
-def unmount(rack: Rack, name: str) -> None:
+def unmount(rack: Rack, name: str, node: str) -> None:
+    """The pod that used the volume on `node` is gone. A volume that never got as far as being mounted there
+    is detached at once; one that is still on its way from another node is left to go on."""
     volume = rack.world.volumes[name]
-    rack.later(
-        rack.draw(*UNMOUNT_S, name, rack.now_s, "unmount"), "unmounted", name, rack.world.hosts[volume.in_use].boots
-    )
+    if volume.in_use == node:
+        rack.later(rack.draw(*UNMOUNT_S, name, rack.now_s, "unmount"), "unmounted", name, rack.world.hosts[node].boots)
+    elif volume.attached_to == node:
+        rack.later(rack.draw(*DETACH_S, name, rack.now_s, "detach"), "detached", name)
 
 
 def _unmounted(rack: Rack, event: Event) -> None:

@@ -86,7 +86,7 @@ def _pod_gone(rack: Rack, event: Event) -> None:
     left = pod.node
     pod.node, pod.phase, pod.incarnation = "", "pending", pod.incarnation + 1
     if pod.volume:
-        volumes.unmount(rack, pod.volume)
+        volumes.unmount(rack, pod.volume, left)
     place_pending(rack)
     rack.changed(f"node/{left}", "pods")
 

@@ -125,7 +125,7 @@ class Monitor(mocks.MockMonitor):
     def RegisterResourceOutputs(self, request: Any) -> Any:  # the wire's name
         if f"::{STACK_TYPE}::" in request.urn:
             self.outputs = json_format.MessageToDict(request.outputs)
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]  # the SDK's mocks have no types
 
     @staticmethod
     def urn(parent: str, type_: str, name: str) -> str:
@@ -164,7 +164,7 @@ def run(program: Callable[[], None], monitor: Monitor) -> Monitor:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
     def configured() -> None:
-        settings = mocks.MockSettings(
+        settings = mocks.MockSettings(  # type: ignore[no-untyped-call]  # as above
             monitor=monitor,
             monitor_features=set(),
             engine=mocks.MockEngine(None),
@@ -176,7 +176,7 @@ def run(program: Callable[[], None], monitor: Monitor) -> Monitor:
             outputs=set(),
         )
         pulumi.runtime.configure(settings)
-        asyncio.run(run_in_stack(program))  # type: ignore[arg-type]  # its hints leave out a plain program
+        asyncio.run(run_in_stack(program))
 
     contextvars.copy_context().run(configured)
     return monitor

@@ -88,7 +88,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "compression of s3": (files(file(contents={"source": "s3://b/k", "compression": "gzip"})), "contents.compression"),
     "a short hash": (files(file(contents={"verification": {"hash": "sha256-ab"}})), "contents.verification.hash"),
     "a hash of another kind": (
-        files(file(contents={"verification": {"hash": f"md5-{'a' * 32}"}})), "contents.verification.hash",
+        files(file(contents={"verification": {"hash": f"md5-{'a' * 32}"}})),
+        "contents.verification.hash",
     ),
     "a partition twice": (partitions({"number": 1}, {"number": 1}), "partitions.1.number"),
     "a nameless partition": (partitions({}), "partitions.0: expected a number or a label"),
@@ -98,13 +99,15 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a GUID that is none": (partitions({"number": 1, "guid": "x"}), "partitions.0.guid"),
     "a negative size": (partitions({"number": 1, "sizeMiB": -1}), "partitions.0.sizeMiB"),
     "facts of a partition to be gone": (
-        partitions({"number": 1, "shouldExist": False, "label": "a"}), "partitions.0.shouldExist",
+        partitions({"number": 1, "shouldExist": False, "label": "a"}),
+        "partitions.0.shouldExist",
     ),
     "a disk twice": ({"storage": {"disks": [{"device": "/dev/x"}] * 2}}, "storage.disks.1.device"),
     "a relative device": ({"storage": {"disks": [{"device": "sda"}]}}, "storage.disks.0.device"),
     "a filesystem twice": (filesystems({"device": "/dev/x"}, {"device": "/dev/x"}), "storage.filesystems.1.device"),
     "a mount point twice": (
-        filesystems({"device": "/dev/x", "path": "/a"}, {"device": "/dev/y", "path": "/a"}), "filesystems.1.path",
+        filesystems({"device": "/dev/x", "path": "/a"}, {"device": "/dev/y", "path": "/a"}),
+        "filesystems.1.path",
     ),
     "mount options alone": (filesystems({"device": "/dev/x", "mountOptions": ["ro"]}), "mountOptions"),
     "a unit of no type": (units({"name": "a"}), "systemd.units.0.name"),
@@ -116,7 +119,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a nameless group": ({"passwd": {"groups": [{"name": ""}]}}, "passwd.groups.0.name"),
     "a password": ({"passwd": {"users": [{"name": "a", "passwordHash": "x"}]}}, "passwd.users.0.passwordHash"),
     "an argument wanted and not": (
-        {"kernelArguments": {"shouldExist": ["a"], "shouldNotExist": ["a"]}}, "kernelArguments: expected 'a'",
+        {"kernelArguments": {"shouldExist": ["a"], "shouldNotExist": ["a"]}},
+        "kernelArguments: expected 'a'",
     ),
     "an argument twice": ({"kernelArguments": {"shouldExist": ["a", "a"]}}, "kernelArguments.shouldExist"),
     "another version": ({"ignition": {"version": "3.5.0"}}, "ignition.version"),

@@ -145,7 +145,10 @@ class TestSystem:
     def test_starts_what_it_needs(self, environment: Environments, lock: Locks) -> None:
         made = configure(environment(), lock(), "hci", "w1")
         assert {u.name for u in made.systemd.units if u.enabled} == {
-            "containerd.service", "ingot-join.service", "ingot-unpack.service", "kubelet.service",
+            "containerd.service",
+            "ingot-join.service",
+            "ingot-unpack.service",
+            "kubelet.service",
         }
 
     def test_opens_no_login(self, environment: Environments, lock: Locks) -> None:
@@ -259,8 +262,12 @@ class TestHoldsNoSecret:
 
     def test_no_input_is_of_a_type_that_carries_one(self) -> None:
         assert get_type_hints(node_configuration) == {
-            "environment": Environment, "pool": str, "host": str, "release": Release,
-            "kubernetes": KubernetesRelease, "return": Ignition,
+            "environment": Environment,
+            "pool": str,
+            "host": str,
+            "release": Release,
+            "kubernetes": KubernetesRelease,
+            "return": Ignition,
         }
 
     def test_no_text_of_the_stack_file_can_bring_one_in(self, document: dict[str, Any], lock: Locks) -> None:
@@ -301,8 +308,11 @@ class TestAnyFleet:
     ) -> None:
         environment, lock = _ENVIRONMENT, _LOCK
         host = {
-            "bmc": {"url": "https://bmc.example/redfish/v1/Systems/1"}, "mac": "52:54:00:00:00:01",
-            "os_disk": disks[0], "data_disks": disks[1:], "fault_domain": domain,
+            "bmc": {"url": "https://bmc.example/redfish/v1/Systems/1"},
+            "mac": "52:54:00:00:00:01",
+            "os_disk": disks[0],
+            "data_disks": disks[1:],
+            "fault_domain": domain,
         }
         made = environment | {
             "cluster": environment["cluster"] | {"name": cluster},
@@ -313,7 +323,9 @@ class TestAnyFleet:
         made["storage"]["driver"] = made["storage"]["driver"] | {"hugepages_mib": 2 * pages}
         declared = Environment.model_validate(made)
         pool = shared(
-            declared, "only", lock.release("fedora-coreos", declared.image.version, architecture),
+            declared,
+            "only",
+            lock.release("fedora-coreos", declared.image.version, architecture),
             lock.kubernetes_release("v1.36.3", architecture),
         )
         own = Own.of(name, declared.pools["only"].machines.hosts[name])

@@ -108,7 +108,8 @@ class TestWhatIsNotPinned:
     def test_is_all_listed(self, environment: Environments, lock: Locks) -> None:
         changes = {"pools/hci/image": {"version": "44.20260303.3.0"}, "cluster/kubernetes": "v1.37.0"}
         assert [u.what for u in unknown_releases(environment(changes), lock())] == [
-            "kubernetes v1.37.0 (x86_64)", "image fedora-coreos 44.20260303.3.0 (x86_64)",
+            "kubernetes v1.37.0 (x86_64)",
+            "image fedora-coreos 44.20260303.3.0 (x86_64)",
         ]
 
     def test_is_nothing_for_a_whole_fleet(self, environment: Environments, lock: Locks) -> None:

@@ -129,7 +129,9 @@ class TestJoin:
         assert machine.lines("kubeadm") == [f"init --config {machine.root}/run/kubeadm.yaml --skip-token-print"]
         init, cluster, kubelet = machine.configured()
         assert (init["kind"], cluster["kind"], kubelet["kind"]) == (
-            "InitConfiguration", "ClusterConfiguration", "KubeletConfiguration",
+            "InitConfiguration",
+            "ClusterConfiguration",
+            "KubeletConfiguration",
         )
         assert init["bootstrapTokens"] == [{"token": TOKEN, "ttl": "1h0m0s"}]
         assert cluster["controlPlaneEndpoint"] == "api.example:6443"
@@ -216,9 +218,7 @@ class TestTexts:
         if bash := shutil.which("bash"):
             assert subprocess.run([bash, "-n"], input=text, text=True, check=False).returncode == 0
 
-    @pytest.mark.parametrize(
-        "text", [scripts.JOIN_UNIT, scripts.UNPACK_UNIT, scripts.KUBELET_UNIT, scripts.GUARD_UNIT]
-    )
+    @pytest.mark.parametrize("text", [scripts.JOIN_UNIT, scripts.UNPACK_UNIT, scripts.KUBELET_UNIT, scripts.GUARD_UNIT])
     def test_units_are_sections_of_settings(self, text: str) -> None:
         for line in text.splitlines():
             assert line == "" or line.startswith("[") or line[0].isupper()

@@ -52,7 +52,12 @@ class TestReading:
         assert release.os_image == "Fedora CoreOS 44.20260101.3.0"
         digests = {name: a.sha256[0] for name, a in release.artifacts.items()}
         assert digests == {
-            "metal-4k": "1", "iso": "2", "pxe-kernel": "3", "pxe-initramfs": "4", "pxe-rootfs": "5", "metal": "6",
+            "metal-4k": "1",
+            "iso": "2",
+            "pxe-kernel": "3",
+            "pxe-initramfs": "4",
+            "pxe-rootfs": "5",
+            "metal": "6",
         }
         assert release.artifact("metal-4k").uncompressed_sha256 == "9" * 64
         assert release.artifact("iso").signature == f"{BUILDS}/iso.sig"

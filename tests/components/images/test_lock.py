@@ -17,7 +17,11 @@ A, B = "a" * 64, "b" * 64
 
 
 def artifact(name: str, sha256: str = A) -> dict[str, Any]:
-    return {"url": f"https://images.example/{name}", "sha256": sha256, "signature": f"https://images.example/{name}.sig"}
+    return {
+        "url": f"https://images.example/{name}",
+        "sha256": sha256,
+        "signature": f"https://images.example/{name}.sig",
+    }
 
 
 def document() -> dict[str, Any]:
