@@ -65,7 +65,7 @@ def choose_releases(stack: str, image_from: str | None, image_to: str | None) ->
     """Where a rehearsal starts and ends: the stack file's release and the next pinned one (the one
     before it, if it is the newest). Raises StackFileError, LockError, NothingToRollTo."""
     environment = stackfile.load(session.ROOT / "stacks" / f"Pulumi.{stack}.yaml")
-    releases = image_lock.load(session.ROOT / "stacks" / "images.lock.json").releases()
+    releases = image_lock.load(session.IMAGES).releases()
     found = {r.version for r in releases if r.os == environment.image.os}
     pinned = sorted(found, key=lambda v: [int(part) for part in v.split(".")])
     start = image_from or environment.image.version

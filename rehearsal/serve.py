@@ -18,8 +18,14 @@ def serve_until_interrupted(stack: str, faults: tuple[str, ...], seed: int, fold
         signal.signal(number, lambda *_: stop.set())
     options = Options(faults=faults, seed=seed, what="ingot rack serve")
     with open_session(stack, options, folder) as session:
+        project = shlex.quote(str(session.typed_project()))
         lines = [f"export {name}={shlex.quote(value)}" for name, value in session.engine_variables().items()]
-        print("\n".join([*lines, f"# {engine} is the engine; then, in this shell:"]))
-        print(f"#   pulumi --cwd {shlex.quote(str(session.typed_project()))} up --stack {stack}")
+        lines += [
+            f"# The rack of {stack} is served until this ends. In another shell, with the lines above:",
+            f"#   pulumi --cwd {project} up --stack {stack}",
+            f"#   pulumi --cwd {project} config set --stack {stack} --path ingot:environment.image.version VERSION",
+            f"# The engine that ingot uses is {engine}; `pulumi` needs its Python language host beside it.",
+        ]
+        print("\n".join(lines))
         sys.stdout.flush()
         stop.wait()

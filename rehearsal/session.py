@@ -51,6 +51,9 @@ ROOT = Path(__file__).resolve().parent.parent
 """The project."""
 
 
+IMAGES = ROOT / "stacks" / "images.lock.json"
+
+
 def home() -> Path:
     """Where racks and reports are kept: INGOT_HOME, else `.ingot` in the project (git-ignored)."""
     return Path(os.environ.get("INGOT_HOME", ROOT / ".ingot"))
@@ -107,6 +110,7 @@ class Session:
     workspace: Path
     ports: dict[str, int]
     plans: list[Plan] = field(default_factory=list)
+    stack_text: bytes = b""
 
     # ---------------------------------------------------------------- what the engine does
 
@@ -195,10 +199,29 @@ class Session:
 
     def on_roster(self, nodes: dict[str, str]) -> None:
         """The program asked who belongs: it will now make this plan, and the clock goes by it."""
+        self._follow_stack_file()
         standing = {name: Standing(word) for name, word in nodes.items()}
         made = plan(pool_orders(self.environment), standing)
         self.plans.append(made)
         self.rack.clock.begin_phase(Course(made))
+
+    def _follow_stack_file(self) -> None:
+        """Take over what another terminal changed in the scratch stack file (`ingot rack serve`). A file
+        that is refused changes nothing here: the program refuses it too, before it registers anything."""
+        path = self.workspace / "stacks" / f"Pulumi.{self.stack_name}.yaml"
+        text = path.read_bytes()
+        if text == self.stack_text:
+            return
+        self.stack_text = text
+        try:
+            self.environment = stackfile.load(path)
+        except stackfile.StackFileError:
+            return
+        with self.rack.clock.lock:
+            found = pins(self.environment, image_lock.load(IMAGES))
+            self.rack.pins.clear()
+            self.rack.pins.update(found)
+            _declare(self.rack.world, found)
 
     def _parallel(self) -> int:
         return max(PARALLEL_MIN, len(self.rack.pins) + 64)
@@ -260,7 +283,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
     data = stack_data(stack, options)
     environment = stackfile.validate(data, f"stacks/Pulumi.{stack}.yaml")
     faults = Faults.of(options.faults)
-    found = pins(environment, image_lock.load(ROOT / "stacks" / "images.lock.json"))
+    found = pins(environment, image_lock.load(IMAGES))
     store = Store(folder or home() / "rack" / stack)
     with store.hold(f"{options.what} {stack}"):
         loaded = store.load()
@@ -269,6 +292,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
         rack = Rack(world, found, faults, Journal(entries))
         faults.engine_pid = lambda: engine_pid(store.engine_state)
         session = Session(stack, environment, rack, store, options, _workspace(store, stack, data), {})
+        session.stack_text = (session.workspace / "stacks" / f"Pulumi.{stack}.yaml").read_bytes()
         servers = _serve(session)
         try:
             session.save()
