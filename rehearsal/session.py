@@ -65,6 +65,11 @@ PASSPHRASE = "rehearsal"
 PARALLEL_MIN = 64
 
 
+def run_program() -> None:
+    """The project's own program, as a typed `pulumi up` runs it."""
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
 @dataclass
 class Options:
     """How a session runs.
@@ -72,7 +77,7 @@ class Options:
     version: replaces the stack file's image; None keeps it. durable: save the world and the engine's
     checkpoints at every step; only runs at scale, whose state may be lost, do without. replace: nodes
     whose machines are replaced although they do not differ. data: the raw environment, when it is not
-    that of stacks/Pulumi.<stack>.yaml.
+    that of stacks/Pulumi.<stack>.yaml. program: what the engine runs; a bench has its own to compare with.
     """
 
     version: str | None = None
@@ -84,6 +89,7 @@ class Options:
     on_event: Callable[[EngineEvent], None] | None = None
     continue_on_error: bool = False
     replace: tuple[str, ...] = ()
+    program: Callable[[], None] = run_program
 
 
 class Halted(LifecycleError):
@@ -228,7 +234,7 @@ class Session:
 
     def _stack(self) -> automation.Stack:
         workspace = automation.LocalWorkspace(
-            work_dir=str(self.workspace), program=_program, env_vars=self.engine_variables()
+            work_dir=str(self.workspace), program=self.options.program, env_vars=self.engine_variables()
         )
         stack = automation.Stack.create_or_select(self.stack_name, workspace)
         clear_dead_run(stack, self.store.engine_state)
@@ -240,10 +246,6 @@ def engine_words(output: str) -> str:
     lines = [line.strip() for line in output.splitlines()]
     wrong = [line for line in lines if line.startswith("error:")]
     return "\n".join(dict.fromkeys(wrong)) or output.strip()
-
-
-def _program() -> None:
-    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
 def stack_data(stack: str, options: Options) -> dict[str, Any]:
