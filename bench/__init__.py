@@ -1,0 +1,1 @@
+"""Figures, not tests: each beside a limit or a peer measured in the same run."""

@@ -1,0 +1,104 @@
+"""`make bench`: run every case, print each figure beside its limit or peer, and whether it holds.
+
+Exit code 1 if one does not. `python -m bench CASE [NUMBER...]` runs one case and prints its figures.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+CASE_LIMIT_S = 1200
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, what it is held against, and their ratio; at most 1 is good."""
+
+    what: str
+    figure: str
+    against: str
+    ratio: float
+
+
+def run(case: str, *numbers: int) -> dict[str, float]:
+    """One case in a process of its own."""
+    words = [sys.executable, "-m", "bench", case, *map(str, numbers)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=CASE_LIMIT_S)
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def against_limit(what: str, figure: float, limit: float, unit: str) -> Row:
+    return Row(what, f"{figure:.1f} {unit}", f"limit {limit:g} {unit}", figure / limit)
+
+
+def exponent(small_s: float, large_s: float) -> float:
+    """Of the growth from 100 to 1,000 nodes."""
+    return math.log10(large_s / small_s)
+
+
+def rows() -> list[Row]:
+    """Measure everything, smallest first."""
+    metal = run("rehearse")
+    hundred, thousand = run("roll", 100, 5), run("roll", 1000, 50)
+    registered = run("register", 300, 2)
+    lanes = {n: run("preview", n, n // 20) for n in (100, 1000)}
+    single = {n: run("preview", n, 1) for n in (100, 1000)}
+    bring_up = hundred["virtual_up_s"] / hundred["slowest_host_s"]
+    found = [
+        against_limit("ingot rehearse metal", metal["wall_s"], 30, "s"),
+        against_limit("100 nodes: up and roll", hundred["wall_s"], 30, "s"),
+        against_limit("1,000 nodes: up and roll", thousand["wall_s"], 180, "s"),
+        against_limit("1,000 nodes: peak memory", thousand["peak_mib"], 1024, "MiB"),
+        Row(
+            "registering 300 nodes",
+            f"{registered['fleet_s']:.1f} s",
+            f"flat program {registered['flat_s']:.1f} s, times 1.2",
+            registered["fleet_s"] / registered["flat_s"] / 1.2,
+        ),
+        Row(
+            "first bring-up of 100 hosts (rack time)",
+            f"{hundred['virtual_up_s']:.0f} s",
+            f"slowest host alone {hundred['slowest_host_s']:.0f} s, times 2",
+            bring_up / 2,
+        ),
+    ]
+    for name, figures in (("in 50 lanes", lanes), ("in one lane", single)):
+        for key, what in (("first_s", "first preview"), ("bump_s", "preview of a bump")):
+            small_s, large_s = figures[100][key], figures[1000][key]
+            grown = exponent(small_s, large_s)
+            found.append(
+                Row(
+                    f"{what} {name}, 100 to 1,000",
+                    f"{small_s:.1f} s to {large_s:.1f} s: n^{grown:.2f}",
+                    "limit n^1.15",
+                    grown / 1.15,
+                )
+            )
+    return found
+
+
+def main() -> int:
+    if len(sys.argv) > 1:
+        from bench.cases import CASES
+
+        figures = CASES[sys.argv[1]](*map(int, sys.argv[2:]))
+        print(json.dumps(figures))
+        return 0
+    table = Table("what", "figure", "against", "ratio", title="At most 1 holds")
+    found = rows()
+    for row in found:
+        table.add_row(row.what, row.figure, row.against, f"{row.ratio:.2f}{'' if row.ratio <= 1 else '  NO'}")
+    Console(width=120).print(table)
+    return 0 if all(row.ratio <= 1 for row in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
