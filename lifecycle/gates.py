@@ -42,6 +42,11 @@ class Leaving:
         return self.pin is not None and self.retirement is Retirement.NO
 
     @property
+    def keeps_replicas(self) -> bool:
+        """Whether the replicas on its disks are served again afterwards: it returns, and still stores."""
+        return self.pin is not None and self.pin.stores and self.retirement is Retirement.NO
+
+    @property
     def pair_refused(self) -> bool:
         """Whether one of two etcd members is too much to spare: not one that retires, or never came in."""
         return self.returns and not self.itself_out

@@ -32,6 +32,8 @@ def leave(step: Step, ports: Ports) -> str:
     """
     claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
+        if claim is not None and is_for(claim, step):
+            _forget(ports, step.node)
         return f"{step.node} has nothing to leave: {told(claim)}"
     try:
         _leave(ports, claim)
@@ -53,6 +55,15 @@ def _leave(ports: Ports, claim: Claim) -> None:
             if retirement is not Retirement.CLUSTER or ports.kubernetes.answers():
                 raise
     advance(ports, claim, ClaimState.LEFT, machine_id)
+    _forget(ports, claim.node)
+
+
+def _forget(ports: Ports, node: str) -> None:
+    """A node that left and is declared no more is off the roster. If that cannot be said now, the next
+    fleet-ready barrier does."""
+    if ports.pins.pin(node) is None and ports.records.initialised_by() is not None and ports.kubernetes.answers():
+        with suppress(LifecycleError):
+            roster.update(ports, node, lambda now: roster.without(now, node))
 
 
 def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
@@ -75,7 +86,7 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
         raise
     _empty(leaving)
     _take_out(leaving, standing)
-    if not (leaving.returns and claim.stores):
+    if not (leaving.keeps_replicas and claim.stores):
         # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).
         ports.kubernetes.delete_node(node)
     roster.update(ports, node, lambda now: roster.left(now, node, returns=leaving.returns))
@@ -122,7 +133,7 @@ def _take_out(leaving: Leaving, standing: roster.Roster) -> None:
         return
     if claim.stores and leaving.seen:  # a storage node that never registered holds nothing
         ports.evidence.begin(node, "storage-out")
-        if leaving.returns:
+        if leaving.keeps_replicas:
             _begin_maintenance(leaving)
         else:
             _evacuate(leaving)
@@ -136,7 +147,7 @@ def _rolled(ports: Ports, standing: roster.Roster) -> frozenset[str]:
 
 
 def _begin_maintenance(leaving: Leaving) -> None:
-    """Disks and identity return: keep the replicas. One node at a time passes the check (R3)."""
+    """Disks and identity return and store again: keep the replicas. One node at a time passes the check (R3)."""
     ports, node = leaving.ports, leaving.node
     roster.take_storage_turn(ports, node)
     try:
@@ -160,7 +171,7 @@ def _asked(leaving: Leaving, ask: Callable[[], T]) -> T | None:
 
 
 def _evacuate(leaving: Leaving) -> None:
-    """Disks do not return: move every replica off. Raises NotEvacuated."""
+    """Disks do not return, or store nothing any more: move every replica off. Raises NotEvacuated."""
     ports, node = leaving.ports, leaving.node
 
     def empty() -> bool | Blocked:

@@ -70,7 +70,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             role=pin.role,
             stores=pin.stores,
             machine_id=old.machine_id if old and ours else "",
-            retiring=bool(old and ours and old.retiring),
+            retiring=pin.retire,
         )
         if ports.records.put_claim(step.node, new, old):
             return ClaimState.PROVISIONING

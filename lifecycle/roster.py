@@ -105,6 +105,7 @@ def enrolled(roster: Roster, pin: Pin) -> Roster:
         "generation": pin.generation,
         "fault_domain": pin.fault_domain,
         "standing": Standing.IN if stays else Standing.OUT,
+        "retiring": pin.retire,  # as `retire` marked it in this same up; a host that comes back brings no old mark
     }
     entry = was.model_copy(update=fields) if was else Entry.model_validate(fields)
     return roster if entry == was else with_entry(roster, pin.node, entry)
@@ -148,6 +149,12 @@ def blockers(entry: Entry, out: Mapping[str, Entry], max_unavailable: int) -> Ma
     return why
 
 
+def declared_in(pools: Mapping[str, str], name: str, entry: Entry) -> Entry:
+    """The entry in the pool that declares the node now: the roster's may have been renamed since."""
+    pool = pools.get(name, entry.pool)
+    return entry if pool == entry.pool else entry.model_copy(update={"pool": pool})
+
+
 def with_slot(roster: Roster, node: str, entry: Entry, now_s: float) -> Roster:
     """`node` leaves: it holds a slot since now, or since it took it."""
     since_s = entry.slot_since_s if entry.slot_since_s is not None else now_s
@@ -165,6 +172,11 @@ def _changed(roster: Roster, node: str, **fields: object) -> Roster:
 def without_slot(roster: Roster, node: str) -> Roster:
     """The slot given back; the node stands as it stood."""
     return _changed(roster, node, slot_since_s=None)
+
+
+def without(roster: Roster, node: str) -> Roster:
+    """The roster as if the node had never been there."""
+    return roster.model_copy(update={"nodes": {n: e for n, e in roster.nodes.items() if n != node}})
 
 
 def left(roster: Roster, node: str, *, returns: bool) -> Roster:
@@ -253,8 +265,10 @@ def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entr
         found[:] = [entry]
         absent = not_ready(ports, roster)
         if not counts_as_out(node, entry, {node}, absent):
-            out = out_nodes(roster, node, declared, absent)
-            why = blockers(entry, out, pin.max_unavailable if pin else 1)
+            found_out = out_nodes(roster, node, declared, absent)
+            pools = {n: p.pool for n in (node, *found_out) if (p := ports.pins.pin(n))}
+            out = {n: declared_in(pools, n, e) for n, e in found_out.items()}
+            why = blockers(declared_in(pools, node, entry), out, pin.max_unavailable if pin else 1)
             if why:
                 return Blocked("; ".join(_holder(n, out[n], why[n], now_s()) for n in why), tuple(why))
         return with_slot(roster, node, entry, now_s())

@@ -90,6 +90,9 @@ class Rack:
         return claim.role if claim is not None else Role.WORKER
 
     def pool(self, node: str) -> str:
+        """The pool that declares the node, or the one that it was claimed for."""
+        if node in self.pins:
+            return self.pins[node].pool
         claim = self.world.claims.get(node)
         return claim.pool if claim is not None else ""
 

@@ -27,7 +27,7 @@ from lifecycle.errors import (
     VolumesStillAttached,
 )
 from lifecycle.ports import Claim, ClaimState, Pod, Ports, Verdict
-from tests.lifecycle.fakes import FakeEtcd, FakeRecords, FakeStorage, Tap, ports
+from tests.lifecycle.fakes import FakeEtcd, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import (
     bring_in,
     claim,
@@ -405,8 +405,19 @@ class TestANodeNoLongerDeclared:
         del world.pins["w1"]
         assert leave(world, "w1") == "w1 left"
         assert [c for c in world.changes if "pv" in c or "node" in c] == ["moved pv-0 to w3", "delete node w1"]
-        assert standings(world)["w1"] == "out"
         assert leave(world, "w2") == "w2 left"
+
+    def test_is_off_the_roster_at_the_latest_when_asked_again(self, world: World) -> None:
+        del world.pins["w1"]
+
+        class Silent(FakeKubernetes):
+            def answers(self) -> bool:
+                return world.claims["w1"].state is not ClaimState.LEFT
+
+        execute_with(world, Verb.LEAVE, "w1", kubernetes=Tap(world, Silent(world)))
+        assert standings(world)["w1"] == "out"
+        assert "nothing to leave" in leave(world, "w1")
+        assert "w1" not in standings(world)
 
     def test_holds_a_slot_while_it_leaves(self, world: World) -> None:
         at = ports(world)
@@ -422,6 +433,19 @@ class TestANodeNoLongerDeclared:
         del world.pins["w1"]
         with pytest.raises(NotEvacuated, match="pv-0 finds no room"):
             execute_with(world, Verb.LEAVE, "w1", storage=Tap(world, Stuck(world)))
+
+
+class TestANodeWhosePoolStoresNoLonger:
+    """It returns, and its disks hold nothing that is served again."""
+
+    def test_moves_its_replicas(self, world: World) -> None:
+        world.pins["w1"] = pin("w1", "g2", pool="web", stores=False)
+        assert leave(world, "w1") == "w1 left"
+        assert [c for c in world.changes if "pv" in c or "node" in c or "maintenance" in c] == [
+            "moved pv-0 to w3",
+            "delete node w1",
+        ]
+        assert standings(world)["w1"] == "leaving"
 
 
 def test_a_port_that_fails_in_the_middle_halts_with_its_own_words(world: World) -> None:

@@ -53,9 +53,16 @@ class TestProvision:
         assert provision(world) == "w1 provisioned with generation g1"
 
     def test_one_whose_last_node_left_remembers_its_machine(self, world: World) -> None:
-        world.claims["w1"] = claim("w1", ClaimState.LEFT, "g0", "old", retiring=True)
+        world.claims["w1"] = claim("w1", ClaimState.LEFT, "g0", "old")
         provision(world)
-        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old", retiring=True)
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old")
+
+    @pytest.mark.parametrize("retires", [False, True])
+    def test_one_that_is_wanted_back_retires_only_if_the_stack_file_says_so(self, world: World, retires: bool) -> None:
+        world.claims["w1"] = claim("w1", ClaimState.LEFT, "g0", "old", retiring=not retires)
+        world.pins["w1"] = replace(world.pins["w1"], retire=retires)
+        provision(world)
+        assert world.claims["w1"].retiring is retires
 
     def test_one_that_another_stack_left_behind(self, world: World) -> None:
         world.claims["w1"] = replace(claim("w1", ClaimState.LEFT, "g0", "old"), stack="other")

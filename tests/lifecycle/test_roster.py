@@ -91,10 +91,11 @@ class TestEnrolling:
         listed = roster.serves(roster.enrolled(Roster(), pin("w1")), "w1")
         assert roster.enrolled(listed, pin("w1", "g2")).nodes["w1"].standing is OUT
 
-    def test_a_slot_and_a_mark_are_kept(self) -> None:
-        nodes = {"w1": entry(OUT, slot_since_s=3.0, retiring=True)}
-        now = roster.enrolled(Roster(nodes=nodes), pin("w1", "g2")).nodes["w1"]
-        assert (now.slot_since_s, now.retiring, now.generation) == (3.0, True, "g2")
+    @pytest.mark.parametrize("retires", [False, True])
+    def test_a_slot_is_kept_and_the_mark_is_the_stack_files(self, retires: bool) -> None:
+        nodes = {"w1": entry(OUT, slot_since_s=3.0, retiring=not retires)}
+        now = roster.enrolled(Roster(nodes=nodes), pin("w1", "g2", retire=retires)).nodes["w1"]
+        assert (now.slot_since_s, now.retiring, now.generation) == (3.0, retires, "g2")
 
 
 class TestTakingASlot:
@@ -116,6 +117,14 @@ class TestTakingASlot:
             self.take(world, "w1")
         assert e.value.names == ("w2",)
         assert "Nothing was changed." in str(e.value)
+
+    def test_of_the_pool_that_declares_them_now(self) -> None:
+        world = serving()
+        self.take(world, "w1")
+        world.pins |= {n: pin(n, pool="renamed") for n in ("w1", "w2")}
+        roster.update(ports(world), "w1", lambda now: roster.enrolled(now, world.pins["w1"]))
+        with pytest.raises(BudgetFull, match=r"w1 is out .*pool renamed may have 1 out"):
+            self.take(world, "w2")
 
     def test_waits_until_it_is_free(self) -> None:
         world = serving()
