@@ -114,11 +114,14 @@ def enrolled(roster: Roster, pin: Pin) -> Roster:
 def counts_as_out(name: str, entry: Entry, declared: Collection[str], not_ready: Collection[str]) -> bool:
     """Whether the node spends its budget: it is leaving, or it is declared and does not serve.
 
-    A node that the stack file no longer names, or that retires, is missed by nobody once it has left.
+    A node that retires is missed by nobody once it has left. One that the stack file no longer names counts
+    only while it leaves: what it lacks nobody will mend, and its own leave comes when all others are done.
     """
+    if name not in declared:
+        return entry.slot_since_s is not None and entry.standing is Standing.IN
     if entry.slot_since_s is not None:
         return True
-    if name not in declared or entry.retiring:
+    if entry.retiring:
         return False
     return entry.standing is Standing.OUT or name in not_ready
 

@@ -91,7 +91,7 @@ class Lanes(Generic[Machine]):
         """Run a turn. The first that fails is the cause of all; every one that still waits wakes, and stops."""
         try:
             await turn
-        except NotItsTurn:
+        except (NotItsTurn, GeneratorExit):  # the latter: the program is over, and nobody waits any more
             return
         except BaseException as failure:
             self._cause = self._cause or failure

@@ -62,24 +62,29 @@ class RackPins:
 
 
 class RackStorage(Part):
-    """The storage contract on the rack's volumes."""
+    """The storage contract on the rack's volumes. Silent until the driver serves, as the real one is."""
 
     name = "storage"
 
+    @contextmanager
+    def _control(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
+        with self._call(method, node, changes=changes):
+            if not self._rack.world.storage_up:
+                raise PortError("storage control plane", "nothing, it is not up yet", "wait until its driver serves")
+            yield
+
     def is_redundant(self) -> Verdict:
-        with self._call("is_redundant"):
+        with self._control("is_redundant"):
             rack = self._rack
             reasons = [
                 f"volume {v.name}: {len(volumes.live_replicas(rack, v))} of {len(v.replicas)} replicas in sync"
                 for v in rack.world.volumes.values()
                 if len(volumes.live_replicas(rack, v)) < len(v.replicas)
             ]
-            if not rack.world.storage_up:
-                reasons.append("the storage cluster is not up yet")
             return Verdict(not reasons, tuple(reasons))
 
     def can_lose(self, node: str) -> Verdict:
-        with self._call("can_lose", node):
+        with self._control("can_lose", node):
             reasons = tuple(f"volume {v}: its last live replica is on {node}" for v in self._only_on(node))
             return Verdict(not reasons, reasons)
 
@@ -89,24 +94,24 @@ class RackStorage(Part):
         return [v.name for v in held if not [n for n in volumes.live_replicas(rack, v) if n != node]]
 
     def only_on(self, node: str) -> tuple[str, ...]:
-        with self._call("only_on", node):
+        with self._control("only_on", node):
             return tuple(f"default/{self._rack.world.volumes[v].claim}" for v in self._only_on(node))
 
     def begin_maintenance(self, node: str) -> None:
-        with self._call("begin_maintenance", node, changes=True):
+        with self._control("begin_maintenance", node, changes=True):
             volumes.begin_maintenance(self._rack, node)
 
     def end_maintenance(self, node: str) -> None:
-        with self._call("end_maintenance", node, changes=True):
+        with self._control("end_maintenance", node, changes=True):
             volumes.end_maintenance(self._rack, node)
 
     def evacuate(self, node: str) -> Verdict:
-        with self._call("evacuate", node, changes=True):
+        with self._control("evacuate", node, changes=True):
             held = volumes.evacuate(self._rack, node)
             return Verdict(not held, tuple(f"volume {v} still has a replica on {node}" for v in held))
 
     def paths_complete(self) -> Verdict:
-        with self._call("paths_complete"):
+        with self._control("paths_complete"):
             world = self._rack.world
             late = [v for v, until_s in world.paths_until_s.items() if until_s > self._rack.now_s]
             reasons = tuple(f"volume {v}: a path is reconnecting" for v in sorted(late))

@@ -62,7 +62,13 @@ class TestWhoMayLeave:
 
     def test_what_the_stack_file_forgot_is_missed_by_nobody_once_it_left(self) -> None:
         assert may("w1", {"w1": entry(), "gone": entry(OUT)}) == set()
-        assert may("w1", {"w1": entry(), "gone": entry(OUT, slot_since_s=1.0)}) == {"gone"}
+
+    def test_what_the_stack_file_forgot_counts_while_it_leaves(self) -> None:
+        assert may("w1", {"w1": entry(), "gone": entry(slot_since_s=1.0)}) == {"gone"}
+
+    def test_what_never_served_again_and_was_given_up_holds_no_slot(self) -> None:
+        """It left to come back, and did not: nothing but its own leave, which comes last, would free the slot."""
+        assert may("w1", {"w1": entry(), "gone": entry(OUT, slot_since_s=1.0)}) == set()
 
     def test_retiring_nodes_need_no_budget(self) -> None:
         assert may("w1", {"w1": entry(retiring=True), "w2": entry(OUT)}) == set()
