@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -20,15 +21,36 @@ class Case:
 
 CASES = [
     Case("bmc-timeout:w2", ("w2", "https://bmc-w2.metal.example", "no answer"), "w2"),
-    Case("never-boots:w2", ("w2", "boot"), "w2"),
     Case("never-joins:w2", ("w2", "regist"), "w2"),
-    Case("never-joins:cp2", ("cp2", "regist"), "cp2"),
     Case("pdb-never-allows:postgres", ("postgres",), ""),
     Case("storage-degraded:w2", ("w2", "replicas in sync"), "w2"),
+]
+"""For every run of the tests."""
+
+MORE_CASES = [
+    Case("never-boots:w2", ("w2", "boot"), "w2"),
+    Case("never-joins:cp2", ("cp2", "regist"), "cp2"),
     Case("fails:machines.install:w3", ("w3",), "w3"),
     Case("fails:storage.begin_maintenance:w1", ("w1",), "w1"),
     Case("fails:etcd.remove:cp1", ("cp1",), "cp1"),
 ]
+"""For the full sweep."""
+
+CALLS = ["storage.end_maintenance:w1"]
+MORE_CALLS = [
+    "kubernetes.set_unschedulable:w1",
+    "kubernetes.evict:w1",
+    "kubernetes.attachments_on:w1",
+    "etcd.move_leader:cp2",
+    "records.put_claim:w1",
+    "delivery.deliver:w1",
+    "machines.power_off:w1",
+]
+
+
+def swept(more: list[Any]) -> list[Any]:
+    """The same, for the full sweep only."""
+    return [pytest.param(item, marks=pytest.mark.faults) for item in more]
 
 
 def assert_halted(outcome: Outcome, case: Case) -> None:
@@ -46,7 +68,7 @@ def assert_halted(outcome: Outcome, case: Case) -> None:
 class TestHaltsAndGoesOn:
     """The error names what blocks; without its cause the next up finishes the roll."""
 
-    @pytest.mark.parametrize("case", CASES, ids=lambda c: c.fault)
+    @pytest.mark.parametrize("case", [*CASES, *swept(MORE_CASES)], ids=lambda c: c.fault)
     def test_case(self, fleet: Fleet, case: Case) -> None:
         assert_halted(fleet.up(NEW, case.fault), case)
         resumed = fleet.up(NEW)
@@ -80,19 +102,7 @@ def _a_holder(fleet: Fleet) -> str:
 class TestPortFailsOnce:
     """A call that fails is tried again by the next up, whichever it was; nothing is lost meanwhile."""
 
-    @pytest.mark.parametrize(
-        "call",
-        [
-            "kubernetes.set_unschedulable:w1",
-            "kubernetes.evict:w1",
-            "kubernetes.attachments_on:w1",
-            "etcd.move_leader:cp2",
-            "storage.end_maintenance:w1",
-            "records.put_claim:w1",
-            "delivery.deliver:w1",
-            "machines.power_off:w1",
-        ],
-    )
+    @pytest.mark.parametrize("call", [*CALLS, *swept(MORE_CALLS)])
     def test_resumes(self, fleet: Fleet, call: str) -> None:
         fleet.up(NEW, f"fails:{call}:1")
         resumed = fleet.up(NEW)
