@@ -78,7 +78,9 @@ class Display:
         for name, pin in list(rack.pins.items())[:40]:
             host = rack.world.hosts[name]
             volumes = sum(v.attached_to == name for v in list(rack.world.volumes.values()))
-            table.add_row(name, pin.pool, phases.get(name, "off"), host.os_image, str(volumes or ""))
+            table.add_row(
+                name, pin.pool, phases.get(name, "off").splitlines()[0][:60], host.os_image, str(volumes or "")
+            )
         return table
 
 
