@@ -21,6 +21,8 @@ from rehearsal.report.words import duration
 from rehearsal.session import Session
 
 REFRESH_HZ = 8
+PHASE_MAX = 60
+"""Characters of an outcome in the table; the whole text comes at the end."""
 
 
 class Display:
