@@ -13,7 +13,7 @@ import runpy
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from rehearsal.rack.journal import Journal
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
 from rehearsal.rack.world import Host, World
+from rehearsal.stuck import ended_if_stuck
 
 # gRPC tells of every call that a dying engine cuts off, with a traceback; what a user must know is in the errors.
 logging.getLogger("grpc").addHandler(logging.NullHandler())
@@ -122,7 +123,7 @@ class Session:
 
     def up(self) -> automation.UpResult:
         """Raises Halted if a step halted."""
-        with self._run("up") as stack:
+        with self._run("up") as stack, self._ended_if_stuck():
             return stack.up(
                 parallel=self._parallel(),
                 on_event=self.options.on_event,
@@ -156,6 +157,16 @@ class Session:
             raise Halted(verb, self.stack_name, said or [engine_words(str(error))]) from None
         finally:
             self.save()
+
+    def _ended_if_stuck(self) -> AbstractContextManager[None]:
+        if not self.options.continue_on_error:
+            return nullcontext()
+        journal, before = self.rack.journal, len(self.rack.journal.entries)
+        return ended_if_stuck(
+            failed=lambda: any(e["kind"] == "failure" for e in journal.entries[before:]),
+            idle_s=self.rack.clock.idle_s,
+            engine_pid=lambda: engine_pid(self.store.engine_state),
+        )
 
     def resources(self) -> list[dict[str, Any]]:
         """The engine's own state."""

@@ -88,6 +88,11 @@ class VirtualClock:
         """The engine asked something: it is not quiet."""
         self._last_activity = time.monotonic()
 
+    def idle_s(self) -> float:
+        """Real seconds since the engine asked anything; 0 while a step runs."""
+        with self.lock:
+            return 0.0 if self._active else time.monotonic() - self._last_activity
+
     def loosen(self) -> None:
         """A step failed: the engine will not ask for all that the course expects."""
         with self.lock:
