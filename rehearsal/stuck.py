@@ -24,7 +24,7 @@ LOOK_S = 0.25
 def ended_if_stuck(
     failed: Callable[[], bool], idle_s: Callable[[], float], engine_pid: Callable[[], int | None]
 ) -> Iterator[None]:
-    """While inside: once a step has failed, interrupt the engine whenever it is idle for IDLE_S, again until it ends."""
+    """While inside: once a step has failed, interrupt the engine when it is idle for IDLE_S, until it ends."""
     over = threading.Event()
 
     def watch() -> None:
