@@ -92,11 +92,20 @@ def ports(
 
 
 def _connect(env: Mapping[str, str], pins: StackFilePins, secrets: StateSecrets, clock: Clock) -> ApiClient:
-    """INGOT_KUBECONFIG, else KUBECONFIG, else the endpoint and authority of the stack itself."""
-    file = env.get("INGOT_KUBECONFIG") or env.get("KUBECONFIG")
+    """INGOT_KUBECONFIG, else the endpoint and authority of the stack itself. What a shell happens to have in
+    KUBECONFIG says nothing about this stack, so it is not read."""
+    file = env.get("INGOT_KUBECONFIG")
     if file:
-        return from_kubeconfig(Path(file))
+        return from_kubeconfig(Path(file), _certificate(secrets))
     return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s())
+
+
+def _certificate(secrets: StateSecrets) -> str:
+    """The certificate of the stack's own authority as PEM, "" where the stack's state cannot be read."""
+    try:
+        return secrets.authority("ca").certificate
+    except LifecycleError:
+        return ""
 
 
 def _etcd_endpoints(env: Mapping[str, str], pins: StackFilePins, kubernetes: ApiKubernetes) -> tuple[str, ...]:

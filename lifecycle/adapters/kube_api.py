@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from lifecycle.adapters.tls import Authority, client_context
+from lifecycle.adapters.tls import Authority, certificates, client_context
 from lifecycle.adapters.wire import CONNECT_S, READ_S, TRANSIENT, Answer, NoAnswer, Unsure, patiently, shown
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Clock
@@ -29,6 +29,8 @@ PAGES_MAX = 2000
 USER, GROUP = "ingot-lifecycle", "system:masters"
 """Who the minted certificate says we are. The group needs no binding to exist, so that the first join
 works while the cluster is being initialised; whoever holds the authority's key has that power anyway."""
+
+UNSET = "unset INGOT_KUBECONFIG to use the stack's own authority"
 
 Json = dict[str, Any]
 
@@ -137,8 +139,11 @@ def path(*parts: str) -> str:
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
-def from_kubeconfig(file: Path) -> ApiClient:
-    """A client as `file` says. Raises NeedsAttention if it cannot be read."""
+def from_kubeconfig(file: Path, authority: str = "") -> ApiClient:
+    """A client as `file` says. authority: PEM of the certificate that the cluster's own must come from; "" if
+    it is not known, which leaves that unproven. Raises NeedsAttention if the file cannot be read, or would
+    take another cluster for this one.
+    """
     import yaml
     from kubernetes import client, config
 
@@ -150,9 +155,28 @@ def from_kubeconfig(file: Path) -> ApiClient:
         raise NeedsAttention(
             f"kubeconfig {file}",
             f"{type(error).__name__}: {shown(str(error))}",
-            "correct it, or unset INGOT_KUBECONFIG and KUBECONFIG to use the stack's own authority",
+            f"correct it, or {UNSET}",
         ) from error
+    if authority:
+        _same_cluster(file, configuration, authority)
     return _client(configuration)
+
+
+def _same_cluster(file: Path, configuration: Any, authority: str) -> None:
+    """Return if nothing but a server of `authority` can answer. Raises NeedsAttention."""
+    found = ""
+    if not str(configuration.host).startswith("https://") or not configuration.verify_ssl:
+        found = "a server whose certificate is not verified"
+    elif not configuration.ssl_ca_cert:
+        found = "no certificate authority"
+    elif certificates(Path(configuration.ssl_ca_cert).read_bytes()) != (certificates(authority.encode()) or None):
+        found = "another certificate authority than the stack's"
+    if found:
+        raise NeedsAttention(
+            f"kubeconfig {file}, for {configuration.host}",
+            found,
+            f"name a kubeconfig of this stack's cluster in INGOT_KUBECONFIG, or {UNSET}; nothing was asked of it",
+        )
 
 
 def from_authority(endpoint: str, authority: Authority, now_s: float) -> ApiClient:

@@ -53,6 +53,17 @@ def trusting(authority: Authority) -> ssl.SSLContext:
         raise _unreadable(authority) from error
 
 
+def certificates(pem: bytes) -> frozenset[bytes]:
+    """Each certificate in `pem` as DER; none at all if it cannot be read."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        return frozenset(c.public_bytes(serialization.Encoding.DER) for c in x509.load_pem_x509_certificates(pem))
+    except ValueError:
+        return frozenset()
+
+
 def _mint(authority: Authority, common_name: str, organisation: str, now_s: float) -> tuple[bytes, bytes, bytes]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

@@ -26,7 +26,8 @@ HEAVY = ("pulumi", "kubernetes", "sushy", "httpx", "cryptography", "pydantic", "
 
 def run(step: Step, **environment: str) -> Result:
     words = step.command().split()[2:]
-    without = {"INGOT_KUBECONFIG": None, "KUBECONFIG": None, "INGOT_SECRETS_FILE": None, "INGOT_BMC_USERNAME": None}
+    without = dict.fromkeys(("INGOT_KUBECONFIG", "KUBECONFIG", "INGOT_SECRETS_FILE", "INGOT_BMC_USERNAME"))
+    without |= {"INGOT_PULUMI": "no-engine"}  # so no state to read, and no time spent on trying
     return CliRunner().invoke(app, words, env={**without, **environment})
 
 
@@ -155,6 +156,23 @@ class TestRoster:
         result = run(self.STEP, INGOT_KUBECONFIG=config)
         assert result.exit_code == 0
         assert json.loads(result.stdout) == {"answered": True, "nodes": {"w1": "in", "w2": "out"}}
+
+    def test_what_the_shell_has_in_kubeconfig_is_not_asked(self, project: Path, api: tuple[Wire, str]) -> None:
+        wire, config = api
+        wire.on("GET", "/readyz", Reply(body="ok"))
+        initialised(project)
+        assert run(self.STEP, KUBECONFIG=config).stdout.strip() == SILENT
+        assert wire.asked == []
+
+    def test_a_kubeconfig_of_another_cluster_is_not_asked(self, project: Path, api: tuple[Wire, str]) -> None:
+        wire, config = api
+        wire.on("GET", "/readyz", Reply(body="ok"))
+        initialised(project)
+        secrets = project / "secrets.json"
+        secrets.write_text(json.dumps({"ca": {"cert": "PEM", "key": "PEM"}}))
+        secrets.chmod(0o600)
+        assert run(self.STEP, INGOT_KUBECONFIG=config, INGOT_SECRETS_FILE=str(secrets)).stdout.strip() == SILENT
+        assert wire.asked == []
 
     def test_silence_when_nobody_listens(self, project: Path, tmp_path: Path) -> None:
         config = kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")

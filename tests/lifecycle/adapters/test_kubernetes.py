@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +352,28 @@ class TestHostileWire:
         assert not KubeApi(broken, clock).answers()
 
 
+CLUSTERS = (
+    "server: '{https}', certificate-authority-data: {other}",
+    "server: '{https}', certificate-authority-data: {both}",
+    "server: '{https}', certificate-authority-data: bm9uZQ==",
+    "server: '{https}'",
+    "server: '{https}', certificate-authority-data: {own}, insecure-skip-tls-verify: true",
+    "server: '{http}', certificate-authority-data: {own}",
+)
+"""What a kubeconfig may say of a cluster that is, or could be, another one than the stack's."""
+
+
+def kubeconfig(folder: Path, cluster: str) -> Path:
+    """A kubeconfig with the fields `cluster`, and a user with a token."""
+    file = folder / "config"
+    file.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+        f"clusters: [{{name: k, cluster: {{{cluster}}}}}]\n"
+        "users: [{name: u, user: {token: t0ken}}]\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
+    )
+    return file
+
+
 class TestConnecting:
     """With the stack's own authority, or as a kubeconfig says."""
 
@@ -374,14 +398,35 @@ class TestConnecting:
 
     def test_a_kubeconfig_overrides(self, wire: Wire, clock: StillClock, tmp_path: Path) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
-        file = tmp_path / "config"
-        file.write_text(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
-            f"clusters: [{{name: k, cluster: {{server: '{wire.url}'}}}}]\n"
-            "users: [{name: u, user: {token: t0ken}}]\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
-        )
+        file = kubeconfig(tmp_path, f"server: '{wire.url}'")
         assert KubeApi(lambda: from_kubeconfig(file), clock).get("node w1", "/api/v1/nodes/w1") is not None
         assert wire.asked[0].headers["authorization"] == "Bearer t0ken"
+
+    @pytest.mark.parametrize("fields", CLUSTERS, ids=str)
+    def test_a_kubeconfig_of_another_cluster_is_refused(
+        self, fields: str, tmp_path: Path, clock: StillClock, cluster: ClusterAuthority, other_cluster: ClusterAuthority
+    ) -> None:
+        with serving(other_cluster.server_context()) as wire:
+            both = other_cluster.authority.certificate + cluster.authority.certificate
+            pems = {"own": cluster.authority.certificate, "other": other_cluster.authority.certificate, "both": both}
+            encoded = {name: base64.b64encode(pem.encode()).decode() for name, pem in pems.items()}
+            file = kubeconfig(tmp_path, fields.format(https=wire.url, http="http://127.0.0.1:1", **encoded))
+            api = KubeApi(lambda: from_kubeconfig(file, cluster.authority.certificate), clock)
+            with pytest.raises(NeedsAttention, match=r"kubeconfig .*config.*nothing was asked of it"):
+                api.get("node w1", "/api/v1/nodes/w1")
+            assert wire.asked == []
+
+    def test_a_kubeconfig_of_this_cluster_is_used(
+        self, tmp_path: Path, clock: StillClock, cluster: ClusterAuthority
+    ) -> None:
+        context = cluster.server_context()
+        context.verify_mode = ssl.CERT_NONE  # the client shows a token
+        with serving(context) as wire:
+            wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
+            ca = base64.b64encode(cluster.authority.certificate.encode()).decode()
+            file = kubeconfig(tmp_path, f"server: '{wire.url}', certificate-authority-data: {ca}")
+            api = KubeApi(lambda: from_kubeconfig(file, cluster.authority.certificate), clock)
+            assert api.get("node w1", "/api/v1/nodes/w1") is not None
 
     def test_a_kubeconfig_that_is_none_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "config").write_text("a: [")
