@@ -110,6 +110,20 @@ class HostClaimed(Halt):
         self.owner = owner
 
 
+class BmcClaimed(Halt):
+    """Another host's claim names the same management controller: it is the same machine under another name.
+
+    url: of the controller. owner: the host that is claimed. stack: whose claim it is.
+    """
+
+    expected = "a management controller that no other host's claim names"
+    remedy = "runbooks/claims.md#taken: let the owner's node leave first, or correct `bmc.url` of {node}"
+
+    def __init__(self, node: str, url: str, owner: str, stack: str) -> None:
+        super().__init__(node, f"{url} claimed for {owner} by stack {stack}")
+        self.url, self.owner, self.stack = url, owner, stack
+
+
 class HostStillJoined(Halt):
     """The host's node has not left, so its disk is not written."""
 
@@ -124,12 +138,29 @@ class NotLeft(Halt):
     remedy = "runbooks/claims.md#not-left: delete the membership of {node} first, with `pulumi destroy --target`"
 
 
+class RecordMissing(Halt):
+    """Nobody is on record as having initialised the cluster, and yet it is there: nodes joined it, or an API
+    answers. Taken for "there is no cluster", it would be left without a drain, or initialised a second time."""
+
+    expected = "the record of who initialised the cluster, since it is there"
+    remedy = "runbooks/claims.md#record: restore that record beside the boot store, then run `pulumi up` again"
+    shows = "kubectl get nodes -o wide"
+
+
+class RosterMissing(Halt):
+    """There is no roster although nodes joined: without it no budget and no storage gate would hold."""
+
+    expected = "the roster, since nodes have joined"
+    remedy = "runbooks/roster.md#missing: restore or rebuild the ConfigMap, then run `pulumi up` again"
+    shows = "kubectl get configmap ingot-roster -n ingot-system -o yaml"
+
+
 class RosterUnreadable(Halt):
     """The roster's document is not one that any version of this project wrote."""
 
     expected = "a roster that this checkout can read"
     remedy = "runbooks/roster.md#unreadable: restore the ConfigMap, or update the checkout"
-    shows = "kubectl get configmap -A -l app.kubernetes.io/part-of=ingot -o yaml"
+    shows = "kubectl get configmap -A -l app.kubernetes.io/managed-by=ingot -o yaml"
 
 
 class RosterContended(Halt):
@@ -183,6 +214,16 @@ class WrongImage(Halt):
     def __init__(self, node: str, found: str, pinned: str) -> None:
         super().__init__(node, f"{found} instead of {pinned}")
         self.pinned = pinned
+
+
+class MachineFailed(Halt):
+    """The machine that is to join cannot: it reports that it failed, or its power is off."""
+
+    expected = "its machine to run while it comes in"
+    remedy = (
+        "runbooks/join.md#machine: see its console, mend what it names, then replace the machine: "
+        "`pulumi up --replace '**{node}.machine'`"
+    )
 
 
 class SoakFailed(Halt):
@@ -265,7 +306,9 @@ class DrainBlocked(WaitedTooLong):
     """Pods did not go. `names` are the pods; claims and budgets as `namespace/name`."""
 
     expected = "every pod to be evicted"
-    remedy = "runbooks/drain.md#blocked, then run `pulumi up` again"
+    remedy = (
+        "runbooks/drain.md#blocked (a host that is dead: runbooks/drain.md#dead-host), then run `pulumi up` again"
+    )
     shows = "kubectl get pods -A --field-selector spec.nodeName={node}"
     claims: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()

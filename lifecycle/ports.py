@@ -107,6 +107,11 @@ class Kubernetes(Protocol):
 
     def set_unschedulable(self, name: str, value: bool) -> None: ...
 
+    def set_out_of_service(self, name: str, value: bool) -> None:
+        """Taint (or clear) a node as shut down for good: its pods are forgotten and its volumes detached.
+        Only once its power is proven off. Idempotent; does nothing if there is no such Node."""
+        ...
+
     def delete_node(self, name: str) -> None:
         """Idempotent."""
         ...
@@ -147,6 +152,10 @@ class Storage(Protocol):
 
     def is_redundant(self) -> Verdict:
         """Every volume has all its replicas in sync and nothing is rebuilding."""
+        ...
+
+    def is_redundant_but(self, node: str) -> Verdict:
+        """The same, save for what only `node`'s own absence or sickness accounts for."""
         ...
 
     def can_lose(self, node: str) -> Verdict:
@@ -198,7 +207,8 @@ class Records(Protocol):
 
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         """Replace `expected` by `new` (None: no claim). False, and nothing changed, if the record
-        is not `expected` any more."""
+        is not `expected` any more. Raises BmcClaimed, and nothing changed, if `new` takes a machine that
+        the claim of another host holds (lifecycle.owners says when)."""
         ...
 
     def initialised_by(self) -> str | None:
@@ -207,6 +217,18 @@ class Records(Protocol):
 
     def record_initialised(self, node: str) -> bool:
         """Write the record once. False if another node already did."""
+        ...
+
+    def initialising_by(self) -> str | None:
+        """The node that was, or is just being, told to initialise this stack's cluster, or None."""
+        ...
+
+    def record_initialising(self, node: str) -> bool:
+        """Say so, before it is told. False, and nothing changed, while another node is on record."""
+        ...
+
+    def forget_initialising(self, node: str) -> None:
+        """`node` will not: its power is off and nothing joined it. Idempotent; leaves another node's."""
         ...
 
 

@@ -1,18 +1,21 @@
 """Claims and the initialised record: JSON files beside the boot store, outside any OS disk.
 
 `records/hosts/<host>.json` is shared by all stacks of one boot store, so that two of them cannot claim
-one host; `records/<stack>/initialised.json` belongs to one. A record that cannot be read is an error,
-never an absent one: absent means "free" and "not initialised".
+one host, nor one machine under two names; `records/stacks/<stack>/initialised.json` belongs to one. A
+record that cannot be read is an error, never an absent one: absent means "free" and "not initialised".
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+from lifecycle import owners
 from lifecycle.adapters.files import locked, make_directory, refused, safe_name, sync_directory, write_atomically
 from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Bmc, Claim, ClaimState, Clock, Role
@@ -39,10 +42,16 @@ class DirectoryRecords:
         with locked(path.with_suffix(".lock"), self._clock):
             if _claim(path) != expected:
                 return False
-            if new is not None:
-                write_atomically(path, _json({"claim": dataclasses.asdict(new)}), FILE_MODE)
-            elif expected is not None:
-                _remove(path)
+            if new is None:
+                if expected is not None:
+                    _remove(path)
+            elif owners.takes(new, expected):
+                # Two hosts of one machine hold different locks, so that of the machine comes on top.
+                with locked(path.parent / f".{_digest(owners.machine(new.bmc))}.lock", self._clock):
+                    owners.refuse_second(host, new, self._claims())
+                    _write(path, new)
+            else:
+                _write(path, new)
             return True
 
     def initialised_by(self) -> str | None:
@@ -55,6 +64,11 @@ class DirectoryRecords:
             if before is None:
                 write_atomically(path, _json({"node": node, "at_s": round(self._clock.now_s(), 3)}), FILE_MODE)
             return before in (None, node)
+
+    def _claims(self) -> dict[str, Claim]:
+        """Every claim of the boot store, of all stacks, by host. Raises NeedsAttention if one cannot be read."""
+        found = {unquote(path.stem): _claim(path) for path in sorted(self._hosts().glob("*.json"))}
+        return {host: claim for host, claim in found.items() if claim is not None}
 
     def _hosts(self) -> Path:
         return self._made("hosts")
@@ -81,6 +95,15 @@ def _claim(path: Path) -> Claim | None:
         return Claim(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, f"a claim that does not fit: {type(error).__name__}: {error}") from error
+
+
+def _write(path: Path, claim: Claim) -> None:
+    write_atomically(path, _json({"claim": dataclasses.asdict(claim)}), FILE_MODE)
+
+
+def _digest(name: str) -> str:
+    """A file name for a name of any length."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _initialised(path: Path) -> str | None:

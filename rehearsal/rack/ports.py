@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from lifecycle import owners
 from lifecycle.errors import PortError
 from lifecycle.ports import (
     Bmc,
@@ -170,6 +171,8 @@ class RackRecords(Part):
             if new is None:
                 claims.pop(host, None)
             else:
+                if owners.takes(new, expected):
+                    owners.refuse_second(host, new, claims)
                 claims[host] = new
             self._rack.note_standing(host)
             self._rack.changed(f"host/{host}", "roster")

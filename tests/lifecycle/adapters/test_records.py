@@ -11,7 +11,7 @@ import pytest
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.files import LOCK_LIMIT_S, locked
 from lifecycle.adapters.records import DirectoryRecords
-from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.errors import BmcClaimed, NeedsAttention, PortError
 from lifecycle.ports import Bmc, Claim, ClaimState, Role
 from tests.lifecycle.adapters.wire_server import StillClock
 
@@ -35,11 +35,28 @@ def records_of(directory: Path, stack: str = "metal") -> DirectoryRecords:
     return DirectoryRecords(lambda: directory, stack, WallClock())
 
 
-def race(directory: Path, stack: str, go: object, won: object) -> None:
-    """One process's attempt to claim the host, once both are ready."""
+def race(directory: Path, stack: str, host: str, go: object, won: object) -> None:
+    """One process's attempt to claim the machine as `host`, once all are ready."""
     go.wait(20)  # type: ignore[attr-defined]  # a barrier of multiprocessing, whose type has no public name
-    taken = records_of(directory, stack).put_claim("w1", claim_of(stack), None)
-    won.put((stack, taken))  # type: ignore[attr-defined]  # a queue, as above
+    try:
+        claim = dataclasses.replace(claim_of(stack), node=host)
+        found = str(records_of(directory, stack).put_claim(host, claim, None))
+    except BmcClaimed as refused:
+        found = type(refused).__name__
+    won.put(found)  # type: ignore[attr-defined]  # a queue, as above
+
+
+def raced(directory: Path, *racers: tuple[str, str]) -> list[str]:
+    """What became of each attempt, (stack, host), when all were made at once."""
+    context = multiprocessing.get_context("fork")
+    go, won = context.Barrier(len(racers)), context.Queue()
+    running = [context.Process(target=race, args=(directory, *racer, go, won)) for racer in racers]
+    for process in running:
+        process.start()
+    results = [won.get(timeout=20) for _ in running]
+    for process in running:
+        process.join(20)
+    return results
 
 
 class TestClaims:
@@ -93,21 +110,90 @@ class TestClaims:
         assert written == ["records/hosts/%2E.%2F..%2Fw1.json", "records/stacks/%2E.%2F..%2Fetc/initialised.json"]
 
 
+def renamed(claim: Claim, url: str = "") -> Claim:
+    """The claim of another host, for the same controller or for that at `url`."""
+    return dataclasses.replace(claim, node="x1", bmc=Bmc(url or claim.bmc.url))
+
+
+class TestOneMachineOneClaim:
+    """A machine is its management controller: under another name it is still claimed."""
+
+    @pytest.mark.parametrize("stack", ["metal", "lab"])
+    @pytest.mark.parametrize("state", [ClaimState.PROVISIONING, ClaimState.JOINED])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://bmc-w1.example/redfish/v1/Systems/1",
+            "https://BMC-w1.Example:443/redfish/v1/Systems/1/",
+        ],
+    )
+    def test_another_name_is_refused(self, tmp_path: Path, url: str, state: ClaimState, stack: str) -> None:
+        records_of(tmp_path).put_claim("w1", claim_of("metal", state), None)
+        with pytest.raises(BmcClaimed, match=r"node x1: .* claimed for w1 by stack metal.*claims\.md#taken") as caught:
+            records_of(tmp_path, stack).put_claim("x1", renamed(claim_of(stack), url), None)
+        assert (caught.value.owner, caught.value.stack, caught.value.url) == ("w1", "metal", url)
+        assert records_of(tmp_path).claim("x1") is None
+
+    def test_what_left_may_be_taken_and_not_be_taken_back(self, tmp_path: Path) -> None:
+        records, left = records_of(tmp_path), claim_of("metal", ClaimState.LEFT)
+        records.put_claim("w1", left, None)
+        assert records.put_claim("x1", renamed(claim_of("metal")), None)
+        with pytest.raises(BmcClaimed, match="claimed for x1"):
+            records.put_claim("w1", claim_of("metal"), left)
+        assert records.claim("w1") == left
+
+    def test_a_claim_that_moves_to_a_claimed_controller(self, tmp_path: Path) -> None:
+        records, own = records_of(tmp_path), renamed(claim_of("metal"), "https://bmc-x1.example/redfish/v1/Systems/1")
+        records.put_claim("w1", claim_of("metal"), None)
+        records.put_claim("x1", own, None)
+        with pytest.raises(BmcClaimed, match="claimed for w1"):
+            records.put_claim("x1", renamed(own, claim_of("metal").bmc.url), own)
+
+    @pytest.mark.parametrize(
+        "url",
+        ["https://bmc-w1.example/redfish/v1/Systems/2", "https://bmc-w1.example:8443/redfish/v1/Systems/1"],
+    )
+    def test_another_system_is_another_machine(self, tmp_path: Path, url: str) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        assert records.put_claim("x1", renamed(claim_of("metal"), url), None)
+
+    def test_its_holder_goes_on_whatever_else_was_recorded(self, tmp_path: Path) -> None:
+        records, held = records_of(tmp_path), claim_of("metal")
+        records.put_claim("w1", held, None)
+        twice = records_of(tmp_path / "other")
+        (tmp_path / "other").mkdir()
+        twice.put_claim("x1", renamed(held), None)
+        (tmp_path / "other/records/hosts/x1.json").rename(tmp_path / "records/hosts/x1.json")
+        assert records.put_claim("w1", dataclasses.replace(held, state=ClaimState.JOINED), held)
+
+    def test_a_claim_that_cannot_be_read_might_be_that_of_this_machine(self, tmp_path: Path) -> None:
+        (tmp_path / "records/hosts").mkdir(parents=True)
+        (tmp_path / "records/hosts/x1.json").write_text("{")
+        with pytest.raises(NeedsAttention, match=r"x1\.json"):
+            records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
+        assert records_of(tmp_path).claim("w1") is None
+
+    def test_the_machine_is_locked_whatever_its_name(self, tmp_path: Path) -> None:
+        left = claim_of("metal", ClaimState.LEFT)
+        records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
+        records_of(tmp_path).put_claim("w1", left, claim_of("metal"))
+        (lock,) = (tmp_path / "records/hosts").glob(".*.lock")
+        records = DirectoryRecords(lambda: tmp_path, "metal", StillClock())
+        with locked(lock, WallClock()), pytest.raises(PortError, match=r"lock .*fuser"):
+            records.put_claim("x1", renamed(claim_of("metal")), None)
+        assert records.claim("x1") is None
+
+    def test_two_names_at_the_same_moment(self, tmp_path: Path) -> None:
+        assert sorted(raced(tmp_path, ("metal", "w1"), ("metal", "x1"))) == ["BmcClaimed", "True"]
+
+
 class TestRaces:
     """Two processes want one host: one gets it."""
 
     def test_two_stacks_at_the_same_moment(self, tmp_path: Path) -> None:
-        context = multiprocessing.get_context("fork")
-        go, won = context.Barrier(2), context.Queue()
-        racers = [context.Process(target=race, args=(tmp_path, stack, go, won)) for stack in ("metal", "lab")]
-        for racer in racers:
-            racer.start()
-        results = dict(won.get(timeout=20) for _ in racers)
-        for racer in racers:
-            racer.join(20)
-        assert sorted(results.values()) == [False, True]
-        (winner,) = [stack for stack, taken in results.items() if taken]
-        assert records_of(tmp_path).claim("w1") == claim_of(winner)
+        assert sorted(raced(tmp_path, ("metal", "w1"), ("lab", "w1"))) == ["False", "True"]
+        assert records_of(tmp_path).claim("w1") in (claim_of("metal"), claim_of("lab"))
 
     def test_a_lock_that_stays_held_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "records/hosts").mkdir(parents=True)

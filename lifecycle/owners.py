@@ -1,0 +1,35 @@
+"""Whose machine a claim may take: the rule over all claims of a boot store, for whoever keeps them.
+
+A claim is filed under its host's name, and a name can change while the machine serves. So the
+management controller, which stays with the machine, says whether two claims mean the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from lifecycle.errors import BmcClaimed
+from lifecycle.ports import Bmc, Claim, ClaimState
+
+
+def machine(bmc: Bmc) -> str:
+    """One form for each machine, however its URL is written: small letters in the host's name, no port
+    that the scheme has anyway, no slash at the end."""
+    parts = urlsplit(bmc.url)
+    port = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(port)}{parts.path.rstrip('/')}"
+
+
+def takes(new: Claim | None, expected: Claim | None) -> bool:
+    """Whether `new` in the place of `expected` takes a machine that `expected` did not hold."""
+    if new is None or new.state is ClaimState.LEFT:
+        return False
+    return expected is None or expected.state is ClaimState.LEFT or machine(expected.bmc) != machine(new.bmc)
+
+
+def refuse_second(host: str, new: Claim, claims: Mapping[str, Claim]) -> None:
+    """Return if no other host of `claims` (by host) holds the machine of `new`. Raises BmcClaimed."""
+    for other, claim in sorted(claims.items()):
+        if other != host and claim.state is not ClaimState.LEFT and machine(claim.bmc) == machine(new.bmc):
+            raise BmcClaimed(host, new.bmc.url, other, claim.stack)
