@@ -28,7 +28,8 @@ def installer(generation: str, node: str) -> str:
 
 
 def once(node: str) -> str:
-    """A node's one-time location: `lifecycle.ports.Delivery` puts its credentials here, GET takes them away."""
+    """A node's one-time location: `lifecycle.ports.Delivery` puts its credentials here, and its `withdraw`
+    takes them away: until then every GET finds them, so that a machine that was cut off may ask again."""
     return f"{ONCE}/{node}"
 
 

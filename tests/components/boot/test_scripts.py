@@ -39,6 +39,7 @@ while [ $# -gt 0 ]; do [ "$1" = --config ] && cp "$2" "$STAND/config"; shift; do
 """
 REPORT = """#!/bin/bash
 printf '%s\\n' "$*" >> "$STAND/report"
+if [ -e "$STAND/takes-no-put" ]; then exit 22; fi
 """
 
 
@@ -101,6 +102,13 @@ def machine(tmp_path: Path) -> Machine:
 @needs_jq
 class TestJoin:
     """The machine waits, does what its credentials say, and leaves none of them behind."""
+
+    def test_a_store_that_takes_no_reports(self, machine: Machine) -> None:
+        machine.prepare("worker", {"init": False, "endpoint": "", "token": TOKEN, "pki": {"ca.crt": PKI["ca.crt"]}})
+        (machine.root / "takes-no-put").touch()
+        done = machine.run()
+        assert done.returncode == 0, done.stderr
+        assert machine.lines("kubeadm") == [f"join --config {machine.root}/run/kubeadm.yaml"]
 
     def test_a_worker_joins(self, machine: Machine) -> None:
         machine.prepare("worker", {"init": False, "endpoint": "", "token": TOKEN, "pki": {"ca.crt": PKI["ca.crt"]}})
