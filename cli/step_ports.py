@@ -29,13 +29,14 @@ def ports(step: Step) -> Ports:
 
 def declared(root: Path, stack: str) -> Declared:
     """What the stack file declares. Raises StackFileError, LockError, UnknownRelease, BootConfigurationError."""
+    from components.boot.kubeadm import endpoint
     from components.boot.pin import pins
 
     environment, lock = _files(root, stack)
     return Declared(
         pins=pins(environment, lock),
         limits=Limits(**environment.limits.model_dump()),
-        endpoint=f"{environment.cluster.endpoint}:{environment.cluster.endpoint_port}",
+        endpoint=endpoint(environment.cluster),
         boot_store=root / environment.boot_store.directory,
         boot_url=environment.boot_store.url,
         storage_cluster=environment.storage.driver.cluster_id,

@@ -14,6 +14,7 @@ import pulumi
 import pulumi_kubernetes
 from pydantic import BaseModel
 
+from components.boot import kubeadm
 from components.environment import Environment
 from components.kubernetes.cni import VERSION as CNI_VERSION
 from components.kubernetes.cni import register_cni
@@ -126,9 +127,7 @@ class Fleet(pulumi.ComponentResource):
 
 def server_url(environment: Environment) -> str:
     """Where the API answers, whichever machine serves it."""
-    cluster = environment.cluster
-    host = f"[{cluster.endpoint}]" if ":" in cluster.endpoint else cluster.endpoint
-    return f"https://{host}:{cluster.endpoint_port}"
+    return f"https://{kubeadm.endpoint(environment.cluster)}"
 
 
 def retired(environment: Environment) -> list[str]:

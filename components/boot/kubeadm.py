@@ -6,10 +6,10 @@ every other machine uses join, and gets the rest from the cluster.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Final
 
 from components.environment import Cluster
+from lifecycle.address import authority
 
 API: Final = "kubeadm.k8s.io/v1beta4"
 SOCKET: Final = "unix:///run/containerd/containerd.sock"
@@ -18,12 +18,8 @@ VOLUME_PLUGINS: Final = "/opt/libexec/kubernetes/kubelet-plugins/volume/exec"
 
 
 def endpoint(cluster: Cluster) -> str:
-    """Host and port, with brackets around an IPv6 address."""
-    try:
-        literal = ipaddress.ip_address(cluster.endpoint).version == 6
-    except ValueError:
-        literal = False
-    return f"[{cluster.endpoint}]:{cluster.endpoint_port}" if literal else f"{cluster.endpoint}:{cluster.endpoint_port}"
+    """Where the API answers, whichever machine serves it: host and port, an IPv6 address in brackets."""
+    return authority(cluster.endpoint, cluster.endpoint_port)
 
 
 def init(registration: dict[str, Any]) -> dict[str, Any]:

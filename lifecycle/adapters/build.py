@@ -23,6 +23,7 @@ from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_en
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
 from lifecycle.adapters.tls import client_context
 from lifecycle.adapters.wire import HttpJson
+from lifecycle.address import authority
 from lifecycle.commands import Step
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Clock, Pin, Ports, Role
@@ -74,7 +75,7 @@ def ports(
         clock=clock,
         pins=pins,
         kubernetes=kubernetes,
-        etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes)),
+        etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
         storage=SimplyblockStorage(
             lambda: find_control(env, kubernetes, namespace, pins.stack_file.storage_cluster),
             kubernetes,
@@ -115,8 +116,8 @@ def _etcd_endpoints(env: Mapping[str, str], pins: StackFilePins, kubernetes: Api
     if given:
         return tuple(given)
     try:
-        hosts = kubernetes.control_plane_addresses()
+        hosts = tuple(kubernetes.control_plane_addresses())
     except LifecycleError:
         hosts = ()
     names = (node for node in pins.declared() if (pin := pins.pin(node)) and pin.role is Role.CONTROL_PLANE)
-    return tuple(f"https://{host}:{ETCD_PORT}" for host in hosts or names)
+    return tuple(f"https://{authority(host, ETCD_PORT)}" for host in hosts or names)

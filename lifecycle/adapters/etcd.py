@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from lifecycle.adapters.wire import HttpJson
+from lifecycle.address import plain
 from lifecycle.errors import LifecycleError, PortError
 from lifecycle.ports import Member
 
@@ -30,10 +32,14 @@ class GatewayEtcd:
     """Fulfils `lifecycle.ports.Etcd`.
 
     endpoints: finds client URLs to ask first, any member's; asked at each call, may raise PortError.
+    nodes: finds the nodes by their addresses, for a member that never started: it has no name yet, and
+    whose it is only its peer URL tells. Asked only if there is one; may raise LifecycleError.
     """
 
-    def __init__(self, http: HttpJson, endpoints: Callable[[], Sequence[str]]) -> None:
-        self._http, self._endpoints = http, endpoints
+    def __init__(
+        self, http: HttpJson, endpoints: Callable[[], Sequence[str]], nodes: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        self._http, self._endpoints, self._nodes = http, endpoints, nodes
 
     def members(self) -> tuple[Member, ...]:
         """Raises PortError if no member answers, or no majority does (the list is a linearizable read)."""
@@ -49,7 +55,25 @@ class GatewayEtcd:
             i = _number(entry, "ID")
             if i in answered and answered[i].applied < front:
                 statuses[i] = self._status(entry) or answered[i]
-        return tuple(_member(entry, statuses[_number(entry, "ID")], leader, front) for entry in listed)
+        names = self._names(listed)
+        return tuple(
+            _member(entry, names[i], statuses[i], leader, front) for entry in listed for i in (_number(entry, "ID"),)
+        )
+
+    def _names(self, listed: Sequence[dict[str, Any]]) -> dict[int, str]:
+        """Of each member: its own, else that of the node at its peer URL, else its id and that URL, for texts."""
+        names = {_number(entry, "ID"): str(entry.get("name") or "") for entry in listed}
+        if all(names.values()):
+            return names
+        try:
+            nodes = self._nodes()
+        except LifecycleError:  # etcd is asked without the API server too
+            nodes = {}
+        for entry in listed:
+            i, peers = _number(entry, "ID"), [str(u) for u in entry.get("peerURLs") or []]
+            at = next((node for url in peers if (node := nodes.get(_address(url)))), "")
+            names[i] = names[i] or at or f"{i:x} ({', '.join(peers) or 'no peer URL'}, never started)"
+        return names
 
     def move_leader(self, to: Member) -> None:
         """Asks the leader; idempotent. Raises PortError if there is none, or it refuses."""
@@ -127,11 +151,11 @@ class GatewayEtcd:
         raise failed
 
 
-def _member(entry: dict[str, Any], status: _Status | None, leader: int, front: int) -> Member:
+def _member(entry: dict[str, Any], name: str, status: _Status | None, leader: int, front: int) -> Member:
     i = _number(entry, "ID")
     return Member(
         id=f"{i:x}",
-        name=str(entry.get("name", "")),
+        name=name,
         voter=not entry.get("isLearner", False),
         healthy=status is not None and status.leader != 0 and not status.troubled,
         leader=i == leader,
@@ -141,6 +165,14 @@ def _member(entry: dict[str, Any], status: _Status | None, leader: int, front: i
 
 def _urls(entry: dict[str, Any]) -> list[str]:
     return [str(u) for u in entry.get("clientURLs") or []]
+
+
+def _address(url: str) -> str:
+    """The host of a URL in one form, "" if there is none."""
+    try:
+        return plain(urlsplit(url).hostname or "")
+    except ValueError:
+        return ""
 
 
 def _number(found: dict[str, Any], key: str) -> int:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lifecycle.adapters.kube_api import Json, KubeApi, path
+from lifecycle.address import plain
 from lifecycle.errors import PortError
 from lifecycle.ports import Attachment, Budget, Clock, Eviction, Node, Pod
 
@@ -16,6 +17,8 @@ TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 """The group to which kubeadm's bindings let a joining kubelet ask for its certificate."""
 MERGE_PATCH = "application/merge-patch+json"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""With this taint the cluster deletes a dead node's pods by force and detaches their volumes at once."""
 FINISHED = frozenset({"Succeeded", "Failed"})
 """Phases in which a pod holds neither a volume nor a place in a budget: a drain has nothing to do for it."""
 TOKEN_TRIES = 3
@@ -44,16 +47,16 @@ class ApiKubernetes:
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self._node(item) for item in self._api.items("nodes", path("api", "v1", "nodes")))
 
-    def control_plane_addresses(self) -> tuple[str, ...]:
-        """Internal addresses of the control planes, where etcd's members listen."""
+    def control_plane_addresses(self) -> dict[str, str]:
+        """Internal address -> node, of the control planes: where etcd's members listen."""
         query = {"labelSelector": "node-role.kubernetes.io/control-plane"}
         items = self._api.items("control planes", path("api", "v1", "nodes"), query)
-        return tuple(
-            str(a.get("address"))
+        return {
+            plain(str(a.get("address"))): self._name(item)
             for item in items
             for a in _list(item, "status", "addresses")
             if a.get("type") == "InternalIP" and a.get("address")
-        )
+        }
 
     def set_unschedulable(self, name: str, value: bool) -> None:
         self._api.ask(
@@ -61,6 +64,25 @@ class ApiKubernetes:
             "PATCH",
             path("api", "v1", "nodes", name),
             body={"spec": {"unschedulable": value}},
+            content_type=MERGE_PATCH,
+        )
+
+    def set_out_of_service(self, name: str, value: bool) -> None:
+        """Replaces the whole list of taints, which a merge patch cannot do by halves, if nobody else wrote it
+        meanwhile: else the server answers 409, a PortError, and the caller is run again."""
+        where = path("api", "v1", "nodes", name)
+        found = self._api.get(f"node {name}", where)
+        if found is None or _out_of_service(found) == value:
+            return
+        taints = [t for t in _list(found, "spec", "taints") if t.get("key") != OUT_OF_SERVICE]
+        if value:
+            taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
+        version = _map(found, "metadata").get("resourceVersion")
+        self._api.ask(
+            f"node {name}, {'out of' if value else 'back in'} service",
+            "PATCH",
+            where,
+            body={"metadata": {"resourceVersion": version}, "spec": {"taints": taints}},
             content_type=MERGE_PATCH,
         )
 
@@ -81,6 +103,7 @@ class ApiKubernetes:
             boot_id=str(info.get("bootID", "")),
             volumes_in_use=frozenset(str(v) for v in _map(item, "status").get("volumesInUse") or []),
             volumes_attached=frozenset(str(v.get("name")) for v in _list(item, "status", "volumesAttached")),
+            out_of_service=_out_of_service(item),
         )
 
     # ------------------------------------------------------------ pods
@@ -261,6 +284,10 @@ def _map(item: Any, *keys: str) -> Json:
 def _list(item: Json, *keys: str) -> list[Json]:
     found = _map(item, *keys[:-1]).get(keys[-1])
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _out_of_service(item: Json) -> bool:
+    return any(t.get("key") == OUT_OF_SERVICE for t in _list(item, "spec", "taints"))
 
 
 def _finished(item: Json) -> bool:

@@ -104,9 +104,35 @@ class TestMembers:
         trio.status(0, 500, leader=IDS[0], term=3)
         assert [m.leader for m in etcd.members()] == [False, True, False]
 
-    def test_a_learner_that_never_started(self, trio: Trio, etcd: GatewayEtcd) -> None:
-        trio.entries.append({"ID": "7", "peerURLs": ["https://10.0.0.4:2380"], "isLearner": True})
-        assert etcd.members()[3] == Member("7", "", voter=False, healthy=False, leader=False, lag=500)
+    @pytest.mark.parametrize(
+        ("peers", "name"),
+        [
+            (["https://10.0.0.4:2380"], "cp4"),
+            (["https://[fd00:0::4]:2380"], "cp4"),
+            (["https://10.0.0.5:2380"], "7 (https://10.0.0.5:2380, never started)"),
+            (["https://[::2380"], "7 (https://[::2380, never started)"),
+            ([], "7 (no peer URL, never started)"),
+        ],
+    )
+    def test_a_learner_that_never_started(self, trio: Trio, clock: StillClock, peers: list[str], name: str) -> None:
+        trio.entries.append({"ID": "7", "peerURLs": peers, "isLearner": True})
+        nodes = {"10.0.0.4": "cp4", "fd00::4": "cp4"}
+        etcd = GatewayEtcd(http_of(clock), lambda: [trio.wires[0].url], lambda: nodes)
+        assert etcd.members()[3] == Member("7", name, voter=False, healthy=False, leader=False, lag=500)
+
+    def test_one_that_never_started_has_a_name_when_the_api_is_silent(self, trio: Trio, clock: StillClock) -> None:
+        def silent() -> dict[str, str]:
+            raise PortError("Kubernetes API", "no answer", "wait")
+
+        trio.entries.append({"ID": "7", "name": "", "peerURLs": ["https://10.0.0.4:2380"]})
+        etcd = GatewayEtcd(http_of(clock), lambda: [trio.wires[0].url], silent)
+        assert etcd.members()[3].name == "7 (https://10.0.0.4:2380, never started)"
+
+    def test_nodes_are_not_asked_for_while_all_have_names(self, trio: Trio, clock: StillClock) -> None:
+        def never() -> dict[str, str]:
+            raise AssertionError
+
+        assert len(GatewayEtcd(http_of(clock), lambda: [trio.wires[0].url], never).members()) == 3
 
     def test_the_next_endpoint_is_asked_when_one_is_down(self, trio: Trio, clock: StillClock) -> None:
         endpoints = [f"http://127.0.0.1:{free_port()}", trio.wires[2].url]

@@ -101,7 +101,7 @@ class TestNodes:
 
     def test_control_planes_are_found_by_their_label(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         wire.on("GET", "/api/v1/nodes", Reply(body={"items": [NODE]}))
-        assert kubernetes.control_plane_addresses() == ("10.0.0.7",)
+        assert kubernetes.control_plane_addresses() == {"10.0.0.7": "w1"}
         assert "node-role.kubernetes.io%2Fcontrol-plane" in wire.asked[0].query
 
 
