@@ -14,9 +14,12 @@ import typer
 
 from lifecycle.commands import FLEET_VERBS, FORMAT, Step, Verb
 from lifecycle.errors import LifecycleError
+from lifecycle.ports import ClaimState, Ports
 
-ROSTER_LIMIT_S = 4.0
-"""A preview waits for the roster; with start-up, all of it stays under five seconds."""
+ROSTER_LIMIT_S = 30.0
+"""What the roster takes on a slow day: loading libraries, the stack file, `pulumi stack export` (seconds for
+a large state), then a few requests, for each node's state too. A cluster that is away says so sooner, by
+the limit of a connection; too short a limit here would let a roll begin before what is out has healed."""
 SILENT = '{"answered": false, "nodes": {}}'
 
 app = typer.Typer(
@@ -39,7 +42,7 @@ def provision(stack: Stack, node: Node, generation: Generation, format_: Format 
 
 @app.command(epilog="Example: ingot node release --format 1 --stack metal --node w1 --generation 0123456789abcdef")
 def release(stack: Stack, node: Node, generation: Generation = "", format_: Format = FORMAT) -> None:
-    """Give the host back: power off, drop the claim. Its data disks stay as they are."""
+    """Give the host back: power off; its claim stays, as left. Its data disks stay as they are."""
     _run(Step(Verb.RELEASE, stack, node, generation, format_))
 
 
@@ -75,7 +78,10 @@ def gate(stack: Stack, generation: Generation = "", format_: Format = FORMAT) ->
 
 @app.command(epilog="Example: ingot node roster --format 1 --stack metal")
 def roster(stack: Stack, generation: Generation = "", format_: Format = FORMAT) -> None:
-    """Print the roster as JSON. Never fails: a cluster that does not answer is `"answered": false`."""
+    """Print who is in and who is out as JSON: the roster, else the claims kept with the boot store.
+
+    Never fails: if neither tells, it is `"answered": false`.
+    """
     typer.echo(_roster(Step(Verb.ROSTER, stack, "", generation, format_)))
 
 
@@ -96,7 +102,7 @@ def _run(step: Step) -> None:
 
 
 def _roster(step: Step) -> str:
-    """The roster, or SILENT when none came within ROSTER_LIMIT_S, for whatever reason."""
+    """The roster; what the claims say when none came within ROSTER_LIMIT_S, for whatever reason; else SILENT."""
     found = [SILENT]
 
     def ask() -> None:
@@ -104,8 +110,9 @@ def _roster(step: Step) -> str:
         from lifecycle.run import execute
 
         try:
+            found[0] = _claimed(step, ports(step))
             printed = execute(step, ports(step))
-            if isinstance(json.loads(printed).get("nodes"), dict):
+            if json.loads(printed).get("answered") is True:
                 found[0] = printed
         except Exception:  # noqa: BLE001  # a preview must not fail because a cluster is away, or not there yet
             return
@@ -115,6 +122,20 @@ def _roster(step: Step) -> str:
     asking.start()
     asking.join(ROSTER_LIMIT_S)
     return found[0]
+
+
+def _claimed(step: Step, ports: Ports) -> str:
+    """What the claims of the stack's declared hosts say, in the words of the roster; SILENT if there are none,
+    or the cluster was never initialised: then nothing can be out. `source` tells it from the roster."""
+    if ports.records.initialised_by() is None:
+        return SILENT
+    claims = {node: ports.records.claim(node) for node in ports.pins.declared()}
+    nodes = {
+        node: "in" if claim.state is ClaimState.JOINED else "out"
+        for node, claim in claims.items()
+        if claim is not None and claim.stack == step.stack
+    }
+    return json.dumps({"answered": True, "nodes": nodes, "source": "claims"}, sort_keys=True) if nodes else SILENT
 
 
 class NewerFormat(LifecycleError):

@@ -1,7 +1,8 @@
 """What stands: which declared nodes serve, so that a roll heals before it takes. Order only, never an input.
 
-Asked of the cluster's roster when it answers, in a preview too; else of the stack's own last outputs,
-which may lag behind a failed `up`; else every node is new. None of it can be wrong in a dangerous way:
+Asked of the cluster's roster when it answers, in a preview too; else of the claims beside the boot store;
+else of the stack's own last outputs, which may lag behind a failed `up`; else every node is new. None of
+it can be wrong in a dangerous way:
 the roster decides, when a node is about to leave, whether it may.
 """
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.node import SILENT, app
+from cli.node import ROSTER_LIMIT_S, SILENT, app
 from cli.step_ports import contents, declared
 from lifecycle.adapters import build
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.adapters.wire import CONNECT_S, READ_S
 from lifecycle.commands import FLEET_VERBS, Step, Verb, parse
+from lifecycle.ports import Bmc, Claim, ClaimState, Role
 from tests.lifecycle.adapters.wire_server import Reply, Wire, free_port, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -65,6 +67,15 @@ def kubeconfig(folder: Path, url: str) -> str:
 def initialised(project: Path) -> None:
     """The stack's cluster was brought up before."""
     DirectoryRecords(lambda: project / "store", "metal", WallClock()).record_initialised("cp1")
+
+
+def claimed(project: Path, stack: str = "metal", **states: ClaimState) -> None:
+    """Claims of `stack`, by host."""
+    records = DirectoryRecords(lambda: project / "store", stack, WallClock())
+    for host, state in states.items():
+        bmc = Bmc(f"https://bmc-{host}.example/redfish/v1/Systems/1")
+        claim = Claim(stack, host, "0123456789abcdef", state, bmc, "workers", Role.WORKER, stores=False)
+        assert records.put_claim(host, claim, None)
 
 
 class TestStoredCommands:
@@ -174,6 +185,31 @@ class TestRoster:
         assert run(self.STEP, INGOT_KUBECONFIG=config, INGOT_SECRETS_FILE=str(secrets)).stdout.strip() == SILENT
         assert wire.asked == []
 
+    def test_claims_tell_when_nobody_listens(self, project: Path, tmp_path: Path) -> None:
+        config = kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")
+        initialised(project)
+        claimed(project, w1=ClaimState.JOINED, w2=ClaimState.LEFT, w3=ClaimState.PROVISIONING, gone=ClaimState.JOINED)
+        claimed(project, "other", w4=ClaimState.JOINED)
+        result = run(self.STEP, INGOT_KUBECONFIG=config)
+        nodes = {"w1": "in", "w2": "out", "w3": "out"}
+        assert json.loads(result.stdout) == {"answered": True, "nodes": nodes, "source": "claims"}
+
+    def test_the_roster_is_believed_before_the_claims(self, project: Path, api: tuple[Wire, str]) -> None:
+        wire, config = api
+        wire.on("GET", "/readyz", Reply(body="ok"))
+        wire.on("GET", "/api/v1/nodes", Reply(body={"items": []}))
+        initialised(project)
+        claimed(project, w1=ClaimState.JOINED)
+        assert json.loads(run(self.STEP, INGOT_KUBECONFIG=config).stdout) == {"answered": True, "nodes": {}}
+
+    def test_claims_tell_nothing_of_a_cluster_that_never_was(self, project: Path) -> None:
+        claimed(project, w1=ClaimState.PROVISIONING)
+        assert run(self.STEP).stdout.strip() == SILENT
+
+    def test_it_has_time_for_the_state_and_for_one_slow_answer(self) -> None:
+        """`pulumi stack export` takes seconds on its own, and the answer itself may take as long as a read."""
+        assert ROSTER_LIMIT_S >= CONNECT_S + READ_S / 2 + 10
+
     def test_silence_when_nobody_listens(self, project: Path, tmp_path: Path) -> None:
         config = kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")
         initialised(project)
@@ -210,6 +246,11 @@ class TestStackFile:
         assert found.boot_store == project / "store"
         assert list(found.pins)[:3] == ["cp1", "cp2", "cp3"]
         assert len(found.pins) == 9
+
+    def test_an_address_of_ipv6_is_bracketed(self, project: Path) -> None:
+        file = project / "stacks/Pulumi.metal.yaml"
+        file.write_text(file.read_text().replace("endpoint: api.metal.example", 'endpoint: "fd00::10"'))
+        assert declared(project, "metal").endpoint == "[fd00::10]:6443"
 
     def test_what_is_published_is_what_the_pin_boots(self, project: Path) -> None:
         found = declared(project, "metal")
