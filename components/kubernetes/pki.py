@@ -51,7 +51,14 @@ def register_pki(parent: pulumi.Resource) -> Pki:
 
 
 def _key(name: str, parent: pulumi.Resource) -> tls.PrivateKey:
-    return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=pulumi.ResourceOptions(parent=parent))
+    return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=_for_life(parent))
+
+
+def _for_life(parent: pulumi.Resource) -> pulumi.ResourceOptions:
+    """Made once: every input of these resources replaces them when it changes, and with them the identity of
+    a cluster that serves. So neither an edit here nor a provider that names or defaults something anew may.
+    Deleted they are all the same, with the stack. To rotate one is a procedure of its own."""
+    return pulumi.ResourceOptions(parent=parent, ignore_changes=["*"])
 
 
 def _authority(name: str, common_name: str, parent: pulumi.Resource) -> Authority:
@@ -65,6 +72,6 @@ def _authority(name: str, common_name: str, parent: pulumi.Resource) -> Authorit
         allowed_uses=["digital_signature", "key_encipherment", "cert_signing"],
         validity_period_hours=CA_VALID_HOURS,
         early_renewal_hours=0,
-        opts=pulumi.ResourceOptions(parent=parent),
+        opts=_for_life(parent),
     )
     return Authority(key, certificate)

@@ -38,6 +38,7 @@ class Registered:
     delete_before_replace: bool
     deleted_with: str
     provider: str
+    ignore_changes: tuple[str, ...] = ()
 
 
 class NoAnswer(grpc.RpcError):  # type: ignore[misc]  # grpc is published without types
@@ -92,6 +93,7 @@ class Monitor(mocks.MockMonitor):
                 request.deleteBeforeReplace,
                 request.deletedWith,
                 request.provider,
+                tuple(request.ignoreChanges),
             )
         )
         if request.name in self.breaks and not self.continue_on_error:

@@ -341,6 +341,13 @@ class TestSecrets:
         assert all(r.inputs["algorithm"] == "ECDSA" and r.inputs["ecdsaCurve"] == "P256" for r in keys)
 
 
+    def test_no_change_replaces_the_identity_of_the_cluster(self) -> None:
+        of_tls = [r for r in rolling().registered if r.type.startswith("tls:")]
+        kept = {r.name for r in of_tls if r.ignore_changes == ("*",)}
+        authorities = {"ca", "etcd-ca", "front-proxy-ca"}
+        assert kept == authorities | {f"{name}-key" for name in authorities} | {"service-account-key"}
+
+
 class TestServerUrl:
     """Where the API answers, whichever machine serves it."""
 
