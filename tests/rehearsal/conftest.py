@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from rehearsal.session import use_engine
-from tests.rehearsal.fleet import OLD, Fleet
+from tests.rehearsal.fleet import NEW, OLD, Fleet, Outcome
 from tools.engine import ensure
 
 
@@ -28,6 +29,28 @@ def brought_up(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert outcome.error == ""
     assert outcome.broken == []
     return folder
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """A fleet after its roll, and what the roll did. Look at it, and copy it before anything else."""
+
+    fleet: Fleet
+    outcome: Outcome
+
+
+@pytest.fixture(scope="session")
+def once_rolled(brought_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Rolled:
+    """The metal fleet, rolled once a worker to the newer image."""
+    folder = tmp_path_factory.mktemp("rolled") / "metal"
+    shutil.copytree(brought_up, folder)
+    return Rolled(Fleet(folder), Fleet(folder).up(NEW))
+
+
+@pytest.fixture(scope="session")
+def rolled(once_rolled: Rolled) -> Outcome:
+    """What that roll did."""
+    return once_rolled.outcome
 
 
 @pytest.fixture

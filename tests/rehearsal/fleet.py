@@ -10,15 +10,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from pulumi.automation.events import EngineEvent
 
 from components import stackfile
+from components.rollout.planner import Plan
 from rehearsal.rack.store import Store
 from rehearsal.rack.world import World
-from rehearsal.session import ROOT, Halted, Options, Session, open_session
+from rehearsal.session import ROOT, Halted, Options, open_session
 
 OLD, NEW = "44.20260621.3.1", "44.20260707.3.1"
 CONTROL_PLANES = ["cp1", "cp2", "cp3"]
@@ -34,14 +36,22 @@ def metal() -> dict[str, Any]:
     return stackfile.environment_of(ROOT / "stacks" / "Pulumi.metal.yaml")
 
 
+def _plain(part: object) -> object:
+    """What an event's part holds, for json."""
+    return part.value if isinstance(part, Enum) else vars(part)
+
+
 @dataclass
 class Outcome:
-    """What one run did. steps: `op name` of the engine's own events, in order. verbs: what ran on the rack."""
+    """What one run did. steps: `op name` of the engine's own events, in order. verbs: what ran on the rack.
+    plans: what the program planned. said: all that the engine and the program printed, and every event."""
 
     error: str
     world: World
     journal: list[dict[str, Any]]
     steps: list[str] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    said: str = ""
 
     @property
     def verbs(self) -> list[str]:
@@ -89,6 +99,27 @@ class Fleet:
     def preview(self, version: str, change: Change | None = None) -> Outcome:
         return self._run("preview", version, (), change, {})
 
+    def refresh(self, version: str) -> Outcome:
+        return self._run("refresh", version, (), None, {})
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The engine's state as it is on disk."""
+        (path,) = (self.folder / "state" / ".pulumi" / "stacks").rglob("metal.json")
+        found: list[dict[str, Any]] = json.loads(path.read_text())["checkpoint"]["latest"].get("resources") or []
+        return found
+
+    def world(self) -> World:
+        """The rack as it was left."""
+        loaded = Store(self.folder).load()
+        assert loaded is not None
+        return loaded[0]
+
+    def edit(self, change: Callable[[World], None]) -> None:
+        """Let something happen to the rack while nobody looks."""
+        world = self.world()
+        change(world)
+        Store(self.folder).save(world, [])
+
     def _run(
         self, verb: str, version: str, faults: tuple[str, ...], change: Change | None, options: dict[str, Any]
     ) -> Outcome:
@@ -96,8 +127,10 @@ class Fleet:
         if change is not None:
             change(data)
         steps: list[str] = []
+        said: list[str] = []
 
         def watch(event: EngineEvent) -> None:
+            said.append(json.dumps(event, default=_plain))
             if event.resource_pre_event is not None:
                 meta = event.resource_pre_event.metadata
                 steps.append(f"{meta.op.value if hasattr(meta.op, 'value') else meta.op} {meta.urn.split('::')[-1]}")
@@ -107,15 +140,14 @@ class Fleet:
         error = ""
         with open_session("metal", chosen, self.folder) as session:
             try:
-                getattr(session, verb)()
+                result = getattr(session, verb)()
+                said += [result.stdout, result.stderr]
             except Halted as halted:
                 error = str(halted)
-            return self._outcome(session, error, before, steps)
-
-    def _outcome(self, session: Session, error: str, before: int, steps: list[str]) -> Outcome:
-        entries = session.rack.journal.entries
-        laws = [e for e in entries[:before] if e["kind"] == "law"]
-        return Outcome(error, session.rack.world, [*laws, *entries[before:]], steps)
+            entries = session.rack.journal.entries
+            laws = [e for e in entries[:before] if e["kind"] == "law"]
+            journal = [*laws, *entries[before:]]
+            return Outcome(error, session.rack.world, journal, steps, session.plans, "\n".join([*said, error]))
 
     def _journal_length(self) -> int:
         loaded = Store(self.folder).load() if self.folder.exists() else None

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-
-import pytest
 
 from rehearsal.rehearse import rehearse
 from rehearsal.report import html, markdown
 from rehearsal.session import Options
 from tests.rehearsal.fleet import CONTROL_PLANES, NEW, NODES, OLD, WORKERS, Fleet, Outcome
-
-
-@pytest.fixture(scope="module")
-def rolled(brought_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    folder = tmp_path_factory.mktemp("rolled") / "metal"
-    shutil.copytree(brought_up, folder)
-    return Fleet(folder).up(NEW)
 
 
 class TestRoll:
