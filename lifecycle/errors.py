@@ -100,28 +100,16 @@ class ClaimChanged(Halt):
 
 
 class HostClaimed(Halt):
-    """The host belongs to somebody else: re-imaging it would destroy a node that serves."""
+    """The host belongs to somebody else, whom `found` names: re-imaging it would destroy a node that serves."""
 
     expected = "a host that is free or claimed by this stack"
     remedy = "runbooks/claims.md#taken: destroy the owner's node first, or name another host"
 
-    def __init__(self, node: str, owner: str) -> None:
-        super().__init__(node, owner)
-        self.owner = owner
 
-
-class BmcClaimed(Halt):
-    """Another host's claim names the same management controller: it is the same machine under another name.
-
-    url: of the controller. owner: the host that is claimed. stack: whose claim it is.
-    """
+class BmcClaimed(HostClaimed):
+    """Another host's claim names the same management controller: it is the same machine under another name."""
 
     expected = "a management controller that no other host's claim names"
-    remedy = "runbooks/claims.md#taken: let the owner's node leave first, or correct `bmc.url` of {node}"
-
-    def __init__(self, node: str, url: str, owner: str, stack: str) -> None:
-        super().__init__(node, f"{url} claimed for {owner} by stack {stack}")
-        self.url, self.owner, self.stack = url, owner, stack
 
 
 class HostStillJoined(Halt):
@@ -306,9 +294,7 @@ class DrainBlocked(WaitedTooLong):
     """Pods did not go. `names` are the pods; claims and budgets as `namespace/name`."""
 
     expected = "every pod to be evicted"
-    remedy = (
-        "runbooks/drain.md#blocked (a host that is dead: runbooks/drain.md#dead-host), then run `pulumi up` again"
-    )
+    remedy = "runbooks/drain.md#blocked (a host that is dead: runbooks/drain.md#dead-host), then run `pulumi up` again"
     shows = "kubectl get pods -A --field-selector spec.nodeName={node}"
     claims: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()

@@ -32,4 +32,4 @@ def refuse_second(host: str, new: Claim, claims: Mapping[str, Claim]) -> None:
     """Return if no other host of `claims` (by host) holds the machine of `new`. Raises BmcClaimed."""
     for other, claim in sorted(claims.items()):
         if other != host and claim.state is not ClaimState.LEFT and machine(claim.bmc) == machine(new.bmc):
-            raise BmcClaimed(host, new.bmc.url, other, claim.stack)
+            raise BmcClaimed(host, f"{new.bmc.url} claimed for {other} by stack {claim.stack}")

@@ -131,7 +131,7 @@ class TestOneMachineOneClaim:
         records_of(tmp_path).put_claim("w1", claim_of("metal", state), None)
         with pytest.raises(BmcClaimed, match=r"node x1: .* claimed for w1 by stack metal.*claims\.md#taken") as caught:
             records_of(tmp_path, stack).put_claim("x1", renamed(claim_of(stack), url), None)
-        assert (caught.value.owner, caught.value.stack, caught.value.url) == ("w1", "metal", url)
+        assert caught.value.found == f"{url} claimed for w1 by stack metal"
         assert records_of(tmp_path).claim("x1") is None
 
     def test_what_left_may_be_taken_and_not_be_taken_back(self, tmp_path: Path) -> None:
