@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,10 +140,24 @@ def record_crash(error: BaseException, folder: Path) -> Path:
     return path
 
 
+def _say_interrupted() -> None:
+    print("ingot: interrupted; run the same command again to go on from here", file=sys.stderr)
+    sys.exit(130)
+
+
+def _quiet_threads(failed: threading.ExceptHookArgs) -> None:
+    """A thread of the engine's SDK that an interrupt cut off has nothing to tell a user."""
+    if not issubclass(failed.exc_type, ValueError | OSError):
+        threading.__excepthook__(failed)
+
+
 def main(arguments: list[str] | None = None, crashes: Path = CRASHES) -> None:
     """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called. `crashes`: see record_crash."""
+    threading.excepthook = _quiet_threads
     try:
         typer.main.get_command(app)(arguments, prog_name="ingot")
+    except KeyboardInterrupt:
+        _say_interrupted()
     except Exception as error:  # noqa: BLE001 the last stop: whatever it is, the user gets a line and not a traceback
         if is_expected(error):
             print(error, file=sys.stderr)

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from cli.stack_name import stack_name
+
 app = typer.Typer(
     help="Run a stack on the simulated rack: the real engine, no cloud, no hardware.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Stack = Annotated[str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK")]
+Stack = Annotated[
+    str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK", callback=stack_name)
+]
 Image = Annotated[str | None, typer.Option("--image", help="Roll to this release instead of the stack file's.")]
 Faults = Annotated[list[str] | None, typer.Option("--fault", help="A cause that lasts for this run; repeatable.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of a new rack; a rack that exists keeps its own.")]
@@ -56,8 +60,10 @@ def refresh(stack: Stack) -> None:
 @app.command(epilog=_example("ingot rack status metal"))
 def status(stack: Stack, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show the rack as it was last left: hosts, nodes, claims, volumes."""
+    from rehearsal.session import known_stack
     from rehearsal.show import status_json, status_table
 
+    known_stack(stack)
     typer.echo(json.dumps(status_json(_folder(stack)), indent=2) if as_json else status_table(_folder(stack)))
 
 
@@ -105,7 +111,14 @@ def _run(
     )
     display = show.Display()
     options.on_event = display.event
-    with open_session(stack, options, _folder(stack)) as session, display.over(session.rack, f"{verb} {stack}"):
-        getattr(session, verb)()
-        summary = show.summary(session)
-    typer.echo(summary)
+    with open_session(stack, options, _folder(stack)) as session:
+        before = len(session.rack.journal.entries)
+        with display.over(session.rack, f"{verb} {stack}"):
+            done = getattr(session, verb)()
+        found = show.summary(session, verb, before)
+    typer.echo(found.text)
+    if verb == "preview":
+        counts = ", ".join(f"{count} to {operation}" for operation, count in done.change_summary.items())
+        typer.echo(f"resources: {counts}")
+    if not found.good:
+        raise typer.Exit(1)

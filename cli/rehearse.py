@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from cli.stack_name import stack_name
+
 app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: ingot rehearse metal --seed 7 --fault volume-stuck:w3")
 def rehearse(
-    stack: Annotated[str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK")],
+    stack: Annotated[
+        str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK", callback=stack_name)
+    ],
     image_from: Annotated[
         str | None, typer.Option("--from", help="The release to start from. Default: the stack file's.")
     ] = None,
@@ -32,11 +36,15 @@ def rehearse(
     """
     from cli.engine_path import use_decided_engine
     from rehearsal import show
+    from rehearsal.rack.store import usable
     from rehearsal.rehearse import choose_releases
     from rehearsal.rehearse import rehearse as run
     from rehearsal.report import html, markdown
     from rehearsal.session import Options, home
 
+    out = out or home() / "reports"
+    with usable(out):
+        out.mkdir(parents=True, exist_ok=True)
     use_decided_engine()
     start, end = choose_releases(stack, image_from, image_to)
     display = show.Display()
@@ -50,12 +58,10 @@ def rehearse(
             folder=home() / "rehearsal" / stack,
             on_rack=lambda rack, phase: display.follow(rack, f"{phase} {stack}"),
         )
-    out = out or home() / "reports"
-    out.mkdir(parents=True, exist_ok=True)
     page, text = out / f"{stack}.html", out / f"{stack}.md"
     page.write_text(html.render(found.roll), encoding="utf-8")
     text.write_text(markdown.render(found.roll), encoding="utf-8")
     typer.echo(show.verdict(found))
     typer.echo(f"report: {page}\n        {text}")
-    if not found.roll.succeeded or any(law.broken for law in found.roll.laws):
+    if not found.roll.succeeded or found.idle_faults or any(law.broken for law in found.roll.laws):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ deadline, and only then clear; a live one is never cleared.
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -42,14 +43,31 @@ def engine_pid(state: Path) -> int | None:
     return None
 
 
-def _is_engine(pid: int) -> bool:
-    """Whether that process lives and is a pulumi; a pid that was given to another program is not."""
+def _is_engine(pid: int, state: Path) -> bool:
+    """Whether that process lives and is an engine on this very state; when in doubt it is.
+
+    A pid may have been given to another program since, or to a pulumi of another stack.
+    """
+    process = Path(f"/proc/{pid}")
+    if not Path("/proc/self").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        status = (process / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return stat[0] != "Z" and Path(words[0].decode(errors="replace")).name.startswith("pulumi")
+    if status == "Z" or not Path(words[0].decode(errors="replace")).name.startswith("pulumi"):
+        return False
+    try:
+        return str(state).encode() in (process / "environ").read_bytes()
+    except OSError:
+        return True
 
 
 def clear_dead_run(stack: automation.Stack, state: Path) -> None:
@@ -61,11 +79,14 @@ def clear_dead_run(stack: automation.Stack, state: Path) -> None:
     pid = engine_pid(state)
     if pid is not None:
         until = time.monotonic() + DYING_S
-        while _is_engine(pid):
+        while _is_engine(pid, state):
             if time.monotonic() >= until:
                 raise EngineStillRuns(pid, state)
             time.sleep(0.05)
         stack.cancel()
+    for path in _locks(state):  # cut off while it was written, so that it names nobody
+        if pid is None:
+            path.unlink()
     checkpoint = state / ".pulumi" / "stacks"
     if not any('"pending_operations"' in p.read_text() for p in checkpoint.rglob("*.json") if p.is_file()):
         return

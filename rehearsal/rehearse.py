@@ -14,6 +14,7 @@ from components import stackfile
 from components.images import lock as image_lock
 from lifecycle.errors import LifecycleError
 from rehearsal import session
+from rehearsal.rack.faults import Faults
 from rehearsal.rack.laws import TEXTS
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
@@ -46,7 +47,7 @@ class NothingToRollTo(LifecycleError):
     def __init__(self, version: str, pinned: list[str]) -> None:
         found = ", ".join(pinned) or "none"
         super().__init__(
-            f"stacks/images.lock.json: expected a release other than {version} to roll to, found {found}. "
+            f"stacks/images.lock.json: expected a pinned release other than {version} to roll to, found {found}. "
             "Nothing was changed. Remedy: pin another release, or name one with --to"
         )
         self.version = version
@@ -54,16 +55,19 @@ class NothingToRollTo(LifecycleError):
 
 @dataclass
 class Rehearsed:
-    """What a rehearsal ended with. error: the engine's words, if the roll halted."""
+    """What a rehearsal ended with. error: the engine's words, if the roll halted. idle_faults: the specs
+    that never struck."""
 
     roll: Roll
     error: str = ""
     steps: list[str] = field(default_factory=list)
+    idle_faults: tuple[str, ...] = ()
 
 
 def choose_releases(stack: str, image_from: str | None, image_to: str | None) -> tuple[str, str]:
     """Where a rehearsal starts and ends: the stack file's release and the next pinned one (the one
-    before it, if it is the newest). Raises StackFileError, LockError, NothingToRollTo."""
+    before it, if it is the newest). Raises StackFileError,
+    LockError, UnknownRelease, NothingToRollTo."""
     environment = stackfile.load(session.ROOT / "stacks" / f"Pulumi.{stack}.yaml")
     releases = image_lock.load(session.IMAGES).releases()
     found = {r.version for r in releases if r.os == environment.image.os}
@@ -73,7 +77,12 @@ def choose_releases(stack: str, image_from: str | None, image_to: str | None) ->
     if image_to is None and not others:
         raise NothingToRollTo(start, pinned)
     later = [v for v in others if start in pinned and pinned.index(v) > pinned.index(start)]
-    return start, image_to or (later or others[::-1])[0]
+    end = image_to or (later or others[::-1])[0]
+    if end == start:
+        raise NothingToRollTo(start, pinned)
+    for version in (start, end):
+        image_lock.load(session.IMAGES).release(environment.image.os, version, environment.image.architecture)
+    return start, end
 
 
 def rehearse(
@@ -91,37 +100,40 @@ def rehearse(
     of the two phases, for a display. Raises what `session.open_session` raises; a roll that halts is a
     result, a bring-up that halts too.
     """
-    Store(folder).reset()
+    Faults.of(options.faults)
     error = ""
     steps: list[str] = []
+    also = options.on_event
 
     def watch(event: EngineEvent) -> None:
-        if options.on_event is not None:
-            options.on_event(event)
+        if also is not None:
+            also(event)
         if event.resource_pre_event is not None:
             steps.append(f"{event.resource_pre_event.metadata.op} {event.resource_pre_event.metadata.urn}")
 
-    phases = (
-        ("bring up", replace(options, version=image_from, faults=())),
-        ("roll", replace(options, version=image_to)),
-    )
-    for phase, chosen in phases:
-        with session.open_session(stack, replace(chosen, on_event=watch), folder) as opened:
-            on_rack(opened.rack, phase)
-            steps.clear()
-            opened.rack.journal.add(opened.rack.now_s, "phase", name=phase)
-            try:
-                opened.up()
-            except session.Halted as failed:
-                error = str(failed)
-            opened.rack.journal.add(opened.rack.now_s, "phase", name="end")
-            roll = record(opened, image_from, image_to, options)
-        if error:
-            break
-    return Rehearsed(roll, error, steps)
+    options = replace(options, locked=True, on_event=watch)
+    bring_up, roll_on = replace(options, version=image_from, faults=()), replace(options, version=image_to)
+    store = Store(folder)
+    with store.hold(f"{options.what} {stack}"):
+        store.reset()
+        for phase, chosen in (("bring up", bring_up), ("roll", roll_on)):
+            with session.open_session(stack, chosen, folder) as opened:
+                on_rack(opened.rack, phase)
+                steps.clear()
+                opened.rack.journal.add(opened.rack.now_s, "phase", name=phase)
+                try:
+                    opened.up()
+                except session.Halted as failed:
+                    error = str(failed)
+                opened.rack.journal.add(opened.rack.now_s, "phase", name="end")
+                roll = record(opened, image_from, image_to, options, error)
+                idle = opened.rack.faults.idle()
+            if error:
+                break
+    return Rehearsed(roll, error, steps, idle)
 
 
-def record(opened: session.Session, image_from: str, image_to: str, options: session.Options) -> Roll:
+def record(opened: session.Session, image_from: str, image_to: str, options: session.Options, error: str) -> Roll:
     """What the journal says of the last phase, from its own zero."""
     rack = opened.rack
     entries = rack.journal.entries
@@ -138,7 +150,7 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
         image_from=image_from,
         image_to=image_to,
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        succeeded=not failures and all(r.image_after.endswith(image_to) for r in rows),
+        succeeded=not error and not failures and all(r.image_after.endswith(image_to) for r in rows),
         bring_up_s=zero_s if len(begins) > 1 else rack.now_s,
         roll_s=rack.now_s - zero_s,
         faults=options.faults,

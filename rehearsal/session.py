@@ -40,7 +40,7 @@ from rehearsal.rack.course import Course
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.journal import Journal
 from rehearsal.rack.rack import Rack
-from rehearsal.rack.store import Store
+from rehearsal.rack.store import Store, WorldUnreadable
 from rehearsal.rack.world import Host, World
 from rehearsal.stuck import ended_if_stuck
 
@@ -79,6 +79,7 @@ class Options:
     checkpoints at every step; only runs at scale, whose state may be lost, do without. replace: nodes
     whose machines are replaced although they do not differ. data: the raw environment, when it is not
     that of stacks/Pulumi.<stack>.yaml. program: what the engine runs; a bench has its own to compare with.
+    locked: the caller holds the rack's lock already.
     """
 
     version: str | None = None
@@ -91,6 +92,7 @@ class Options:
     continue_on_error: bool = False
     replace: tuple[str, ...] = ()
     program: Callable[[], None] = run_program
+    locked: bool = False
 
 
 class Halted(LifecycleError):
@@ -126,7 +128,7 @@ class Session:
         with self._run("up") as stack, self._ended_if_stuck():
             return stack.up(
                 parallel=self._parallel(),
-                on_event=self.options.on_event,
+                on_event=self._event,
                 continue_on_error=self.options.continue_on_error,
                 replace=[f"**::{node}.machine" for node in self.options.replace] or None,
             )
@@ -134,17 +136,24 @@ class Session:
     def preview(self) -> automation.PreviewResult:
         """Raises Halted if the program refused."""
         with self._run("preview") as stack:
-            return stack.preview(parallel=self._parallel(), on_event=self.options.on_event)
+            return stack.preview(parallel=self._parallel(), on_event=self._event)
 
     def refresh(self) -> automation.RefreshResult:
         """Raises Halted if the engine refused."""
         with self._run("refresh") as stack:
-            return stack.refresh(parallel=self._parallel(), on_event=self.options.on_event)
+            return stack.refresh(parallel=self._parallel(), on_event=self._event)
 
     def destroy(self) -> automation.DestroyResult:
         """Raises Halted if a leave refused."""
         with self._run("destroy") as stack:
-            return stack.destroy(parallel=self._parallel(), on_event=self.options.on_event)
+            return stack.destroy(parallel=self._parallel(), on_event=self._event)
+
+    def _event(self, event: EngineEvent) -> None:
+        """The program or the engine failed: what the plan still expects may never be asked for."""
+        if event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            self.rack.clock.loosen()
+        if self.options.on_event is not None:
+            self.options.on_event(event)
 
     @contextmanager
     def _run(self, verb: str) -> Iterator[automation.Stack]:
@@ -156,6 +165,9 @@ class Session:
             said = [e["text"] for e in self.rack.journal.entries[before:] if e["kind"] == "failure"]
             raise Halted(verb, self.stack_name, said or [engine_words(str(error))]) from None
         finally:
+            if self.rack.clock.loosened:
+                why = f"this run is not reproducible: {self.rack.clock.loosened}"
+                self.rack.journal.add(self.rack.now_s, "note", node="the clock:", text=why)
             self.save()
 
     def _ended_if_stuck(self) -> AbstractContextManager[None]:
@@ -217,6 +229,8 @@ class Session:
     def on_roster(self, nodes: dict[str, str]) -> None:
         """The program asked who belongs: it will now make this plan, and the clock goes by it."""
         self._follow_stack_file()
+        if not nodes and self.rack.world.served:
+            return  # a cluster that does not answer: the program goes by its last outputs, the clock by quiet
         standing = {name: Standing(word) for name, word in nodes.items()}
         made = plan(pool_orders(self.environment), standing)
         self.plans.append(made)
@@ -259,12 +273,16 @@ def engine_words(output: str) -> str:
     return "\n".join(dict.fromkeys(wrong)) or output.strip()
 
 
+def known_stack(stack: str) -> Path:
+    """The stack's file. Raises components.stackfile.StackFileError if there is none, or it is refused."""
+    path = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+    stackfile.load(path)
+    return path
+
+
 def stack_data(stack: str, options: Options) -> dict[str, Any]:
     """The raw environment in force. Raises components.stackfile.StackFileError."""
-    path = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
-    if options.data is None:
-        stackfile.load(path)
-    data = dict(options.data) if options.data is not None else stackfile.environment_of(path)
+    data = dict(options.data) if options.data is not None else stackfile.environment_of(known_stack(stack))
     return stackfile.with_image(data, options.version) if options.version else data
 
 
@@ -298,9 +316,13 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
     faults = Faults.of(options.faults)
     found = pins(environment, image_lock.load(IMAGES))
     store = Store(folder or home() / "rack" / stack)
-    with store.hold(f"{options.what} {stack}"):
+    with nullcontext() if options.locked else store.hold(f"{options.what} {stack}"):
+        if store.half_reset():
+            raise WorldUnreadable(store.world_path, "none, beside an engine's state of it")
         loaded = store.load()
         world, entries = loaded if loaded is not None else (_world(options.seed, environment, found), [])
+        if options.durable:
+            store.cut_journal(entries)
         _declare(world, found)
         rack = Rack(world, found, faults, Journal(entries))
         faults.engine_pid = lambda: engine_pid(store.engine_state)

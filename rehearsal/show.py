@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,7 @@ from rehearsal.report.words import duration
 from rehearsal.session import Session
 
 REFRESH_HZ = 8
+ROWS_MAX = 40
 PHASE_MAX = 60
 """Characters of an outcome in the table; the whole text comes at the end."""
 
@@ -77,7 +79,7 @@ class Display:
             f"{duration(rack.now_s)} of rack time, {self._steps} engine steps, {rack.clock.jumps} clock jumps"
         )
         phases = dict(rack.journal.phase_of)
-        for name, pin in list(rack.pins.items())[:40]:
+        for name, pin in list(rack.pins.items())[:ROWS_MAX]:
             host = rack.world.hosts[name]
             volumes = sum(v.attached_to == name for v in list(rack.world.volumes.values()))
             table.add_row(
@@ -86,15 +88,27 @@ class Display:
         return table
 
 
-def summary(session: Session) -> str:
-    """What a run ended with, in lines."""
-    world = session.rack.world
-    laws = [e for e in session.rack.journal.entries if e["kind"] == "law"]
-    ready = sum(n.ready and not n.unschedulable for n in world.nodes.values())
-    count = f"{ready} of {len(session.rack.pins)} nodes serve"
+@dataclass(frozen=True)
+class Summary:
+    """What a run ended with. good: all that it promised is so."""
+
+    text: str
+    good: bool
+
+
+def summary(session: Session, verb: str, journal_before: int) -> Summary:
+    """Of one run, from the journal's entries since `journal_before`."""
+    world, rack = session.rack.world, session.rack
+    laws = [e for e in rack.journal.entries[journal_before:] if e["kind"] == "law"]
+    serve = sum(1 for n in rack.pins if (node := world.nodes.get(n)) and node.ready and not node.unschedulable)
+    count = f"{serve} of {len(rack.pins)} nodes serve"
     lines = [f"rack {session.stack_name}: {count}, {duration(world.now_s)} of rack time"]
+    if verb == "preview" and session.plans:
+        lines += ["the plan:", *(f"  {line}" for line in session.plans[-1].in_words())]
     lines += [f"LAW BROKEN at {e['at']:.0f} s: {e['text']}" for e in laws]
-    return "\n".join(lines)
+    lines += idle_faults(rack.faults.idle())
+    whole = serve == len(rack.pins) or verb != "up"
+    return Summary("\n".join(lines), whole and not laws and not rack.faults.idle())
 
 
 def verdict(found: Rehearsed) -> str:
@@ -105,7 +119,12 @@ def verdict(found: Rehearsed) -> str:
     halted = [f"halted at {duration(f.at_s)}: {f.text}" for f in roll.failures]
     head = f"{replaced} of {len(roll.nodes)} nodes on {roll.image_to} after {duration(roll.roll_s)} of rack time"
     other = [found.error] if found.error and not halted else []
-    return "\n".join([head, *broken, *halted, *other])
+    return "\n".join([head, *broken, *halted, *other, *idle_faults(found.idle_faults)])
+
+
+def idle_faults(specs: tuple[str, ...]) -> list[str]:
+    """A fault that made no difference proves nothing: say so."""
+    return [f"fault {spec} never struck: look for a typo in its name, or a call that nobody makes" for spec in specs]
 
 
 def _saved(folder: Path) -> Store:

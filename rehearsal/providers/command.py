@@ -97,10 +97,8 @@ class Command(Provider):
         clock, lane = self._rack.clock, step.node or (FLEET if step.verb is Verb.GATE else step.verb.value)
         running = [True]
         context.add_callback(lambda: clock.cancel(lane) if running else None)
-        failure = ""
         try:
-            if step.verb is not Verb.RETIRE:
-                clock.step_begins(lane)
+            clock.step_begins(lane)
             with clock.lock:
                 self._rack.faults.step_begins()
                 self._rack.journal.add(self._rack.now_s, "step", verb=step.verb.value, node=step.node)
@@ -109,14 +107,21 @@ class Command(Provider):
             failure = str(error)
         except StepCancelled:
             failure = f"{lane}: the engine went away; nothing further was done. Remedy: run `up` again"
+        except Exception as error:  # noqa: BLE001 - a step's mistake is that step's failure, and the user's to read
+            failure = f"{lane}: unexpected {type(error).__name__}: {error}. Remedy: please report this line"
         finally:
             running.clear()
-            with clock.lock:
-                if failure:
-                    clock.loosen()
-                    self._rack.journal.add(
-                        self._rack.now_s, "failure", node=step.node, verb=step.verb.value, text=failure
-                    )
-                self._save()
-            clock.step_ends(lane)
+            try:
+                with clock.lock:
+                    self._save()
+            finally:
+                clock.step_ends(lane)
+        self._failed(step, failure)
         raise Refused(failure)
+
+    def _failed(self, step: Step, text: str) -> None:
+        clock = self._rack.clock
+        with clock.lock:
+            clock.loosen()
+            self._rack.journal.add(self._rack.now_s, "failure", node=step.node, verb=step.verb.value, text=text)
+            self._save()

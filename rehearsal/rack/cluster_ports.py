@@ -34,6 +34,7 @@ def _node(kube: KubeNode, in_use: Held, attached: Held) -> Node:
         kube.boot_id,
         frozenset(in_use.get(kube.name, ())),
         frozenset(attached.get(kube.name, ())),
+        kube.out_of_service,
     )
 
 
@@ -84,6 +85,16 @@ class RackKubernetes(Part):
             if not value:
                 workloads.place_pending(self._rack)
             self._rack.changed(f"node/{name}")
+
+    def set_out_of_service(self, name: str, value: bool) -> None:
+        with self._api("set_out_of_service", name, changes=True):
+            node = self._rack.world.nodes.get(name)
+            if node is None or node.out_of_service == value:
+                return
+            node.out_of_service = value
+            if value:
+                workloads.give_up(self._rack, name)
+            self._rack.changed(f"node/{name}", "pods")
 
     def delete_node(self, name: str) -> None:
         with self._api("delete_node", name, changes=True):

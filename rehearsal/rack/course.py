@@ -44,6 +44,10 @@ class Course:
         """Every node and the barrier have had their turn."""
         return len(self.done) == len(self._nodes)
 
+    def knows(self, lane: str) -> bool:
+        """Whether the plan has a turn for it."""
+        return lane in self._nodes
+
     def machine_done(self, node: str) -> None:
         """The node's machine is as declared (provisioned, or it never differed)."""
         if node not in self._nodes or node in self._machine_done:

@@ -33,12 +33,15 @@ class BadFault(ValueError):
 
 @dataclass
 class Fault:
-    """One cause. times: how often a `fails` still strikes, None for always; for a kill, the step."""
+    """One cause. times: how often a `fails` still strikes, None for always; for a kill, the step. struck:
+    whether it made a difference yet."""
 
     kind: str
     subject: str
     method: str = ""
     times: int | None = None
+    spec: str = ""
+    struck: bool = False
 
 
 def parse(spec: str) -> Fault:
@@ -46,11 +49,11 @@ def parse(spec: str) -> Fault:
     kind, _, rest = spec.partition(":")
     parts = rest.split(":") if rest else []
     if kind == "kill" and len(parts) == 2 and parts[0] in VICTIMS and parts[1].isdigit():
-        return Fault("kill", parts[0], times=int(parts[1]))
+        return Fault("kill", parts[0], times=int(parts[1]), spec=spec)
     if kind == "fails" and len(parts) in (2, 3) and "." in parts[0] and (len(parts) == 2 or parts[2].isdigit()):
-        return Fault("fails", parts[1], parts[0], int(parts[2]) if len(parts) == 3 else None)
+        return Fault("fails", parts[1], parts[0], int(parts[2]) if len(parts) == 3 else None, spec)
     if kind in KINDS and kind not in ("kill", "fails") and len(parts) == 1:
-        return Fault(kind, parts[0])
+        return Fault(kind, parts[0], spec=spec)
     kinds = "\n".join(f"  {name}: {text}" for name, text in KINDS.items())
     raise BadFault(
         f"fault {spec!r}: expected KIND:SUBJECT, fails:PORT.METHOD:NODE[:TIMES] or kill:{'|'.join(VICTIMS)}:STEP, "
@@ -71,12 +74,20 @@ class Faults:
         return cls([parse(s) for s in specs])
 
     def active(self, kind: str, subject: str) -> bool:
-        return any(f.kind == kind and f.subject == subject for f in self.faults)
+        found = [f for f in self.faults if f.kind == kind and f.subject == subject]
+        for f in found:
+            f.struck = True
+        return bool(found)
+
+    def idle(self) -> tuple[str, ...]:
+        """The specs that made no difference: a name that is not on the rack, a call that nobody made."""
+        return tuple(f.spec for f in self.faults if not f.struck)
 
     def call_fails(self, method: str, subject: str) -> bool:
         """Whether this call is to fail; counts it."""
         for f in self.faults:
             if f.kind == "fails" and f.method == method and f.subject == subject and f.times != 0:
+                f.struck = True
                 if f.times is not None:
                     f.times -= 1
                 return True
@@ -87,6 +98,7 @@ class Faults:
         self.steps += 1
         for f in self.faults:
             if f.kind == "kill" and f.times == self.steps:
+                f.struck = True
                 self._kill(f.subject)
 
     def _kill(self, victim: str) -> None:

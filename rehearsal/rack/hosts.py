@@ -36,7 +36,10 @@ def power_off(rack: Rack, host: Host) -> None:
 
 
 def install(rack: Rack, host: Host, pin: Pin) -> None:
-    """One-time boot into the installer: the host forgets what ran on it, its data disks do not."""
+    """One-time boot into the installer: the host forgets what ran on it, its data disks do not. A host
+    that still ran is cut off, as by a forced restart."""
+    if host.power == "on":
+        _stop(rack, host)
     host.power, host.boot_override = "on", True
     host.boots += 1
     host.progress = Progress.NONE
@@ -72,11 +75,14 @@ def _current(rack: Rack, event: Event) -> Host | None:
 
 def _power_off(rack: Rack, event: Event) -> None:
     host = rack.world.hosts[event.subject]
-    if host.boots != event.number or host.power == "off":
-        return
+    if host.boots == event.number and host.power == "on":
+        _stop(rack, host)
+
+
+def _stop(rack: Rack, host: Host) -> None:
     rack.laws.machine_stops(host.name)
     host.power, host.progress, host.joined, host.credentials = "off", Progress.NONE, False, ""
-    quorum.host_stopped(rack, host.name)
+    quorum.elect(rack)
     volumes.host_stopped(rack, host.name)
     rack.later(NODE_GRACE_S, "node-lost", host.name, host.boots)
     rack.changed(f"host/{host.name}", "etcd", "storage")
@@ -171,7 +177,7 @@ def _node_ready(rack: Rack, event: Event) -> None:
 
 def _node_lost(rack: Rack, event: Event) -> None:
     host, node = rack.world.hosts[event.subject], rack.world.nodes.get(event.subject)
-    if node is None or host.power == "on" or host.boots != event.number:
+    if node is None or host.joined:
         return
     node.ready = False
     rack.note_standing(node.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lifecycle.ports import Role
 from rehearsal.rack import quorum, volumes, workloads
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 TEXTS = {
     "quorum": "etcd keeps a majority of healthy voters",
+    "voters": "etcd misses the voter of one control plane at most",
     "volume-live": "every volume keeps a live replica that is in sync",
     "one-domain": "a volume misses replicas in one fault domain at most",
     "budget": "no pool has more nodes out than its max_unavailable",
@@ -64,8 +66,12 @@ class Laws:
         rack, world = self._rack, self._rack.world
         found: list[tuple[tuple[str, str], str]] = []
         cluster_retires = bool(world.claims) and all(c.retiring for c in world.claims.values())
-        if world.initialised_by and world.members and not cluster_retires and quorum.margin(rack) < 0:
-            found.append((("quorum", "etcd"), f"{len(world.members)} members, margin {quorum.margin(rack)}"))
+        voters = sum(m.voter for m in world.members.values())
+        if world.initialised_by and not cluster_retires and (not voters or quorum.margin(rack) < 0):
+            found.append((("quorum", "etcd"), f"{voters} voters, margin {quorum.margin(rack)}"))
+        planes = sum(1 for name in world.served if rack.role(name) is Role.CONTROL_PLANE and not self._retired(name))
+        if planes > 1 and not cluster_retires and voters < planes - 1:
+            found.append((("voters", "etcd"), f"{voters} voters of {planes} control planes"))
         for pool, names in rack.out.items():
             declared = [n for n in names if n in rack.pins and not self._retired(n)]
             limit = max((rack.pins[n].max_unavailable for n in declared), default=0)

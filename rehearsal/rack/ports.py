@@ -84,6 +84,18 @@ class RackStorage(Part):
             ]
             return Verdict(not reasons, tuple(reasons))
 
+    def is_redundant_but(self, node: str) -> Verdict:
+        with self._control("is_redundant_but", node):
+            rack = self._rack
+            missing = {
+                v.name: sorted(set(v.replicas) - set(volumes.live_replicas(rack, v)) - {node})
+                for v in rack.world.volumes.values()
+            }
+            reasons = tuple(
+                f"volume {v}: its replica on {', '.join(on)} is not in sync" for v, on in missing.items() if on
+            )
+            return Verdict(not reasons, reasons)
+
     def can_lose(self, node: str) -> Verdict:
         with self._control("can_lose", node):
             reasons = tuple(f"volume {v}: its last live replica is on {node}" for v in self._only_on(node))
@@ -189,6 +201,22 @@ class RackRecords(Part):
             self._rack.world.initialised_by = node
             self._rack.changed("etcd", "roster")
             return True
+
+    def initialising_by(self) -> str | None:
+        with self._call("initialising_by"):
+            return self._rack.world.initialising_by or None
+
+    def record_initialising(self, node: str) -> bool:
+        with self._call("record_initialising", node, changes=True):
+            if self._rack.world.initialising_by not in ("", node):
+                return False
+            self._rack.world.initialising_by = node
+            return True
+
+    def forget_initialising(self, node: str) -> None:
+        with self._call("forget_initialising", node, changes=True):
+            if self._rack.world.initialising_by == node:
+                self._rack.world.initialising_by = ""
 
 
 class RackDelivery(Part):

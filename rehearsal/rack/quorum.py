@@ -56,10 +56,6 @@ def _caught_up(rack: Rack, event: Event) -> None:
         rack.changed("etcd")
 
 
-def host_stopped(rack: Rack, node: str) -> None:
-    elect(rack)
-
-
 def elect(rack: Rack) -> None:
     """Make sure that a healthy voter leads, if there is one."""
     members = rack.world.members

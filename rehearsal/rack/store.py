@@ -11,6 +11,8 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -39,6 +41,29 @@ class WorldUnreadable(Exception):
         )
 
 
+class StoreUnusable(Exception):
+    """The rack's folder cannot be written or read."""
+
+    def __init__(self, folder: Path, found: str) -> None:
+        super().__init__(
+            f"{folder}: expected a folder that can be written, found {found}. "
+            "Remedy: make room or name another place by INGOT_HOME, then run the same command again"
+        )
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Say what is wrong with the place, not that something unexpected happened. Raises StoreUnusable."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnusable(folder, error.strerror or str(error)) from None
+
+
+KEPT = frozenset({"world.json", "world.new", "journal.jsonl", "journal.new", "state", "project", "typed"})
+"""What a rack's folder holds beside its lock; nothing else is ever deleted."""
+
+
 @dataclass
 class Store:
     """One stack's rack on disk."""
@@ -59,9 +84,10 @@ class Store:
         return self.folder / "state"
 
     def hold(self, what: str) -> TextIO:
-        """Take the lock for this process; keep the file open for as long. Raises RackBusy."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / "lock").open("a+")
+        """Take the lock for this process; keep the file open for as long. Raises RackBusy, StoreUnusable."""
+        with usable(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -76,7 +102,7 @@ class Store:
         return lock
 
     def load(self) -> tuple[World, list[dict[str, Any]]] | None:
-        """The saved world and its journal, or None if there is none. Raises WorldUnreadable."""
+        """The saved world and its journal, or None if there is none. Writes nothing. Raises WorldUnreadable."""
         if not self.world_path.exists():
             return None
         try:
@@ -85,21 +111,46 @@ class Store:
             raise WorldUnreadable(self.world_path, str(error).splitlines()[0]) from None
         if world.version != 1:
             raise WorldUnreadable(self.world_path, f"version {world.version}")
-        lines = self.journal_path.read_text().splitlines()[: world.journal_lines] if world.journal_lines else []
-        self.journal_path.write_text("".join(f"{line}\n" for line in lines))
-        return world, [json.loads(line) for line in lines]
+        return world, self._journal(world.journal_lines)
+
+    def _journal(self, lines: int) -> list[dict[str, Any]]:
+        try:
+            said = self.journal_path.read_text().splitlines()[:lines] if lines else []
+            entries: list[dict[str, Any]] = [json.loads(line) for line in said]
+        except (OSError, ValueError) as error:
+            raise WorldUnreadable(self.journal_path, str(error)) from None
+        if len(entries) < lines:
+            raise WorldUnreadable(self.journal_path, f"{len(entries)} of {lines} lines")
+        return entries
+
+    def cut_journal(self, entries: list[dict[str, Any]]) -> None:
+        """Drop what was written after the last world, which a kill left behind. Lock held."""
+        with usable(self.folder):
+            self._replace(self.journal_path, "".join(json.dumps(e) + "\n" for e in entries))
+
+    def half_reset(self) -> bool:
+        """Whether the engine has state for a rack that is gone."""
+        return not self.world_path.exists() and any(self.engine_state.rglob("*.json"))
 
     def save(self, world: World, new_entries: list[dict[str, Any]]) -> None:
         """Append the journal, then replace the world: a kill between the two loses only journal lines."""
-        if new_entries:
-            with self.journal_path.open("a") as journal:
-                journal.write("".join(json.dumps(e) + "\n" for e in new_entries))
-        written = self.world_path.with_suffix(".new")
-        written.write_text(world.model_dump_json())
-        written.replace(self.world_path)
+        with usable(self.folder):
+            if new_entries:
+                with self.journal_path.open("a") as journal:
+                    journal.write("".join(json.dumps(e) + "\n" for e in new_entries))
+            self._replace(self.world_path, world.model_dump_json())
+
+    def _replace(self, path: Path, text: str) -> None:
+        """So that a reader, or a run after a kill, finds the old text or the new one."""
+        written = path.with_suffix(".new")
+        written.write_text(text)
+        written.replace(path)
 
     def reset(self) -> None:
-        """Forget the rack and the engine's state of it."""
-        for path in self.folder.iterdir() if self.folder.exists() else ():
-            if path.name != "lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        """Forget the rack and the engine's state of it, the world last: a kill in between is noticed."""
+        if not self.folder.exists():
+            return
+        with usable(self.folder):
+            for path in sorted(self.folder.iterdir(), key=lambda p: p == self.world_path):
+                if path.name in KEPT:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -90,9 +90,20 @@ def unmount(rack: Rack, name: str, node: str) -> None:
         rack.later(rack.draw(*DETACH_S, name, rack.now_s, "detach"), "detached", name)
 
 
+def force_detach(rack: Rack, name: str) -> None:
+    """The host that had it is off: nobody is there to unmount it."""
+    volume = rack.world.volumes[name]
+    volume.in_use = ""
+    if any(e.kind == "detached" and e.subject == volume.name for e in rack.world.events):
+        return
+    rack.later(rack.draw(*DETACH_S, volume.name, rack.now_s, "detach"), "detached", volume.name)
+
+
 def _unmounted(rack: Rack, event: Event) -> None:
     volume = rack.world.volumes[event.subject]
     node = volume.in_use
+    if not node:  # detached by force meanwhile
+        return
     if rack.faults.active("volume-stuck", node):
         rack.later(RETRY_S, "unmounted", volume.name, event.number)
         return

@@ -84,11 +84,27 @@ def _pod_gone(rack: Rack, event: Event) -> None:
     if pod.incarnation != event.number:
         return
     left = pod.node
+    if rack.world.hosts[left].power == "off":  # no kubelet ends it; it stays until its node is out of service
+        return
     pod.node, pod.phase, pod.incarnation = "", "pending", pod.incarnation + 1
     if pod.volume:
         volumes.unmount(rack, pod.volume, left)
     place_pending(rack)
     rack.changed(f"node/{left}", "pods")
+
+
+def give_up(rack: Rack, node: str) -> None:
+    """The node is out of service and its host off: its pods are forgotten, its volumes detached."""
+    if rack.world.hosts[node].power == "on":
+        return
+    for pod in rack.world.pods.values():
+        if pod.node == node:
+            end(rack, pod.name)
+            pod.node, pod.phase, pod.incarnation = "", "pending", pod.incarnation + 1
+    for volume in rack.world.volumes.values():
+        if node in (volume.attached_to, volume.in_use):
+            volumes.force_detach(rack, volume.name)
+    place_pending(rack)
 
 
 def place_pending(rack: Rack) -> None:

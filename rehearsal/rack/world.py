@@ -47,6 +47,7 @@ class KubeNode(BaseModel):
     kubelet: str = ""
     machine_id: str = ""
     boot_id: str = ""
+    out_of_service: bool = False
 
 
 class Pod(BaseModel):
@@ -140,6 +141,7 @@ class World(BaseModel):
     paths_until_s: dict[str, float] = Field(default_factory=dict)
     claims: dict[str, Claim] = Field(default_factory=dict)
     initialised_by: str = ""
+    initialising_by: str = ""
     served: set[str] = Field(default_factory=set)
     roster: str = ""
     roster_version: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from rehearsal.rack.faults import VICTIMS
@@ -14,7 +16,8 @@ SAMPLE = [("engine", 3), ("program", 8), ("both", 21), ("program", 35), ("both",
 
 
 def kill_and_resume(fleet: Fleet, victim: str, step: int) -> None:
-    assert fleet.killed_up(NEW, victim, step) != 0
+    ended = fleet.killed_up(NEW, victim, step)
+    assert ended == (1 if victim == "engine" else -signal.SIGKILL), "the run did not end by the kill"
     resumed = fleet.up(NEW)
     assert resumed.error == ""
     resumed.assert_whole(NEW)
