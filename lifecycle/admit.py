@@ -6,12 +6,29 @@ does not answer. Credentials are minted per machine and gone after use.
 
 from __future__ import annotations
 
-from lifecycle.errors import ClusterSilent, NeverInitialised, NeverRegistered, WrongImage
-from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pin, Ports, Role
+from contextlib import suppress
+from dataclasses import replace
+
+from lifecycle.claims import initialised
+from lifecycle.errors import (
+    ClusterSilent,
+    LifecycleError,
+    MachineFailed,
+    NeedsAttention,
+    NeverInitialised,
+    NeverRegistered,
+    PortError,
+    RecordMissing,
+    WrongImage,
+)
+from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pin, Ports, Power, Role
 from lifecycle.waiting import Blocked, wait_for_api, wait_until
 
 TOKEN_TTL_S = 3600.0
 """The longest a join token may live; the node uses it within minutes."""
+
+OFF_S = 30.0
+"""A host that restarts may show its power off for some seconds."""
 
 POLL_S = 10.0
 """Between two looks at the record of initialisation, which nothing announces."""
@@ -21,19 +38,22 @@ def admit(ports: Ports, pin: Pin, claim: Claim) -> Node:
     """Return the Node once a machine with the pinned image is registered under its name.
 
     While the claim is PROVISIONING: a machine other than the one before it. Raises NeverInitialised,
-    ClusterSilent, NeverRegistered, WrongImage.
+    ClusterSilent, RecordMissing, NeverRegistered, MachineFailed, WrongImage.
     """
-    new = claim.state is ClaimState.PROVISIONING
-    if new:
-        ports.evidence.begin(pin.node, "credentials")
-        if not _registered_already(ports, pin, claim):
-            _deliver(ports, pin)
-        ports.evidence.begin(pin.node, "register")
-    else:
+    if claim.state is not ClaimState.PROVISIONING:
         wait_for_api(ports, pin.node, ports.pins.limits().join_s)
-    seen = _wait_registered(ports, pin, claim)
-    if new:
-        ports.delivery.withdraw(pin.node)
+        return _wait_registered(ports, pin, claim)
+    ports.evidence.begin(pin.node, "credentials")
+    try:
+        if not _registered_already(ports, pin, claim):
+            _deliver(ports, pin, claim)
+        ports.evidence.begin(pin.node, "register")
+        seen = _wait_registered(ports, pin, claim)
+    except LifecycleError:
+        with suppress(LifecycleError):  # what halted is what the user must read; leave and release withdraw again
+            ports.delivery.withdraw(pin.node)
+        raise
+    ports.delivery.withdraw(pin.node)
     return seen
 
 
@@ -44,14 +64,13 @@ def _registered_already(ports: Ports, pin: Pin, claim: Claim) -> bool:
     return not isinstance(_registered(ports, pin, claim), Blocked)
 
 
-def _deliver(ports: Ports, pin: Pin) -> None:
+def _deliver(ports: Ports, pin: Pin, claim: Claim) -> None:
     """Initialise, or join what another control plane initialised."""
     if ports.records.initialised_by() is None:
-        if pin.role is Role.CONTROL_PLANE:
-            if _initialise(ports, pin):
-                return
-        else:
-            _wait_initialised(ports, pin.node)
+        if pin.role is Role.CONTROL_PLANE and _may_initialise(ports, pin, claim):
+            _initialise(ports, pin)
+            return
+        _wait_initialised(ports, pin.node)
     wait_for_api(ports, pin.node, ports.pins.limits().join_s)
     token = ports.kubernetes.mint_token(TOKEN_TTL_S)
     credentials = Credentials(
@@ -60,8 +79,21 @@ def _deliver(ports: Ports, pin: Pin) -> None:
     ports.delivery.deliver(pin.node, credentials)
 
 
-def _initialise(ports: Ports, pin: Pin) -> bool:
-    """Initialise the cluster; False if another control plane was first, and this one must join it."""
+def _may_initialise(ports: Ports, pin: Pin, claim: Claim) -> bool:
+    """Whether it is this control plane that initialises: one only is told to, ever, and on record before it is
+    told. Raises RecordMissing if there is a cluster that nobody here is on record for."""
+    if initialised(ports, claim):
+        return False
+    first = ports.records.initialising_by()
+    if first is None and ports.kubernetes.answers():
+        if ports.records.initialised_by() is not None:
+            return False
+        if ports.records.initialising_by() is None:
+            raise RecordMissing(pin.node, f"none for stack {claim.stack}, and an API that answers at its endpoint")
+    return ports.records.record_initialising(pin.node)
+
+
+def _initialise(ports: Ports, pin: Pin) -> None:
     credentials = Credentials(init=True, endpoint=ports.secrets.endpoint(), pki=ports.secrets.pki(pin.role))
     ports.delivery.deliver(pin.node, credentials)
     wait_until(
@@ -73,13 +105,16 @@ def _initialise(ports: Ports, pin: Pin) -> bool:
         limit_s=ports.pins.limits().join_s,
         error=ClusterSilent,
     )
-    return ports.records.record_initialised(pin.node) or ports.records.initialised_by() == pin.node
+    if not ports.records.record_initialised(pin.node):
+        raise RecordMissing(pin.node, f"{ports.records.initialised_by()} on it, although {pin.node} was told to")
 
 
 def _wait_initialised(ports: Ports, node: str) -> None:
     def recorded() -> bool | Blocked:
         if ports.records.initialised_by() is None:
-            return Blocked("no record that any control plane did", look_s=POLL_S)
+            first = ports.records.initialising_by()
+            told = f"; {first} was told to" if first else ""
+            return Blocked(f"no record that any control plane did{told}", look_s=POLL_S)
         return True
 
     wait_until(
@@ -94,8 +129,17 @@ def _wait_initialised(ports: Ports, node: str) -> None:
 
 
 def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
+    offs: list[float] = []
+
+    def registered() -> Node | Blocked:
+        seen = _registered(ports, pin, claim)
+        if not isinstance(seen, Blocked):
+            return seen
+        _look_at_machine(ports, pin, claim, offs)
+        return replace(seen, look_s=OFF_S) if offs else seen
+
     return wait_until(
-        lambda: _registered(ports, pin, claim),
+        registered,
         what="a new machine registers",
         node=pin.node,
         about=f"node/{pin.node}",
@@ -105,8 +149,27 @@ def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
     )
 
 
+def _look_at_machine(ports: Ports, pin: Pin, claim: Claim, offs: list[float]) -> None:
+    """Raises MachineFailed if the machine reports a failure, or its power was off for OFF_S. A controller that
+    does not answer says nothing. offs: since when it is off, empty while it is not."""
+    if claim.state is ClaimState.PROVISIONING:
+        with suppress(PortError):
+            try:
+                ports.machines.progress(pin.node, pin)
+            except NeedsAttention as failed:
+                raise MachineFailed(pin.node, f"{failed.what}: {failed.found}") from None
+    with suppress(PortError, NeedsAttention):
+        if ports.machines.power(pin.node, pin.bmc) is not Power.OFF:
+            offs.clear()
+            return
+        offs.append(ports.clock.now_s())
+    if offs and ports.clock.now_s() - offs[0] >= OFF_S:
+        raise MachineFailed(pin.node, f"its power off for {ports.clock.now_s() - offs[0]:.0f} s")
+
+
 def _registered(ports: Ports, pin: Pin, claim: Claim) -> Node | Blocked:
-    """The Node of the machine that is expected. Raises WrongImage for one that runs something else."""
+    """The Node of the machine that is expected. Raises WrongImage for one that runs something else; a new one
+    is cordoned first, since it is registered and Ready all the same."""
     seen = ports.kubernetes.node(pin.node)
     if seen is None:
         return Blocked("no Node object")
@@ -118,5 +181,7 @@ def _registered(ports: Ports, pin: Pin, claim: Claim) -> Node | Blocked:
     elif seen.machine_id != claim.machine_id:
         return Blocked(f"machine {seen.machine_id or 'unknown'} instead of {claim.machine_id}")
     if (seen.os_image, seen.kubelet) != (pin.os_image, pin.kubelet):
+        if claim.state is ClaimState.PROVISIONING and not seen.unschedulable:
+            ports.kubernetes.set_unschedulable(pin.node, True)
         raise WrongImage(pin.node, f"{seen.os_image}, kubelet {seen.kubelet}", f"{pin.os_image}, kubelet {pin.kubelet}")
     return seen

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lifecycle.commands import Step
-from lifecycle.errors import ClaimChanged, GenerationDiffers, NotDeclared
+from lifecycle.errors import ClaimChanged, GenerationDiffers, NotDeclared, RecordMissing
 from lifecycle.ports import Claim, ClaimState, Pin, Ports
 
 TRIES = 5
@@ -53,13 +53,42 @@ def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str) -> C
     raise ClaimChanged(claim.node, f"another writer at each of {TRIES} tries")
 
 
-def alive_in_cluster(ports: Ports, node: str) -> str:
+def still_ours(ports: Ports, claim: Claim) -> None:
+    """Return if the host's claim is as the step knows it; asked just before what cannot be taken back, since
+    a step may outlive the engine that started it. Only the mark `retiring` may change meanwhile.
+
+    Raises ClaimChanged.
+    """
+    now = ports.records.claim(claim.node)
+    if now is None or replace(now, retiring=claim.retiring) != claim:
+        raise ClaimChanged(claim.node, told(now))
+
+
+def joined_hosts(ports: Ports, stack: str) -> tuple[str, ...]:
+    """The declared hosts that the claims of `stack` say have joined."""
+    claims = [c for host in ports.pins.declared() if (c := ports.records.claim(host)) is not None]
+    return tuple(c.node for c in claims if c.stack == stack and c.state is ClaimState.JOINED)
+
+
+def initialised(ports: Ports, claim: Claim) -> bool:
+    """Whether the cluster was ever initialised, by the record alone. A host joins only once that is written,
+    so a claim that joined without it means that the record was lost: raises RecordMissing."""
+    if ports.records.initialised_by() is not None:
+        return True
+    joined = (claim.node,) if claim.state is ClaimState.JOINED else joined_hosts(ports, claim.stack)
+    if joined and ports.records.initialised_by() is None:  # not one that was written between the two looks
+        raise RecordMissing(claim.node, f"none for stack {claim.stack}, although {', '.join(joined)} joined")
+    return bool(joined)
+
+
+def alive_in_cluster(ports: Ports, claim: Claim) -> str:
     """Why the node must be taken for alive in the cluster although it never joined; "" if it need not.
 
     A join that was killed half way leaves an etcd member or attached volumes behind. A cluster that
-    was never initialised, or does not answer, cannot tell.
+    was never initialised, or does not answer, cannot tell. Raises RecordMissing.
     """
-    if ports.records.initialised_by() is None or not ports.kubernetes.answers():
+    node = claim.node
+    if not initialised(ports, claim) or not ports.kubernetes.answers():
         return ""
     attached = ports.kubernetes.attachments_on(node)
     if attached:

@@ -38,7 +38,8 @@ def _held(ports: Ports, node: str) -> Blocked | None:
         names |= {a.name, a.volume}
     said = ports.kubernetes.node(node)
     if said:
-        held += [f"{v} in the node's volumesInUse" for v in sorted(said.volumes_in_use - names)]
+        in_use = frozenset() if said.out_of_service else said.volumes_in_use  # a dead kubelet takes nothing off it
+        held += [f"{v} in the node's volumesInUse" for v in sorted(in_use - names)]
         held += [f"{v} in the node's volumesAttached" for v in sorted(said.volumes_attached - names)]
-        names |= said.volumes_in_use | said.volumes_attached
+        names |= in_use | said.volumes_attached
     return Blocked("; ".join(held), tuple(sorted(names)), look_s=OBSERVE_S) if held else None

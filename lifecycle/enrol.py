@@ -7,6 +7,7 @@ from lifecycle.claims import pinned
 from lifecycle.commands import Step
 from lifecycle.ports import Pin, Ports
 from lifecycle.provision import coming_in
+from lifecycle.roster import Standing
 from lifecycle.waiting import wait_for_api
 
 
@@ -22,8 +23,17 @@ def enrol(step: Step, ports: Ports) -> str:
     if ports.records.initialised_by() is None:
         return f"{step.node} enrols when it joins: there is no cluster yet"
     wait_for_api(ports, step.node, ports.pins.limits().join_s)
-    standing = listed(ports, pin).nodes[step.node].standing
-    return f"{step.node} enrolled, {standing}"
+    standing = listed(ports, pin)
+    entry = standing.nodes[step.node]
+    if standing.serving and entry.standing is Standing.OUT and entry.slot_since_s is None:
+        _remember_unready(ports, step.node)
+    return f"{step.node} enrolled, {entry.standing}"
+
+
+def _remember_unready(ports: Ports, node: str) -> None:
+    """Pods that are broken before a new node comes in, as its leave remembers them of one that returns."""
+    unready = tuple(sorted(p.key for p in ports.kubernetes.unready_claimants() if p.node != node))
+    roster.update(ports, node, lambda now: roster.remembers(now, node, unready))
 
 
 def listed(ports: Ports, pin: Pin) -> roster.Roster:

@@ -23,7 +23,7 @@ def unsafe_without(members: Sequence[Member], node: str, *, pair_refused: bool) 
 
     Counts on the membership as it will be: voters that are left, minus the unhealthy ones, must be a
     majority of it. pair_refused: also refuse to take one of two members that both serve, because the one
-    that is left would be the only copy.
+    that is left would be the only copy. A member that is sick itself is no copy to lose.
     """
     mine = [m for m in members if m.name == node]
     others = [m for m in members if m.name != node]
@@ -38,7 +38,7 @@ def unsafe_without(members: Sequence[Member], node: str, *, pair_refused: bool) 
         return (
             f"{len(others) - len(sick)} healthy of {len(others)} without it, {majority_of(len(others))} needed; {why}"
         )
-    if pair_refused and mine[0].voter and len(others) == 1:
+    if pair_refused and mine[0].voter and mine[0].healthy and len(others) == 1:
         return f"two members; {others[0].name} would be the only copy"
     return ""
 
@@ -48,21 +48,37 @@ def caught_up(member: Member) -> bool:
     return member.voter and member.healthy and member.lag <= LAG_MAX
 
 
-def move_out(ports: Ports, node: str, *, rolled: Collection[str], pair_refused: bool, forced: bool) -> None:
-    """Take `node`'s member out: leadership to a caught-up voter (of `rolled` first), remove, wait until
-    the rest is whole. Does nothing if it has no member, or (forced: the whole cluster retires) is the
-    last one. Raises EtcdNotSafe, NoSuccessor, EtcdNotHealthy.
+def ids_of(ports: Ports, node: str) -> frozenset[str]:
+    """The ids of `node`'s members: a machine that joins under its name later has another."""
+    return frozenset(m.id for m in ports.etcd.members() if m.name == node)
+
+
+def move_out(
+    ports: Ports,
+    node: str,
+    ids: Collection[str],
+    *,
+    rolled: Collection[str],
+    pair_refused: bool,
+    forced: bool,
+    before_removal: Callable[[], None],
+) -> None:
+    """Take `node`'s members `ids` out: leadership to a caught-up voter (of `rolled` first), remove, wait until
+    the rest is whole. Does nothing if there is none of them, or (forced: the whole cluster retires) it is the
+    last one. before_removal: raises if the member is not to be removed after all. Raises EtcdNotSafe,
+    NoSuccessor, EtcdNotHealthy.
     """
     members = ports.etcd.members()
-    if not any(m.name == node for m in members) or (forced and len(members) == 1):
+    if not any(m.id in ids for m in members) or (forced and len(members) == 1):
         return
     _hand_over(ports, node, rolled)
     if not forced:
         _wait_safe(ports, node, pair_refused=pair_refused)
+    before_removal()
     for member in ports.etcd.members():
-        if member.name == node:
+        if member.id in ids:
             ports.etcd.remove(member)
-    _wait(ports, lambda: _whole(ports, node), node, "etcd is whole without it", EtcdNotHealthy)
+    _wait(ports, lambda: _whole(ports, ids), node, "etcd is whole without it", EtcdNotHealthy)
 
 
 def _hand_over(ports: Ports, node: str, rolled: Collection[str]) -> None:
@@ -91,9 +107,9 @@ def _wait_safe(ports: Ports, node: str, *, pair_refused: bool) -> None:
     _wait(ports, safe, node, "etcd can spare it", EtcdNotSafe)
 
 
-def _whole(ports: Ports, node: str) -> bool | Blocked:
+def _whole(ports: Ports, gone: Collection[str]) -> bool | Blocked:
     members = ports.etcd.members()
-    wrong = sorted(m.name for m in members if not m.healthy or m.name == node)
+    wrong = sorted(m.name for m in members if not m.healthy or m.id in gone)
     if wrong:
         return Blocked("not healthy or not gone: " + ", ".join(wrong), tuple(wrong))
     return True if any(m.leader for m in members) else Blocked("no leader")

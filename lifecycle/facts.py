@@ -84,6 +84,7 @@ class Node:
     boot_id: str
     volumes_in_use: frozenset[str] = frozenset()
     volumes_attached: frozenset[str] = frozenset()
+    out_of_service: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ class Claim:
 
     machine_id: of the machine that joined; while PROVISIONING, of the one before it (`join` waits for
     another). retiring: `retire` said that the host leaves for good; kept here too because a whole
-    cluster that retires takes its roster with it."""
+    cluster that retires takes its roster with it. installed: what this generation boots was seen to run, or
+    its controller cannot tell; until then a host that is PROVISIONING is installed again."""
 
     stack: str
     node: str
@@ -211,6 +213,7 @@ class Claim:
     stores: bool
     machine_id: str = ""
     retiring: bool = False
+    installed: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lifecycle import drain, etcd
 from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError, UnmanagedPods
-from lifecycle.ports import Claim, Node, Pin, Ports, Role, Verdict
+from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Role, Verdict
 from lifecycle.retire import Retirement
 from lifecycle.waiting import Blocked, wait_until
 
@@ -20,8 +20,9 @@ class Leaving:
     """A node on its way out, and what is known of it.
 
     pin: None if the stack file no longer names it. seen: its Node object, None if there is none.
-    itself_out: it did not serve when it asked to leave, so what it lacks must not keep it from being
-    replaced. serving: the fleet-ready barrier was reached once; before that, storage may not be there yet.
+    itself_out: it did not serve when it asked to leave, or was cordoned for it in an earlier run, so what it
+    lacks itself must not keep it from being replaced; what others lack does. serving: the fleet-ready barrier
+    was reached once; before that, storage may not be there yet.
     """
 
     ports: Ports
@@ -48,8 +49,9 @@ class Leaving:
 
     @property
     def pair_refused(self) -> bool:
-        """Whether one of two etcd members is too much to spare: not one that retires, or never came in."""
-        return self.returns and not self.itself_out
+        """Whether one of two etcd members that serve is too much to spare: not one that retires, or never
+        came in."""
+        return self.returns and self.claim.state is not ClaimState.PROVISIONING
 
 
 def require(leaving: Leaving) -> None:
@@ -100,10 +102,11 @@ def storage_blocks(leaving: Leaving) -> Blocked | None:
     if leaving.retirement is not Retirement.NO:
         return None
     try:
-        lose = leaving.ports.storage.can_lose(leaving.node)
+        storage = leaving.ports.storage
+        lose = storage.can_lose(leaving.node)
         if not lose.ok:
             return _blocked(lose, CannotLose)
-        whole = lose if leaving.itself_out else leaving.ports.storage.is_redundant()
+        whole = storage.is_redundant_but(leaving.node) if leaving.itself_out else storage.is_redundant()
     except PortError:
         if leaving.serving:
             raise

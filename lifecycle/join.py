@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import etcd, roster
+from lifecycle import etcd, fence, roster
 from lifecycle.admit import admit
 from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
 from lifecycle.errors import AttachIncomplete, LifecycleError, NeverReady, PortError, SoakFailed, StillDegraded
-from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Role
+from lifecycle.ports import Claim, ClaimState, Node, Pin, Pod, Ports, Role
 from lifecycle.provision import coming_in
 from lifecycle.roster import Standing
 from lifecycle.waiting import OBSERVE_S, Blocked, wait_until
@@ -29,12 +29,14 @@ STEADY = 2
 
 @dataclass(frozen=True)
 class Joining:
-    """A node on its way in. serving: the fleet-ready barrier was reached once. was_in: it is in already."""
+    """A node on its way in. serving: the fleet-ready barrier was reached once. was_in: it is in already.
+    unready_before: pods with volumes that were not Ready before its turn began."""
 
     ports: Ports
     pin: Pin
     serving: bool
     was_in: bool
+    unready_before: frozenset[str]
 
     @property
     def node(self) -> str:
@@ -62,7 +64,8 @@ def _join(ports: Ports, pin: Pin, claim: Claim) -> bool:
     standing = listed(ports, pin)
     entry = standing.nodes[pin.node]
     was_in = claim.state is ClaimState.JOINED and entry.standing is Standing.IN and entry.slot_since_s is None
-    joining = Joining(ports, pin, standing.serving, was_in)
+    joining = Joining(ports, pin, standing.serving, was_in, frozenset(entry.unready_before))
+    fence.lift(ports, pin.node)  # of a machine that a halted leave had given up
     _gates(joining)
     if not was_in:
         advance(ports, claim, ClaimState.JOINED, seen.machine_id)
@@ -155,7 +158,8 @@ def _wait_attached(joining: Joining) -> None:
         paths = ports.storage.paths_complete()
         if not paths.ok:
             return Blocked("; ".join(paths.reasons), paths.reasons, look_s=OBSERVE_S)
-        waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in ports.kubernetes.unready_claimants())
+        unready = [p for p in ports.kubernetes.unready_claimants() if not _broken_before(joining, p)]
+        waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready)
         if waiting:
             return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="pods", look_s=OBSERVE_S)
         return True
@@ -170,6 +174,11 @@ def _wait_attached(joining: Joining) -> None:
         error=AttachIncomplete,
         consecutive=STEADY,
     )
+
+
+def _broken_before(joining: Joining, pod: Pod) -> bool:
+    """Whether the pod was not Ready before the node was touched, and has nothing to do with it now."""
+    return pod.key in joining.unready_before and pod.node != joining.node
 
 
 def _soak(joining: Joining) -> None:

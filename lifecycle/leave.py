@@ -1,18 +1,19 @@
 """How a node leaves: the delete of its membership, run with the generation it was stored with.
 
-Order: slot, gates, cordon, drain, detach, etcd, storage; then the roster says out and the claim says
-left. Each step is idempotent, so a leave that was killed or halted goes on from where it stood. A halt
-after the cordon keeps node and slot as they are: nothing else leaves until this node is healed.
+Order: slot, gates, cordon, the power of a host that is dead, drain, detach, etcd, storage; then the roster
+says out and the claim says left. Each step is idempotent, so a leave that was killed or halted goes on from
+where it stood. A halt after the cordon keeps node and slot as they are: nothing else leaves until this node
+is healed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, gates, roster
-from lifecycle.claims import advance, is_for, told
+from lifecycle import detach, drain, etcd, fence, gates, roster
+from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
 from lifecycle.errors import Halt, LifecycleError, NotEvacuated, PortError
 from lifecycle.gates import Leaving
@@ -46,7 +47,7 @@ def leave(step: Step, ports: Ports) -> str:
 
 def _leave(ports: Ports, claim: Claim) -> None:
     machine_id = claim.machine_id
-    if ports.records.initialised_by() is not None:
+    if initialised(ports, claim):
         retirement = retirement_of(ports, claim)
         try:
             machine_id = _leave_cluster(ports, claim, retirement)
@@ -54,6 +55,7 @@ def _leave(ports: Ports, claim: Claim) -> None:
             # A cluster that retires takes its API with it; a silent API says nothing otherwise.
             if retirement is not Retirement.CLUSTER or ports.kubernetes.answers():
                 raise
+    ports.delivery.withdraw(claim.node)
     advance(ports, claim, ClaimState.LEFT, machine_id)
     _forget(ports, claim.node)
 
@@ -79,18 +81,28 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving)
     ports.evidence.begin(node, "gates")
     try:
+        if standing.serving and not begun:
+            _remember_unready(ports, node)
         gates.require(leaving)
+        members = etcd.ids_of(ports, node) if claim.role is Role.CONTROL_PLANE else frozenset()
     except LifecycleError as error:
         if not begun:
             _give_back(ports, node, error)
         raise
     _empty(leaving)
-    _take_out(leaving, standing)
+    _take_out(leaving, standing, members)
     if not (leaving.keeps_replicas and claim.stores):
         # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).
+        still_ours(ports, claim)
         ports.kubernetes.delete_node(node)
     roster.update(ports, node, lambda now: roster.left(now, node, returns=leaving.returns))
     return seen.machine_id if seen and seen.machine_id else claim.machine_id
+
+
+def _remember_unready(ports: Ports, node: str) -> None:
+    """Pods elsewhere that are broken already: its join will not hold the node to account for them."""
+    unready = tuple(sorted(p.key for p in ports.kubernetes.unready_claimants() if p.node != node))
+    roster.update(ports, node, lambda now: roster.remembers(now, node, unready))
 
 
 def _give_back(ports: Ports, node: str, error: LifecycleError) -> None:
@@ -108,16 +120,28 @@ def _empty(leaving: Leaving) -> None:
     """Cordon, drain, detach."""
     ports, node = leaving.ports, leaving.node
     ports.evidence.begin(node, "cordon")
+    still_ours(ports, leaving.claim)
     if leaving.seen and not leaving.seen.unschedulable:
         ports.kubernetes.set_unschedulable(node, True)
     gates.require(leaving)
     ports.evidence.begin(node, "drain")
+    if leaving.seen and leaving.serving and fence.is_dead(ports, node):
+        _fence(leaving)
     drain.drain(ports, node, drain.workloads, forced=leaving.retirement is Retirement.CLUSTER)
     ports.evidence.begin(node, "detach")
     detach.wait_detached(ports, node)
 
 
-def _take_out(leaving: Leaving, standing: roster.Roster) -> None:
+def _fence(leaving: Leaving) -> None:
+    """The power of a dead host is cut before its pods are given up: until then they may still write. It takes
+    the host's storage and etcd member along, so it is done like any other loss of them: alone, gates met."""
+    ports, node = leaving.ports, leaving.node
+    with _alone_in_storage(leaving):
+        still_ours(ports, leaving.claim)
+        fence.cut(ports, node, leaving.pin.bmc if leaving.pin else leaving.claim.bmc)
+
+
+def _take_out(leaving: Leaving, standing: roster.Roster, members: Collection[str]) -> None:
     """Out of etcd, out of storage."""
     ports, node, claim = leaving.ports, leaving.node, leaving.claim
     if claim.role is Role.CONTROL_PLANE:
@@ -125,9 +149,11 @@ def _take_out(leaving: Leaving, standing: roster.Roster) -> None:
         etcd.move_out(
             ports,
             node,
+            members,
             rolled=_rolled(ports, standing),
             pair_refused=leaving.pair_refused,
             forced=leaving.retirement is Retirement.CLUSTER,
+            before_removal=lambda: still_ours(ports, claim),
         )
     if leaving.retirement is Retirement.CLUSTER:
         return
@@ -138,6 +164,7 @@ def _take_out(leaving: Leaving, standing: roster.Roster) -> None:
         else:
             _evacuate(leaving)
     drain.drain(ports, node, drain.daemons)
+    fence.lift(ports, node)
 
 
 def _rolled(ports: Ports, standing: roster.Roster) -> frozenset[str]:
@@ -148,11 +175,19 @@ def _rolled(ports: Ports, standing: roster.Roster) -> frozenset[str]:
 
 def _begin_maintenance(leaving: Leaving) -> None:
     """Disks and identity return and store again: keep the replicas. One node at a time passes the check (R3)."""
+    with _alone_in_storage(leaving):
+        still_ours(leaving.ports, leaving.claim)
+        _asked(leaving, lambda: leaving.ports.storage.begin_maintenance(leaving.node))
+
+
+@contextmanager
+def _alone_in_storage(leaving: Leaving) -> Iterator[None]:
+    """While this node alone may be taken out of storage, its gates met."""
     ports, node = leaving.ports, leaving.node
     roster.take_storage_turn(ports, node)
     try:
         gates.require(leaving)
-        _asked(leaving, lambda: ports.storage.begin_maintenance(node))
+        yield
     except LifecycleError:
         with suppress(LifecycleError):  # what blocked is what the user must read
             roster.end_storage_turn(ports, node)

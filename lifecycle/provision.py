@@ -5,8 +5,10 @@ Writes the OS disk named by the pin and nothing else. A host whose node has not 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lifecycle import power
-from lifecycle.claims import TRIES, advance, alive_in_cluster, is_for, pinned, told
+from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
@@ -35,16 +37,21 @@ def coming_in(step: Step, ports: Ports) -> Claim:
 
     A host that left with this very generation is installed again: its leave was done when the roll was
     stopped, and then the stack file went back to what the host had, so that the engine sees no reason to
-    make the machine again. Raises ClaimNotOurs, and what `provision` raises.
+    make the machine again. So is one whose install was killed before its system ran. Raises ClaimNotOurs,
+    and what `provision` raises.
     """
     claim = ports.records.claim(step.node)
-    if claim is not None and is_for(claim, step) and claim.state is ClaimState.LEFT:
-        ports.evidence.note(step.node, "it had left with this generation: its machine is installed again")
+    if claim is not None and is_for(claim, step) and _to_install(claim):
+        ports.evidence.note(step.node, f"{told(claim)}, not installed: its machine is installed again")
         provision(step, ports)
         claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
         raise ClaimNotOurs(step.node, told(claim))
     return claim
+
+
+def _to_install(claim: Claim) -> bool:
+    return claim.state is ClaimState.LEFT or (claim.state is ClaimState.PROVISIONING and not claim.installed)
 
 
 def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
@@ -57,7 +64,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
                 raise HostClaimed(step.node, told(old))
             if old.state is ClaimState.JOINED:
                 return _serves(step, ports, pin, old)
-            alive = alive_in_cluster(ports, step.node)
+            alive = alive_in_cluster(ports, old)
             if alive:
                 raise HostStillJoined(step.node, f"{alive}, from a join that was not finished")
         new = Claim(
@@ -78,6 +85,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
 
 
 def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
+    initialised(ports, claim)
     state = power.order(ports, step.node, pin.bmc, "power state", lambda: ports.machines.power(step.node, pin.bmc))
     if claim.generation != step.generation or state is not Power.ON:
         raise HostStillJoined(step.node, f"{told(claim)}, power {state}")
@@ -91,6 +99,14 @@ def _install(ports: Ports, pin: Pin) -> None:
     ports.evidence.begin(host, "install")
     power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))
     _wait_booted(ports, pin)
+    _note_installed(ports, host)
+
+
+def _note_installed(ports: Ports, host: str) -> None:
+    """A step that is killed before this is known leaves a host that the next one installs again."""
+    claim = ports.records.claim(host)
+    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True), claim):
+        raise ClaimChanged(host, told(ports.records.claim(host)))
 
 
 def _note_last_machine(ports: Ports, node: str) -> None:

@@ -28,13 +28,16 @@ def release(step: Step, ports: Ports) -> str:
 
 
 def _release(ports: Ports, claim: Claim) -> None:
-    node, bmc = claim.node, claim.bmc
+    node, pin = claim.node, ports.pins.pin(claim.node)
+    bmc = pin.bmc if pin else claim.bmc  # a controller may have moved since the host was claimed
     if claim.state is ClaimState.JOINED:
         raise NotLeft(node, told(claim))
     if claim.state is ClaimState.PROVISIONING:
-        alive = alive_in_cluster(ports, node)
+        alive = alive_in_cluster(ports, claim)
         if alive:
             raise NotLeft(node, f"{alive}, from a join that was not finished")
+    ports.delivery.withdraw(node)
     power.off(ports, node, bmc)
+    ports.records.forget_initialising(node)
     power.order(ports, node, bmc, "clear boot override", lambda: ports.machines.clear_boot_override(node, bmc))
     advance(ports, claim, ClaimState.LEFT, claim.machine_id)

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ValidationError
 
-from lifecycle.errors import BudgetFull, RosterContended, RosterUnreadable, StorageTurnTaken
+from lifecycle.claims import joined_hosts
+from lifecycle.errors import BudgetFull, RosterContended, RosterMissing, RosterUnreadable, StorageTurnTaken
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Role
 from lifecycle.waiting import Blocked, wait_until
 
@@ -31,7 +32,8 @@ class Standing(StrEnum):
 
 
 class Entry(BaseModel, frozen=True, extra="allow"):
-    """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none.
+    """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none. unready_before:
+    pods with volumes that were not Ready when its turn began, so that it is not to blame for them.
 
     Extra fields are kept: a newer checkout may have written them.
     """
@@ -43,6 +45,7 @@ class Entry(BaseModel, frozen=True, extra="allow"):
     standing: Standing = Standing.OUT
     slot_since_s: float | None = None
     retiring: bool = False
+    unready_before: tuple[str, ...] = ()
 
 
 class Roster(BaseModel, frozen=True, extra="allow"):
@@ -192,7 +195,12 @@ def left(roster: Roster, node: str, *, returns: bool) -> Roster:
 
 def serves(roster: Roster, node: str) -> Roster:
     """The node is in and holds nothing."""
-    return _changed(_turn_over(roster, node), node, standing=Standing.IN, slot_since_s=None)
+    return _changed(_turn_over(roster, node), node, standing=Standing.IN, slot_since_s=None, unready_before=())
+
+
+def remembers(roster: Roster, node: str, unready: tuple[str, ...]) -> Roster:
+    """Pods that were not Ready before anything was done to the node."""
+    return _changed(roster, node, unready_before=unready)
 
 
 def _turn_over(roster: Roster, node: str) -> Roster:
@@ -221,17 +229,33 @@ def opened(roster: Roster, pins: Mapping[str, Pin]) -> Roster:
 
 
 def read(ports: Ports, node: str) -> Roster:
-    """The roster as it stands. Raises RosterUnreadable, in `node`'s name."""
-    return parse(ports.roster.read()[0], node)
+    """The roster as it stands. Raises RosterUnreadable and RosterMissing, in `node`'s name."""
+    return parse(_stored(ports, node)[0], node)
+
+
+def _stored(ports: Ports, node: str) -> tuple[str, str]:
+    """Document and version; none yet only while nobody has joined: each join lists its node first. Taken for
+    an empty one later, a lost document would let every budget and storage gate stand open."""
+    document, version = ports.roster.read()
+    if document:
+        return document, version
+    claim = ports.records.claim(node) or ports.records.claim(ports.records.initialised_by() or node)
+    joined = joined_hosts(ports, claim.stack) if claim else ()
+    if joined:
+        document, version = ports.roster.read()  # the first of them may have written it between the two looks
+        if not document:
+            raise RosterMissing(node, f"none, although {', '.join(joined)} joined")
+    return document, version
 
 
 def update(ports: Ports, node: str, change: Callable[[Roster], Roster | Blocked]) -> Roster | Blocked:
     """Apply `change` to the newest roster until no other writer came in between.
 
-    Writes nothing if `change` blocks or changes nothing. Raises RosterContended after TRIES losses.
+    Writes nothing if `change` blocks or changes nothing. Raises RosterMissing; RosterContended after TRIES
+    losses.
     """
     for lost in range(TRIES):
-        document, version = ports.roster.read()
+        document, version = _stored(ports, node)
         before = parse(document, node)
         after = change(before)
         if isinstance(after, Blocked) or (after == before and document):

@@ -58,12 +58,27 @@ class DirectoryRecords:
         return _initialised(self._own() / "initialised.json")
 
     def record_initialised(self, node: str) -> bool:
-        path = self._own() / "initialised.json"
+        return self._record_once("initialised.json", node)
+
+    def _record_once(self, name: str, node: str) -> bool:
+        path = self._own() / name
         with locked(path.with_suffix(".lock"), self._clock):
             before = _initialised(path)
             if before is None:
                 write_atomically(path, _json({"node": node, "at_s": round(self._clock.now_s(), 3)}), FILE_MODE)
             return before in (None, node)
+
+    def initialising_by(self) -> str | None:
+        return _initialised(self._own() / "initialising.json")
+
+    def record_initialising(self, node: str) -> bool:
+        return self._record_once("initialising.json", node)
+
+    def forget_initialising(self, node: str) -> None:
+        path = self._own() / "initialising.json"
+        with locked(path.with_suffix(".lock"), self._clock):
+            if _initialised(path) == node:
+                _remove(path)
 
     def _claims(self) -> dict[str, Claim]:
         """Every claim of the boot store, of all stacks, by host. Raises NeedsAttention if one cannot be read."""

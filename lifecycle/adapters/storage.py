@@ -93,6 +93,18 @@ class SimplyblockStorage:
         reasons += [f"volume {v.get('name')} is {_sick(v)}" for v in self._volumes() if _sick(v)] if not reasons else []
         return Verdict(not reasons, tuple(reasons))
 
+    def is_redundant_but(self, node: str) -> Verdict:
+        """A cluster that runs degraded, and volumes that `node` serves, are what its own trouble accounts for."""
+        mine = {str(n.get("id")) for n in self._nodes() if _on(n, node) and _trouble(n)}
+        if not mine:
+            return self.is_redundant()
+        reasons = [r for r in self._cluster_trouble() if r != "the cluster is degraded"]
+        others = [n for n in self._nodes() if _trouble(n) and not _on(n, node)]
+        reasons += [f"storage node {_host(n)} is {_trouble(n)}" for n in others]
+        sick = [v for v in self._volumes() if _sick(v) and not _serving(v) & mine]
+        reasons += [f"volume {v.get('name')} is {_sick(v)}" for v in sick]
+        return Verdict(not reasons, tuple(reasons))
+
     def can_lose(self, node: str) -> Verdict:
         """By the cluster's own fault tolerance, counted in fault domains where it knows them."""
         cluster, nodes = self._cluster(), self._nodes()

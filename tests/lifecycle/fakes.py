@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lifecycle.errors import PortError
+from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import (
     Attachment,
     Bmc,
@@ -119,6 +119,14 @@ class FakeKubernetes(_Part):
         if not value:
             self.world.later(0, lambda: self.world.becomes_ready(name))
 
+    def set_out_of_service(self, name: str, value: bool) -> None:
+        self.api()
+        if name in self.world.nodes and self.world.nodes[name].out_of_service != value:
+            self.world.nodes[name] = replace(self.world.nodes[name], out_of_service=value)
+            self.world.changed(f"{name} {'out of' if value else 'back in'} service")
+            if value and self.world.hosts[name].power is Power.OFF:
+                self.world.given_up(name)
+
     def delete_node(self, name: str) -> None:
         self.api()
         if self.world.nodes.pop(name, None):
@@ -193,6 +201,12 @@ class FakeStorage(_Part):
     def is_redundant(self) -> Verdict:
         self.there()
         bad = sorted(n for n, v in self.world.volumes.items() if len(self.world.live(v)) < len(v.replicas))
+        return Verdict(not bad, tuple(f"{n} lacks a replica" for n in bad))
+
+    def is_redundant_but(self, node: str) -> Verdict:
+        self.there()
+        volumes = self.world.volumes.items()
+        bad = sorted(n for n, v in volumes if set(v.replicas) - set(self.world.live(v)) - {node})
         return Verdict(not bad, tuple(f"{n} lacks a replica" for n in bad))
 
     def can_lose(self, node: str) -> Verdict:
@@ -275,6 +289,8 @@ class FakeMachines(_Part):
             self.world.start_kubeadm(host)
 
     def progress(self, host: str, pin: Pin) -> Progress:
+        if host in self.world.failed:
+            raise NeedsAttention(f"report of {host}", "state 'failed'", "see its console")
         return self.world.hosts[host].progress
 
     def clear_boot_override(self, host: str, bmc: Bmc) -> None:
@@ -301,10 +317,23 @@ class FakeRecords(_Part):
         return self.world.initialised
 
     def record_initialised(self, node: str) -> bool:
-        if self.world.initialised is not None:
+        if self.world.initialised not in (None, node):
             return False
         self.world.initialised = node
         return True
+
+    def initialising_by(self) -> str | None:
+        return self.world.initialising
+
+    def record_initialising(self, node: str) -> bool:
+        if self.world.initialising not in (None, node):
+            return False
+        self.world.initialising = node
+        return True
+
+    def forget_initialising(self, node: str) -> None:
+        if self.world.initialising == node:
+            self.world.initialising = None
 
 
 class FakeDelivery(_Part):
@@ -312,12 +341,15 @@ class FakeDelivery(_Part):
 
     def deliver(self, node: str, credentials: Credentials) -> None:
         self.world.changed(f"deliver {node} {'init' if credentials.init else 'join'}")
+        self.world.delivered.add(node)
         if self.world.hosts[node].credentials is None:
             self.world.hosts[node].credentials = credentials
             self.world.start_kubeadm(node)
 
     def withdraw(self, node: str) -> None:
-        self.world.changed(f"withdraw {node}")
+        if node in self.world.delivered:
+            self.world.delivered.remove(node)
+            self.world.changed(f"withdraw {node}")
 
 
 class FakeSecrets(_Part):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.commands import Verb
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import (
     AttachIncomplete,
     ClaimNotOurs,
@@ -16,19 +16,24 @@ from lifecycle.errors import (
     FleetNotReady,
     GenerationDiffers,
     LifecycleError,
+    MachineFailed,
+    NeverBooted,
     NeverInitialised,
     NeverReady,
     NeverRegistered,
     NotInEtcd,
     PortError,
+    RecordMissing,
+    RosterMissing,
     SoakFailed,
     StillDegraded,
     WrongImage,
 )
-from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pod, Ports, Verdict
-from tests.lifecycle.fakes import FakeDelivery, FakeRecords, FakeStorage, Tap
+from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pod, Ports, Power, Verdict
+from lifecycle.run import execute
+from tests.lifecycle.fakes import FakeDelivery, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import bring_in, claim, execute_with, fresh, pin, roster, serving, standings, step
-from tests.lifecycle.world import World
+from tests.lifecycle.world import Host, World
 
 
 @pytest.fixture
@@ -81,6 +86,20 @@ class TestAWorkerJoins:
         given = world.hosts["w1"].credentials
         assert given is not None
         assert (given.init, given.token, given.endpoint) == (False, "token-3600", "k8s.example:6443")
+
+    def test_credentials_are_gone_whatever_comes_of_it(self, world: World) -> None:
+        world.registers = False
+        with pytest.raises(NeverRegistered):
+            join(world)
+        assert world.delivered == set()
+
+    def test_credentials_that_a_killed_join_left_are_gone_once_it_has_left(self, world: World) -> None:
+        world.delivered.add("w1")
+        step(world, Verb.LEAVE, "w1", "g2")
+        assert world.delivered == set()
+        world.delivered.add("w1")
+        step(world, Verb.RELEASE, "w1", "g2")
+        assert world.delivered == set()
 
     def test_nothing_secret_is_shown(self, world: World) -> None:
         join(world)
@@ -147,21 +166,57 @@ class TestInitialising:
             join(out_of_reach, "c2")
         assert out_of_reach.changes == []
 
-    def test_a_lost_race_joins(self) -> None:
+    def test_one_control_plane_only_is_told_to(self) -> None:
+        """Of two at once the second waits for the first, and joins what it made."""
         world = fresh()
-        bring_in(world, "c1")
         step(world, Verb.PROVISION, "c2")
-        world.initialised = None
+        world.initialising = "c1"  # told a moment ago
 
-        class Raced(FakeRecords):
-            def record_initialised(self, node: str) -> bool:
-                self.world.initialised = "c1"
-                return False
+        class Slow(FakeRecords):
+            def initialised_by(self) -> str | None:
+                if self.world.now_s > start_s + 60 and "c1" not in self.world.members:
+                    bring_in(self.world, "c1")
+                return super().initialised_by()
 
+        start_s = world.now_s
+        at = ports(world)
+        assert execute(Step(Verb.JOIN, "metal", "c2", "g1"), replace(at, records=Slow(world))) == "c2 serves"
+        assert [c for c in world.changes if c.startswith("deliver")] == ["deliver c1 init", "deliver c2 join"]
+
+    def test_it_is_on_record_before_it_is_told(self) -> None:
+        world = fresh()
         world.registers = False
-        with pytest.raises(NeverRegistered):
-            execute_with(world, Verb.JOIN, "c2", records=Tap(world, Raced(world)))
-        assert world.changes[-2:] == ["deliver c2 init", "deliver c2 join"]
+        step(world, Verb.PROVISION, "c1")
+        step(world, Verb.PROVISION, "c2")
+        with pytest.raises(ClusterSilent):
+            step(world, Verb.JOIN, "c1")
+        assert (world.initialising, world.initialised) == ("c1", None)
+        with pytest.raises(NeverInitialised, match="c1 was told to"):
+            step(world, Verb.JOIN, "c2")
+        assert "deliver c2 init" not in world.changes
+
+    def test_one_that_was_given_up_makes_way(self) -> None:
+        world = fresh()
+        world.registers = False
+        step(world, Verb.PROVISION, "c1")
+        with pytest.raises(ClusterSilent):
+            step(world, Verb.JOIN, "c1")
+        step(world, Verb.LEAVE, "c1")
+        step(world, Verb.RELEASE, "c1")
+        world.registers = True
+        bring_in(world, "c2")
+        assert world.initialised == "c2"
+
+    @pytest.mark.parametrize("joined", [True, False])
+    def test_never_beside_a_cluster_whose_record_is_lost(self, joined: bool) -> None:
+        world = serving()
+        out(world, "c2")
+        world.initialised = None
+        if not joined:  # nobody's claim says that there is a cluster, and its API answers
+            world.claims = {"c2": world.claims["c2"]}
+        with pytest.raises(RecordMissing, match=r"found none for stack metal, (although c1, c3, w1|and an API)"):
+            join(world, "c2")
+        assert world.changes == []
 
     def test_a_cluster_that_does_not_come_up(self) -> None:
         world = fresh()
@@ -262,6 +317,64 @@ class TestJoinHalts:
         assert world.claims["w1"].state is ClaimState.PROVISIONING
         assert world.journal[-1][1] == "end"
 
+    def test_a_wrong_image_is_not_let_in(self, world: World) -> None:
+        world.nodes["w1"] = replace(world.nodes["w1"], unschedulable=False)
+        no_image(world)
+        with pytest.raises(WrongImage):
+            join(world)
+        assert world.nodes["w1"].unschedulable
+
+    def test_a_machine_that_says_it_failed_at_once(self, world: World) -> None:
+        world.registers = False
+        world.failed.add("w1")
+        start_s = world.now_s
+        with pytest.raises(MachineFailed, match=r"report of w1: state 'failed'.*--replace '\*\*w1.machine'"):
+            join(world)
+        assert world.now_s - start_s < 60
+
+    def test_a_machine_that_is_off_soon(self, world: World) -> None:
+        world.hosts["w1"].power = Power.OFF
+        start_s = world.now_s
+        with pytest.raises(MachineFailed, match="its power off for"):
+            join(world)
+        assert world.now_s - start_s <= 120
+
+    def test_a_machine_that_restarts_is_waited_for(self, world: World) -> None:
+        world.hosts["w1"].power = Power.OFF
+        world.later(10, lambda: setattr(world.hosts["w1"], "power", Power.ON))
+        world.later(11, lambda: world.start_kubeadm("w1"))
+        assert join(world) == "w1 serves"
+
+    def test_a_controller_that_is_silent_says_nothing_of_the_machine(self, world: World) -> None:
+        world.failing = {"machines.power": 99, "machines.progress": 99}
+        assert join(world) == "w1 serves"
+
+    def test_not_over_a_pod_that_was_broken_before_it_left(self) -> None:
+        world = serving()
+        no_paths(world)
+        out(world, "w1")
+        assert join(world) == "w1 serves"
+        world.pods["apps/db-8"] = replace(world.pods["apps/db-9"], name="db-8")
+        out(world, "w3")
+        world.pods["apps/db-7"] = replace(world.pods["apps/db-9"], name="db-7")
+        with pytest.raises(AttachIncomplete, match=r"not Ready: apps/db-7 \(claims data-db-9\)\."):
+            join(world, "w3")
+
+    def test_over_one_that_is_on_it(self) -> None:
+        world = serving()
+        no_paths(world)
+        out(world, "w1")
+        world.pods["apps/db-9"] = replace(world.pods["apps/db-9"], node="w1")
+        with pytest.raises(AttachIncomplete, match="apps/db-9"):
+            join(world)
+
+    def test_a_new_node_not_over_what_was_broken_before_it_came(self) -> None:
+        world = serving()
+        no_paths(world)
+        world.pins["w9"], world.hosts["w9"] = pin("w9", fault_domain="z"), Host(Power.OFF, joined=False)
+        bring_in(world, "w9")
+        assert standings(world)["w9"] == "in"
+
     def test_a_wrong_image_at_once(self, world: World) -> None:
         no_image(world)
         start_s = world.now_s
@@ -310,6 +423,24 @@ class TestJoinHalts:
         assert join(world, node, "g1") == f"{node} serves"
         assert world.claims[node].machine_id == f"{node}-m2"
         assert world.broken == []
+
+    def test_one_whose_install_was_killed_is_installed_again(self) -> None:
+        world = serving()
+        step(world, Verb.LEAVE, "w2")
+        step(world, Verb.RELEASE, "w2")
+        world.boots = False
+        with pytest.raises(NeverBooted):
+            step(world, Verb.ENROL, "w2")
+        world.boots = True
+        assert join(world, "w2", "g1") == "w2 serves"
+        assert world.changes.count("install w2 g1") == 2
+
+    def test_without_a_roster_although_others_joined(self, world: World) -> None:
+        world.document, world.version = "", 0
+        for verb in (Verb.ENROL, Verb.JOIN):
+            with pytest.raises(RosterMissing, match="although c1, c2, c3, w2, w3, w4 joined"):
+                step(world, verb, "w1", "g2")
+        assert world.document == ""
 
     def test_with_a_stack_file_that_changed(self, world: World) -> None:
         for verb in (Verb.ENROL, Verb.JOIN):

@@ -39,6 +39,22 @@ def joining(node: str) -> tuple[Callable[[], World], Way]:
     return before, lambda world: void(step(world, Verb.JOIN, node, "g2"))
 
 
+def coming_back(node: str) -> tuple[Callable[[], World], Way]:
+    """It had left when the stack file went back to what it had: enrol and join install it again."""
+
+    def before() -> World:
+        world = serving()
+        step(world, Verb.LEAVE, node)
+        step(world, Verb.RELEASE, node)
+        return world
+
+    def way(world: World) -> None:
+        step(world, Verb.ENROL, node)
+        step(world, Verb.JOIN, node)
+
+    return before, way
+
+
 def initialising() -> tuple[Callable[[], World], Way]:
     def before() -> World:
         world = fresh()
@@ -87,6 +103,7 @@ WAYS = {
     "the leader leaves": leaving("c1"),
     "a worker joins": joining("w1"),
     "a control plane joins": joining("c2"),
+    "a worker that had left comes back": coming_back("w1"),
     "the first control plane initialises": initialising(),
     "a machine is replaced": replacing("w4"),
 }

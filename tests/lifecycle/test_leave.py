@@ -10,6 +10,7 @@ import pytest
 from lifecycle import roster as rosters
 from lifecycle.commands import Verb
 from lifecycle.errors import (
+    BmcUnreachable,
     BudgetFull,
     BudgetNeverAllows,
     CannotLose,
@@ -23,11 +24,13 @@ from lifecycle.errors import (
     NotEvacuated,
     NotRedundant,
     PortError,
+    RecordMissing,
+    RosterMissing,
     UnmanagedPods,
     VolumesStillAttached,
 )
-from lifecycle.ports import Claim, ClaimState, Pod, Ports, Verdict
-from tests.lifecycle.fakes import FakeEtcd, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
+from lifecycle.ports import Claim, ClaimState, Node, Pod, Ports, Power, Verdict
+from tests.lifecycle.fakes import FakeEtcd, FakeEvidence, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import (
     bring_in,
     claim,
@@ -380,8 +383,8 @@ def replica_halted(world: World, node: str) -> None:
 class TestBeforeTheClusterExists:
     """There is nothing to leave but the claim."""
 
-    def test_only_the_claim_changes(self, world: World) -> None:
-        world.initialised, world.api_up = None, False
+    def test_only_the_claim_changes(self) -> None:
+        world = fresh()
         world.claims["w1"] = claim("w1", ClaimState.PROVISIONING)
         assert leave(world, "w1") == "w1 left"
         assert world.changes == ["claim w1 left"]
@@ -396,6 +399,156 @@ class TestBeforeTheClusterExists:
         with pytest.raises(NotRedundant, match="storage: expected an answer"):
             leave(world, "w1")
         assert world.changes == []
+
+
+class TestRecordsThatAreLost:
+    """Absent is not the same as never written: nodes that joined prove that both were."""
+
+    @pytest.mark.parametrize("state", [ClaimState.JOINED, ClaimState.PROVISIONING])
+    def test_who_initialised(self, world: World, state: ClaimState) -> None:
+        world.initialised = None
+        world.claims["w1"] = claim("w1", state)
+        with pytest.raises(RecordMissing, match=r"none for stack metal, although .* joined.*claims.md#record"):
+            leave(world, "w1")
+        assert world.changes == []
+
+    @pytest.mark.parametrize("state", [ClaimState.JOINED, ClaimState.PROVISIONING])
+    def test_the_roster(self, world: World, state: ClaimState) -> None:
+        world.document, world.version = "", 0
+        world.claims["w1"] = claim("w1", state)
+        with pytest.raises(RosterMissing, match=r"although c1, c2, c3.* joined.*roster.md#missing"):
+            leave(world, "w1")
+        assert (world.changes, world.document) == ([], "")
+
+    def test_the_roster_of_another_stack_proves_nothing(self) -> None:
+        world = fresh()
+        world.claims["w4"] = replace(claim("w4", ClaimState.JOINED), stack="other")
+        bring_in(world, "c1")
+        assert standings(world) == {"c1": "in"}
+
+
+class TestAStepThatOutlivesItsEngine:
+    """What it does not own any more it does not touch; each act looks again."""
+
+    @pytest.mark.parametrize(
+        ("node", "at", "never"),
+        [
+            ("w1", "slot", "cordon w1"),
+            ("c2", "etcd-out", "remove member c2"),
+            ("w1", "storage-out", "maintenance w1"),
+        ],
+    )
+    def test_stops(self, world: World, node: str, at: str, never: str) -> None:
+        class Taken(FakeEvidence):
+            def begin(self, node: str, phase: str, detail: str = "") -> None:
+                if phase == at:
+                    self.world.claims[node] = replace(self.world.claims[node], state=ClaimState.LEFT)
+
+        with pytest.raises(ClaimChanged):
+            execute_with(world, Verb.LEAVE, node, evidence=Tap(world, Taken(world)))
+        assert never not in world.changes
+
+    def test_before_the_node_object_goes(self, world: World) -> None:
+        class Taken(FakeStorage):
+            def evacuate(self, node: str) -> Verdict:
+                self.world.claims[node] = replace(self.world.claims[node], state=ClaimState.LEFT)
+                return Verdict(True)
+
+        del world.pins["w1"]
+        with pytest.raises(ClaimChanged):
+            execute_with(world, Verb.LEAVE, "w1", storage=Tap(world, Taken(world)))
+        assert "w1" in world.nodes
+
+    def test_a_later_members_of_the_name_stays(self, world: World) -> None:
+        class Replaced(FakeEvidence):
+            def begin(self, node: str, phase: str, detail: str = "") -> None:
+                if phase == "etcd-out":
+                    self.world.members["c2"] = replace(self.world.members["c2"], id="c2-2")
+
+        execute_with(world, Verb.LEAVE, "c2", evidence=Tap(world, Replaced(world)))
+        assert world.members["c2"].id == "c2-2"
+
+
+class TestASecondTry:
+    """A node that an earlier run cordoned still serves: it may go only if that could go now."""
+
+    def cordoned(self, world: World, node: str) -> None:
+        world.failing["kubernetes.set_unschedulable"] = 0
+        rosters.take_slot(ports(world), world.claims[node], world.pins[node])
+        world.nodes[node] = replace(world.nodes[node], unschedulable=True)
+
+    def test_not_while_another_replica_is_missing(self, world: World) -> None:
+        self.cordoned(world, "w1")
+        degraded(world)
+        with pytest.raises(NotRedundant, match="pv-2 lacks a replica"):
+            leave(world, "w1")
+        assert "maintenance w1" not in world.changes
+
+    def test_though_its_own_are_missing(self, world: World) -> None:
+        self.cordoned(world, "w1")
+        world.volumes["pv-0"].replicas["w1"] = False
+        assert leave(world, "w1") == "w1 left"
+
+    def test_not_one_of_two_members_that_serve(self, world: World) -> None:
+        self.cordoned(world, "c2")
+        pair(world)
+        with pytest.raises(EtcdNotSafe, match="c1 would be the only copy"):
+            leave(world, "c2")
+        assert "c2" in world.members
+
+
+class TestADeadHost:
+    """Nobody ends its pods. Its power goes first, proven; then the cluster gives them up."""
+
+    def dies(self, world: World, node: str, *, off: bool) -> None:
+        world.nodes[node] = replace(world.nodes[node], ready=False)
+        if off:
+            world.hosts[node].power = Power.OFF
+        key = "apps/db-0"
+        world.pods[key] = replace(world.pods[key], terminating=True, ready=False)
+        world.volumes["pv-0"].replicas[node] = False
+
+    @pytest.mark.parametrize("off", [True, False])
+    def test_is_replaced(self, world: World, off: bool) -> None:
+        self.dies(world, "w1", off=off)
+        assert leave(world, "w1") == "w1 left"
+        order = [c for c in world.changes if c in ("power off w1", "w1 out of service", "w1 back in service")]
+        assert order == ["power off w1"] * (not off) + ["w1 out of service", "w1 back in service"]
+        assert world.hosts["w1"].power is Power.OFF
+        assert world.pods["apps/db-0"].node != "w1"
+
+    def test_goes_on_after_a_kill(self, world: World) -> None:
+        self.dies(world, "w1", off=True)
+        world.failing["kubernetes.pods_on"] = 0
+        world.nodes["w1"] = replace(world.nodes["w1"], out_of_service=True, unschedulable=True)
+        rosters.take_slot(ports(world), world.claims["w1"], world.pins["w1"])
+        world.given_up("w1")
+        assert leave(world, "w1") == "w1 left"
+        assert not world.nodes["w1"].out_of_service
+
+    def test_whose_power_is_unknown_keeps_its_pods(self, world: World) -> None:
+        self.dies(world, "w1", off=True)
+        world.failing["machines.power"] = 999
+        with pytest.raises(BmcUnreachable):
+            leave(world, "w1")
+        assert "w1 out of service" not in world.changes
+        assert roster(world).storage_turn == ""
+
+    def test_one_that_comes_back_is_drained_as_any_other(self, world: World) -> None:
+        world.nodes["w1"] = replace(world.nodes["w1"], ready=False)
+        world.later(120, lambda: world.nodes.update(w1=replace(world.nodes["w1"], ready=True)))
+        assert leave(world, "w1") == "w1 left"
+        assert "power off w1" not in world.changes
+
+    def test_its_kubelets_own_list_of_volumes_says_nothing(self, world: World) -> None:
+        self.dies(world, "w1", off=True)
+
+        class Stale(FakeKubernetes):
+            def node(self, name: str) -> Node | None:
+                seen = super().node(name)
+                return replace(seen, volumes_in_use=frozenset({"pv-0"})) if seen else None
+
+        assert execute_with(world, Verb.LEAVE, "w1", kubernetes=Tap(world, Stale(world))) == "w1 left"
 
 
 class TestANodeNoLongerDeclared:

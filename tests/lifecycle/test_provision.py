@@ -19,6 +19,7 @@ from lifecycle.errors import (
     NeverPoweredOff,
     NotDeclared,
     NotLeft,
+    RecordMissing,
 )
 from lifecycle.ports import Bmc, Claim, ClaimState, Power, Progress
 from tests.lifecycle.fakes import FakeMachines, FakeRecords, Tap
@@ -40,13 +41,14 @@ class TestProvision:
 
     def test_a_free_host(self, world: World) -> None:
         assert provision(world) == "w1 provisioned with generation g1"
-        assert world.changes == ["claim w1 provisioning", "install w1 g1"]
+        assert world.changes == ["claim w1 provisioning", "install w1 g1", "claim w1 provisioning"]
+        assert world.claims["w1"].installed
         assert [j[1] for j in world.journal] == ["install", "boot"]
 
     def test_a_running_one_is_powered_off_first(self, world: World) -> None:
         world.hosts["w1"].power = Power.ON
         provision(world)
-        assert world.changes == ["claim w1 provisioning", "power off w1", "install w1 g1"]
+        assert world.changes[:3] == ["claim w1 provisioning", "power off w1", "install w1 g1"]
 
     def test_again_after_a_kill(self, world: World) -> None:
         provision(world)
@@ -55,7 +57,7 @@ class TestProvision:
     def test_one_whose_last_node_left_remembers_its_machine(self, world: World) -> None:
         world.claims["w1"] = claim("w1", ClaimState.LEFT, "g0", "old")
         provision(world)
-        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old")
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old", installed=True)
 
     @pytest.mark.parametrize("retires", [False, True])
     def test_one_that_is_wanted_back_retires_only_if_the_stack_file_says_so(self, world: World, retires: bool) -> None:
@@ -67,7 +69,7 @@ class TestProvision:
     def test_one_that_another_stack_left_behind(self, world: World) -> None:
         world.claims["w1"] = replace(claim("w1", ClaimState.LEFT, "g0", "old"), stack="other")
         provision(world)
-        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING)
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, installed=True)
 
     def test_of_a_serving_node_is_done_already(self) -> None:
         world = serving()
@@ -96,10 +98,12 @@ def renamed(world: World) -> None:
 
 
 def joined(world: World) -> None:
+    world.initialised = "c1"
     world.claims["w1"] = claim("w1", ClaimState.JOINED, "g0")
 
 
 def joined_but_off(world: World) -> None:
+    world.initialised = "c1"
     world.claims["w1"] = claim("w1", ClaimState.JOINED)
 
 
@@ -123,6 +127,15 @@ class TestProvisionRefuses:
         spoil(world)
         with pytest.raises(error, match=text):
             provision(world)
+        assert world.changes == []
+
+    def test_while_the_record_of_the_cluster_is_lost(self) -> None:
+        world = serving()
+        world.initialised = None
+        world.claims["w1"] = claim("w1", ClaimState.PROVISIONING)
+        for node, verb in (("w2", Verb.PROVISION), ("w1", Verb.PROVISION), ("w1", Verb.RELEASE)):
+            with pytest.raises(RecordMissing, match=r"record of who initialised.*runbooks/claims.md#record"):
+                step(world, verb, node)
         assert world.changes == []
 
     @pytest.mark.parametrize("node", ["w1", "c2"])
@@ -207,6 +220,28 @@ class TestRelease:
         assert world.changes == ["power off w4", "clear override w4"]
         assert world.claims["w4"].state is ClaimState.LEFT
         assert step(world, Verb.RELEASE, "w4") == "w4 released"
+
+    def test_at_the_controller_that_is_declared_now(self) -> None:
+        world = serving()
+        world.claims["w4"] = claim("w4", ClaimState.LEFT)
+        world.pins["w4"] = pin("w4", bmc=Bmc("https://new.example"))
+        assert self.asked(world) == {"https://new.example"}
+        del world.pins["w4"]
+        assert self.asked(world) == {"https://bmc-w4.example"}
+
+    def asked(self, world: World) -> set[str]:
+        seen: set[str] = set()
+
+        class Noting(FakeMachines):
+            def power(self, host: str, bmc: Bmc) -> Power:
+                seen.add(bmc.url)
+                return super().power(host, bmc)
+
+            def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+                seen.add(bmc.url)
+
+        execute_with(world, Verb.RELEASE, "w4", machines=Tap(world, Noting(world)))
+        return seen
 
     def test_one_that_never_joined(self, world: World) -> None:
         provision(world)

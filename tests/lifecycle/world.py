@@ -57,6 +57,9 @@ class World:
     hosts: dict[str, Host] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
     initialised: str | None = None
+    initialising: str | None = None
+    delivered: set[str] = field(default_factory=set)  # credentials that lie there to be fetched
+    failed: set[str] = field(default_factory=set)  # machines that report so
     document: str = ""
     version: int = 0
     api_up: bool = True
@@ -139,8 +142,16 @@ class World:
         self.pods[key] = replace(pod, terminating=True, ready=False)
         self.later(5, lambda: self._pod_gone(key))
 
-    def _pod_gone(self, key: str) -> None:
+    def given_up(self, name: str) -> None:
+        """The pods of a host that is off, whose node is out of service."""
+        for key, pod in self.pods.items():
+            if pod.node == name and pod.owner != "DaemonSet":
+                self.later(1, lambda key=key: self._pod_gone(key, forced=True))  # type: ignore[misc]  # binds key now
+
+    def _pod_gone(self, key: str, *, forced: bool = False) -> None:
         pod = self.pods[key]
+        if pod.node and self.hosts[pod.node].power is Power.OFF and not forced:
+            return  # no kubelet ends it
         target = next((n for n in sorted(self.nodes) if self._takes(n, pod.node)), "")
         self.pods[key] = replace(pod, node=target, terminating=False, ready=False)
         volumes = [v for v in self.volumes.values() if v.claim in pod.claims]
