@@ -97,15 +97,18 @@ def _connect(env: Mapping[str, str], pins: StackFilePins, secrets: StateSecrets,
     KUBECONFIG says nothing about this stack, so it is not read."""
     file = env.get("INGOT_KUBECONFIG")
     if file:
-        return from_kubeconfig(Path(file), _certificate(secrets))
+        return from_kubeconfig(Path(file), _certificate(env, secrets))
     return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s())
 
 
-def _certificate(secrets: StateSecrets) -> str:
-    """The certificate of the stack's own authority as PEM, "" where the stack's state cannot be read."""
+def _certificate(env: Mapping[str, str], secrets: StateSecrets) -> str:
+    """The certificate of the stack's own authority as PEM, "" where the stack's state cannot be read. A file
+    of secrets that is named must be right: raises LifecycleError."""
     try:
         return secrets.authority("ca").certificate
     except LifecycleError:
+        if env.get("INGOT_SECRETS_FILE"):
+            raise
         return ""
 
 

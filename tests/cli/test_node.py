@@ -175,13 +175,23 @@ class TestRoster:
         assert run(self.STEP, KUBECONFIG=config).stdout.strip() == SILENT
         assert wire.asked == []
 
-    def test_a_kubeconfig_of_another_cluster_is_not_asked(self, project: Path, api: tuple[Wire, str]) -> None:
+    @pytest.mark.parametrize(
+        ("text", "mode"),
+        [
+            pytest.param(json.dumps({"ca": {"cert": "PEM", "key": "PEM"}}), 0o600, id="of another cluster"),
+            pytest.param(json.dumps({"ca": {"cert": "PEM", "key": "PEM"}}), 0o644, id="readable by others"),
+            pytest.param("{}", 0o600, id="without an authority"),
+        ],
+    )
+    def test_a_kubeconfig_that_the_secrets_do_not_bear_out_is_not_asked(
+        self, project: Path, api: tuple[Wire, str], text: str, mode: int
+    ) -> None:
         wire, config = api
         wire.on("GET", "/readyz", Reply(body="ok"))
         initialised(project)
         secrets = project / "secrets.json"
-        secrets.write_text(json.dumps({"ca": {"cert": "PEM", "key": "PEM"}}))
-        secrets.chmod(0o600)
+        secrets.write_text(text)
+        secrets.chmod(mode)
         assert run(self.STEP, INGOT_KUBECONFIG=config, INGOT_SECRETS_FILE=str(secrets)).stdout.strip() == SILENT
         assert wire.asked == []
 

@@ -340,7 +340,6 @@ class TestSecrets:
         ]
         assert all(r.inputs["algorithm"] == "ECDSA" and r.inputs["ecdsaCurve"] == "P256" for r in keys)
 
-
     def test_no_change_replaces_the_identity_of_the_cluster(self) -> None:
         of_tls = [r for r in rolling().registered if r.type.startswith("tls:")]
         kept = {r.name for r in of_tls if r.ignore_changes == ("*",)}
