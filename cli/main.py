@@ -140,9 +140,8 @@ def record_crash(error: BaseException, folder: Path) -> Path:
     return path
 
 
-def _say_interrupted() -> None:
-    print("ingot: interrupted; run the same command again to go on from here", file=sys.stderr)
-    sys.exit(130)
+INTERRUPTED = 130
+"""The exit code that Typer ends with after Ctrl-C."""
 
 
 def _quiet_threads(failed: threading.ExceptHookArgs) -> None:
@@ -156,8 +155,10 @@ def main(arguments: list[str] | None = None, crashes: Path = CRASHES) -> None:
     threading.excepthook = _quiet_threads
     try:
         typer.main.get_command(app)(arguments, prog_name="ingot")
-    except KeyboardInterrupt:
-        _say_interrupted()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("ingot: interrupted; run the same command again to go on from here", file=sys.stderr)
+        raise
     except Exception as error:  # noqa: BLE001 the last stop: whatever it is, the user gets a line and not a traceback
         if is_expected(error):
             print(error, file=sys.stderr)
