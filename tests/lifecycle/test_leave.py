@@ -29,7 +29,7 @@ from lifecycle.errors import (
     UnmanagedPods,
     VolumesStillAttached,
 )
-from lifecycle.ports import Claim, ClaimState, Node, Pod, Ports, Power, Verdict
+from lifecycle.ports import Claim, ClaimState, Member, Node, Pod, Ports, Power, Verdict
 from tests.lifecycle.fakes import FakeEtcd, FakeEvidence, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import (
     bring_in,
@@ -459,7 +459,16 @@ class TestAStepThatOutlivesItsEngine:
             execute_with(world, Verb.LEAVE, "w1", storage=Tap(world, Taken(world)))
         assert "w1" in world.nodes
 
-    def test_a_later_members_of_the_name_stays(self, world: World) -> None:
+    def test_a_member_that_comes_at_the_last_moment_stays(self, world: World) -> None:
+        class Rejoined(FakeEtcd):
+            def move_leader(self, to: Member) -> None:
+                super().move_leader(to)
+                self.world.members["c1"] = replace(self.world.members["c1"], id="c1-2")
+
+        execute_with(world, Verb.LEAVE, "c1", etcd=Tap(world, Rejoined(world)))
+        assert world.members["c1"].id == "c1-2"
+
+    def test_a_later_member_of_the_name_stays(self, world: World) -> None:
         class Replaced(FakeEvidence):
             def begin(self, node: str, phase: str, detail: str = "") -> None:
                 if phase == "etcd-out":
@@ -473,7 +482,6 @@ class TestASecondTry:
     """A node that an earlier run cordoned still serves: it may go only if that could go now."""
 
     def cordoned(self, world: World, node: str) -> None:
-        world.failing["kubernetes.set_unschedulable"] = 0
         rosters.take_slot(ports(world), world.claims[node], world.pins[node])
         world.nodes[node] = replace(world.nodes[node], unschedulable=True)
 
@@ -519,7 +527,6 @@ class TestADeadHost:
 
     def test_goes_on_after_a_kill(self, world: World) -> None:
         self.dies(world, "w1", off=True)
-        world.failing["kubernetes.pods_on"] = 0
         world.nodes["w1"] = replace(world.nodes["w1"], out_of_service=True, unschedulable=True)
         rosters.take_slot(ports(world), world.claims["w1"], world.pins["w1"])
         world.given_up("w1")

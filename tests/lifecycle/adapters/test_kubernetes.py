@@ -95,6 +95,21 @@ class TestNodes:
         assert wire.asked[0].body == {"spec": {"unschedulable": True}}
         assert wire.asked[0].headers["Content-Type"] == "application/merge-patch+json"
 
+    def test_out_of_service_is_one_taint_more_and_one_less(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        other = {"key": "team", "effect": "NoSchedule"}
+        ours = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(body=NODE))
+        for before, value, after in (([other], True, [other, ours]), ([other, ours], False, [other])):
+            found = {**NODE, "metadata": {"name": "w1", "resourceVersion": "7"}, "spec": {"taints": before}}
+            wire.on("GET", "/api/v1/nodes/w1", Reply(body=found))
+            seen = kubernetes.node("w1")
+            assert seen is not None
+            assert seen.out_of_service is not value
+            kubernetes.set_out_of_service("w1", value)
+            assert wire.asked[-1].body == {"metadata": {"resourceVersion": "7"}, "spec": {"taints": after}}
+            kubernetes.set_out_of_service("w1", not value)  # as it is
+            assert wire.asked[-1].method == "GET"
+
     def test_deleting_a_node_that_is_gone_is_no_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         kubernetes.delete_node("w1")
         assert wire.lines() == ["DELETE /api/v1/nodes/w1"]

@@ -220,6 +220,22 @@ class TestInitialised:
         assert records_of(tmp_path, "hosts").initialised_by() is None
 
 
+class TestInitialising:
+    """One node at a time is told to, until it is forgotten."""
+
+    def test_by_the_first(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        assert records.initialising_by() is None
+        assert records.record_initialising("cp1")
+        assert records.record_initialising("cp1")
+        assert not records.record_initialising("cp2")
+        records.forget_initialising("cp2")
+        assert records.initialising_by() == "cp1"
+        records.forget_initialising("cp1")
+        assert records.record_initialising("cp2")
+        assert records.initialised_by() is None
+
+
 class TestBrokenRecords:
     """What cannot be read is an error: a host must not look free, nor a cluster uninitialised."""
 

@@ -150,6 +150,27 @@ class TestIsRedundant:
         assert storage.is_redundant().reasons[0].startswith(f"volume pvc-b is {why}")
 
 
+class TestIsRedundantBut:
+    """A node's own trouble excuses what follows from it, and nothing else."""
+
+    def test_its_own(self, cluster: Cluster, storage: SimplyblockStorage) -> None:
+        cluster.nodes["w1"]["status"], cluster.cluster["status"] = "offline", "degraded"
+        cluster.volumes[0]["health_check"] = False  # on w1 and w2
+        assert storage.is_redundant_but("w1") == Verdict(True)
+        assert not storage.is_redundant_but("w3").ok
+
+    def test_not_anothers(self, cluster: Cluster, storage: SimplyblockStorage) -> None:
+        cluster.nodes["w1"]["status"] = "offline"
+        cluster.nodes["w3"]["online_device_count"] = 1
+        cluster.volumes[1]["migrating"] = True
+        reasons = ("storage node w3 is missing 1 devices", "volume pvc-b is being moved")
+        assert storage.is_redundant_but("w1") == Verdict(False, reasons)
+
+    def test_none_while_it_is_well(self, cluster: Cluster, storage: SimplyblockStorage) -> None:
+        cluster.cluster["status"] = "degraded"
+        assert storage.is_redundant_but("w1") == storage.is_redundant()
+
+
 class TestCanLose:
     """The fault tolerance of the cluster, less what is out already."""
 

@@ -66,3 +66,27 @@ class TestAPodMovesOn:
         leave(rack, "n1")
         settled(rack)
         assert (volume.attached_to, volume.in_use, rack.world.pods["db-0"].phase) == ("n2", "n2", "ready")
+
+
+class TestADeadHost:
+    """Its pods and volumes stay with it until its node is out of service."""
+
+    def died(self, rack: Rack) -> None:
+        rack.world.hosts["n1"].power, rack.world.nodes["n1"].ready = "off", False
+        leave(rack, "n1")
+        settled(rack)
+
+    def test_keeps_its_pods(self, rack: Rack) -> None:
+        self.died(rack)
+        assert (rack.world.pods["db-0"].node, rack.world.volumes["pv"].attached_to) == ("n1", "n1")
+
+    def test_until_it_is_given_up(self, rack: Rack) -> None:
+        self.died(rack)
+        workloads.give_up(rack, "n1")
+        settled(rack)
+        volume = rack.world.volumes["pv"]
+        assert (volume.attached_to, volume.in_use, rack.world.pods["db-0"].phase) == ("n2", "n2", "ready")
+
+    def test_never_while_its_power_is_on(self, rack: Rack) -> None:
+        workloads.give_up(rack, "n1")
+        assert rack.world.pods["db-0"].node == "n1"
