@@ -7,15 +7,17 @@ management controller, which stays with the machine, says whether two claims mea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from lifecycle.errors import BmcClaimed
 from lifecycle.ports import Bmc, Claim, ClaimState
 
 
+@lru_cache(maxsize=4096)
 def machine(bmc: Bmc) -> str:
     """One form for each machine, however its URL is written: small letters in the host's name, no port
-    that the scheme has anyway, no slash at the end."""
+    that the scheme has anyway, no slash at the end. Kept, as every claim is compared with every other."""
     parts = urlsplit(bmc.url)
     port = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(port)}{parts.path.rstrip('/')}"
@@ -28,8 +30,16 @@ def takes(new: Claim | None, expected: Claim | None) -> bool:
     return expected is None or expected.state is ClaimState.LEFT or machine(expected.bmc) != machine(new.bmc)
 
 
+def holder(host: str, bmc: Bmc, claims: Mapping[str, Claim]) -> str:
+    """Which other host of `claims` (by host) holds the machine behind `bmc`, in words; "" if none does."""
+    for other, claim in sorted(claims.items()):
+        if other != host and claim.state is not ClaimState.LEFT and machine(claim.bmc) == machine(bmc):
+            return f"{other} by stack {claim.stack}"
+    return ""
+
+
 def refuse_second(host: str, new: Claim, claims: Mapping[str, Claim]) -> None:
     """Return if no other host of `claims` (by host) holds the machine of `new`. Raises BmcClaimed."""
-    for other, claim in sorted(claims.items()):
-        if other != host and claim.state is not ClaimState.LEFT and machine(claim.bmc) == machine(new.bmc):
-            raise BmcClaimed(host, f"{new.bmc.url} claimed for {other} by stack {claim.stack}")
+    held = holder(host, new.bmc, claims)
+    if held:
+        raise BmcClaimed(host, f"{new.bmc.url} claimed for {held}")

@@ -205,6 +205,10 @@ class Records(Protocol):
 
     def claim(self, host: str) -> Claim | None: ...
 
+    def claims(self) -> Mapping[str, Claim]:
+        """Every claim, of all stacks, by host."""
+        ...
+
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         """Replace `expected` by `new` (None: no claim). False, and nothing changed, if the record
         is not `expected` any more. Raises BmcClaimed, and nothing changed, if `new` takes a machine that

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifecycle import power
+from lifecycle import owners, power
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
 from lifecycle.commands import Step
 from lifecycle.errors import LifecycleError, NotLeft
@@ -36,6 +36,11 @@ def _release(ports: Ports, claim: Claim) -> None:
         alive = alive_in_cluster(ports, claim)
         if alive:
             raise NotLeft(node, f"{alive}, from a join that was not finished")
+    held = owners.holder(node, bmc, ports.records.claims()) if claim.state is ClaimState.LEFT else ""
+    if held:
+        # This release was halted once, and the machine has been given to another host since.
+        ports.evidence.note(node, f"its machine is claimed for {held} now, so it is left alone")
+        return
     ports.delivery.withdraw(node)
     power.off(ports, node, bmc)
     ports.records.forget_initialising(node)

@@ -48,7 +48,7 @@ class DirectoryRecords:
             elif owners.takes(new, expected):
                 # Two hosts of one machine hold different locks, so that of the machine comes on top.
                 with locked(path.parent / f".{_digest(owners.machine(new.bmc))}.lock", self._clock):
-                    owners.refuse_second(host, new, self._claims())
+                    owners.refuse_second(host, new, self.claims())
                     _write(path, new)
             else:
                 _write(path, new)
@@ -80,7 +80,7 @@ class DirectoryRecords:
             if _initialised(path) == node:
                 _remove(path)
 
-    def _claims(self) -> dict[str, Claim]:
+    def claims(self) -> dict[str, Claim]:
         """Every claim of the boot store, of all stacks, by host. Raises NeedsAttention if one cannot be read."""
         found = {unquote(path.stem): _claim(path) for path in sorted(self._hosts().glob("*.json"))}
         return {host: claim for host, claim in found.items() if claim is not None}

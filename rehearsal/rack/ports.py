@@ -175,6 +175,10 @@ class RackRecords(Part):
         with self._call("claim", host):
             return self._rack.world.claims.get(host)
 
+    def claims(self) -> Mapping[str, Claim]:
+        with self._call("claims"):
+            return dict(self._rack.world.claims)
+
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         with self._call("put_claim", host, changes=True):
             claims = self._rack.world.claims

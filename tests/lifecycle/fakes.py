@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from lifecycle import owners
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import (
     Attachment,
@@ -303,9 +304,14 @@ class FakeRecords(_Part):
     def claim(self, host: str) -> Claim | None:
         return self.world.claims.get(host)
 
+    def claims(self) -> Mapping[str, Claim]:
+        return dict(self.world.claims)
+
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         if self.world.claims.get(host) != expected:
             return False
+        if new is not None and owners.takes(new, expected):
+            owners.refuse_second(host, new, self.world.claims)
         if new is None:
             del self.world.claims[host]
         else:

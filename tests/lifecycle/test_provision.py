@@ -9,6 +9,7 @@ import pytest
 
 from lifecycle.commands import Verb
 from lifecycle.errors import (
+    BmcClaimed,
     BmcUnreachable,
     ClaimChanged,
     GenerationDiffers,
@@ -94,7 +95,7 @@ def taken(world: World) -> None:
 
 
 def renamed(world: World) -> None:
-    world.claims["w1"] = replace(claim("w1", ClaimState.JOINED), node="x1")
+    world.claims["x1"] = replace(claim("w1", ClaimState.JOINED), node="x1")
 
 
 def joined(world: World) -> None:
@@ -116,7 +117,7 @@ class TestProvisionRefuses:
             (gone, NotDeclared, "expected a host of that name in the stack file, found none"),
             (changed, GenerationDiffers, "generation g9 declared, g1 planned"),
             (taken, HostClaimed, "a claim of stack other for w1"),
-            (renamed, HostClaimed, "for x1, generation g1, joined"),
+            (renamed, BmcClaimed, "claimed for x1 by stack"),
             (joined, HostStillJoined, "generation g0, joined, power off"),
             (joined_but_off, HostStillJoined, "joined, power off"),
         ],
@@ -219,6 +220,13 @@ class TestRelease:
         assert step(world, Verb.RELEASE, "w4") == "w4 released"
         assert world.changes == ["power off w4", "clear override w4"]
         assert world.claims["w4"].state is ClaimState.LEFT
+
+    def test_a_machine_that_another_host_holds_now_is_left_alone(self) -> None:
+        world = serving()
+        world.claims["w4"] = claim("w4", ClaimState.LEFT, machine_id="w4-m1")
+        world.claims["x4"] = replace(claim("w4", ClaimState.JOINED), node="x4")
+        assert step(world, Verb.RELEASE, "w4") == "w4 released"
+        assert world.changes == []
         assert step(world, Verb.RELEASE, "w4") == "w4 released"
 
     def test_at_the_controller_that_is_declared_now(self) -> None:
