@@ -215,12 +215,13 @@ class TestARollSpendsOnlyWhatItHas:
         assert halted.broken == []
 
     def test_the_next_leaves_only_once_storage_is_redundant_again(self, fleet: Fleet) -> None:
-        halted = fleet.up(OLD, "storage-degraded:w1", replace=("w1", "w2"))
-        assert halted.nodes_asked("leave") == ["w1"]
-        assert "node w1" in halted.error
+        """Not the canary: its soak would notice too."""
+        halted = fleet.up(OLD, "storage-degraded:w2", replace=("w2", "w3"))
+        assert halted.nodes_asked("leave") == ["w2"]
+        assert "node w2" in halted.error
         assert "1 of 2 replicas in sync" in halted.error
-        again = fleet.up(OLD, "storage-degraded:w1", replace=("w2",))
-        assert [v for v in again.verbs if v.split()[-1] == "w2"] == []
+        again = fleet.up(OLD, "storage-degraded:w2", replace=("w3",))
+        assert [v for v in again.verbs if v.split()[-1] == "w3"] == []
         assert again.broken == halted.broken == []
 
     def test_etcd_loses_its_leader_before_its_member_and_never_its_majority(
