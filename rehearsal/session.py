@@ -250,8 +250,7 @@ class Session:
             return
         with self.rack.clock.lock:
             found = pins(self.environment, image_lock.load(IMAGES))
-            self.rack.pins.clear()
-            self.rack.pins.update(found)
+            self.rack.declare(found)
             _declare(self.rack.world, found)
 
     def _parallel(self) -> int:

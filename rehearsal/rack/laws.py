@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lifecycle.ports import Role
 from rehearsal.rack import quorum, volumes, workloads
 
 if TYPE_CHECKING:
@@ -65,11 +64,11 @@ class Laws:
     def _find(self) -> list[tuple[tuple[str, str], str]]:
         rack, world = self._rack, self._rack.world
         found: list[tuple[tuple[str, str], str]] = []
-        cluster_retires = bool(world.claims) and all(c.retiring for c in world.claims.values())
+        cluster_retires = all(self._retired(name) for name in rack.planes)
         voters = sum(m.voter for m in world.members.values())
         if world.initialised_by and not cluster_retires and (not voters or quorum.margin(rack) < 0):
             found.append((("quorum", "etcd"), f"{voters} voters, margin {quorum.margin(rack)}"))
-        planes = sum(1 for name in world.served if rack.role(name) is Role.CONTROL_PLANE and not self._retired(name))
+        planes = sum(name in world.served and not self._retired(name) for name in rack.planes)
         if planes > 1 and not cluster_retires and voters < planes - 1:
             found.append((("voters", "etcd"), f"{voters} voters of {planes} control planes"))
         for pool, names in rack.out.items():

@@ -31,7 +31,9 @@ class Rack:
         self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
     ) -> None:
         self.world = world
-        self.pins = dict(pins)
+        self.pins: dict[str, Pin] = {}
+        self.planes: tuple[str, ...] = ()
+        self.declare(pins)
         self.faults = faults or Faults()
         self.journal = journal or Journal()
         self._heap = [(e.at_s, e.seq, e) for e in world.events]
@@ -41,6 +43,12 @@ class Rack:
         self.out: dict[str, set[str]] = {}
         for name in world.served:
             self.note_standing(name)
+
+    def declare(self, pins: Mapping[str, Pin]) -> None:
+        """Take over the nodes that a stack file declares now. planes: the control planes among them."""
+        self.pins.clear()
+        self.pins.update(pins)
+        self.planes = tuple(n for n, pin in pins.items() if pin.role is Role.CONTROL_PLANE)
 
     @property
     def now_s(self) -> float:

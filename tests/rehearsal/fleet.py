@@ -160,7 +160,7 @@ class Fleet:
         """
         code = (
             "import sys; from pathlib import Path; from tests.rehearsal.fleet import Fleet; "
-            "sys.exit(1 if Fleet(Path(sys.argv[1])).up(sys.argv[2], sys.argv[3]).error else 0)"
+            "sys.exit(1 if 'halted' in Fleet(Path(sys.argv[1])).up(sys.argv[2], sys.argv[3]).error else 0)"
         )
         arguments = [str(self.folder), version, f"kill:{victim}:{step}"]
         with subprocess.Popen(
