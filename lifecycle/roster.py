@@ -7,6 +7,7 @@ of `blockers` hold whatever the engine asks for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 
@@ -80,10 +81,25 @@ class _LastText:
 
     def __init__(self) -> None:
         self._known: tuple[str, Roster] = ("", Roster())
+        self._entries: dict[str, tuple[Entry, str]] = {}
 
     def read(self, document: str) -> Roster:
         text, roster = self._known
         return roster if text == document else self.remember(document, Roster.model_validate_json(document))
+
+    def write(self, roster: Roster) -> str:
+        """The roster as text. An entry that did not change is not written out again."""
+        head = roster.model_copy(update={"nodes": {}}).model_dump_json(exclude_defaults=True)
+        nodes = ",".join(f"{json.dumps(name)}:{self._entry(name, entry)}" for name, entry in roster.nodes.items())
+        return f'{head[:-1]}{"," if len(head) > len("{}") else ""}"nodes":{{{nodes}}}}}'
+
+    def _entry(self, name: str, entry: Entry) -> str:
+        known = self._entries.get(name)
+        if known is not None and known[0] is entry:
+            return known[1]
+        text = entry.model_dump_json(exclude_defaults=True)
+        self._entries[name] = (entry, text)
+        return text
 
     def remember(self, document: str, roster: Roster) -> Roster:
         self._known = (document, roster)
@@ -131,7 +147,8 @@ def counts_as_out(name: str, entry: Entry, declared: Collection[str], not_ready:
 
 def out_nodes(roster: Roster, node: str, declared: Collection[str], not_ready: Collection[str]) -> Mapping[str, Entry]:
     """All nodes but `node` that are out, by name."""
-    return {n: e for n, e in sorted(roster.nodes.items()) if n != node and counts_as_out(n, e, declared, not_ready)}
+    out = [n for n, e in roster.nodes.items() if n != node and counts_as_out(n, e, declared, not_ready)]
+    return {n: roster.nodes[n] for n in sorted(out)}
 
 
 def blockers(entry: Entry, out: Mapping[str, Entry], max_unavailable: int) -> Mapping[str, str]:
@@ -260,7 +277,7 @@ def update(ports: Ports, node: str, change: Callable[[Roster], Roster | Blocked]
         after = change(before)
         if isinstance(after, Blocked) or (after == before and document):
             return after
-        written = after.model_dump_json(exclude_defaults=True)
+        written = _last_text.write(after)
         if ports.roster.write(written, version):
             return _last_text.remember(written, after)
         ports.clock.sleep(BACKOFF_S * (lost + 1))
