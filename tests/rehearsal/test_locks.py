@@ -124,7 +124,8 @@ class TestTheEnginesLock:
         monkeypatch.setattr(engine_lock, "DYING_S", 0.2)
         stand_in = tmp_path / "pulumi"
         stand_in.symlink_to(shutil.which("sleep") or "/bin/sleep")
-        with subprocess.Popen([stand_in, "600"]) as engine:
+        at_work = {**os.environ, "PULUMI_BACKEND_URL": f"file://{fleet.folder / 'state'}"}
+        with subprocess.Popen([stand_in, "600"], env=at_work) as engine:
             try:
                 lock = locked_by(fleet, engine.pid)
                 before = lock.read_bytes(), _checkpoint(fleet)
@@ -135,6 +136,18 @@ class TestTheEnginesLock:
             finally:
                 engine.kill()
         assert fleet.preview(OLD).error == ""
+
+    def test_of_another_stacks_engine_is_cleared(self, fleet: Fleet, tmp_path: Path) -> None:
+        """The kernel gave the dead engine's pid to an engine that is at work elsewhere."""
+        stand_in = tmp_path / "pulumi"
+        stand_in.symlink_to(shutil.which("sleep") or "/bin/sleep")
+        with subprocess.Popen([stand_in, "600"]) as engine:
+            try:
+                lock = locked_by(fleet, engine.pid)
+                assert fleet.preview(OLD).error == ""
+                assert not lock.exists()
+            finally:
+                engine.kill()
 
 
 def _checkpoint(fleet: Fleet) -> dict[str, object]:
