@@ -65,6 +65,21 @@ def until_it_rolls(fleet: Fleet, process: subprocess.Popen[str]) -> None:
         time.sleep(LOOK_S)
 
 
+def at_rest(folder: Path) -> dict[Path, bytes]:
+    """Every file's content, once it reads the same twice: a stopped process stops a moment after it is told to."""
+    until = time.monotonic() + WAIT_S
+    found, seen = contents(folder), None
+    while found != seen:
+        assert time.monotonic() < until
+        time.sleep(LOOK_S)
+        found, seen = contents(folder), found
+    return found
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 class TestTwoRuns:
     """The second is refused at once and changes nothing; the first goes on to its end."""
 
@@ -74,14 +89,14 @@ class TestTwoRuns:
         with running(tmp_path, "rack", "up", "metal", "--image", NEW) as first:
             until_it_rolls(fleet, first)
             os.killpg(first.pid, signal.SIGSTOP)  # it holds everything it has, for as long as it takes to look
-            before = {p: p.read_bytes() for p in fleet.folder.rglob("*") if p.is_file()}
+            before = at_rest(fleet.folder)
             for verb in (["up", "metal", "--image", OLD], ["destroy", "metal"]):
                 second = ingot(tmp_path, "rack", *verb)
                 assert second.returncode == 1
                 assert f"pid {first.pid}, ingot rack up metal" in second.stderr
                 assert "Nothing was changed" in second.stderr
                 assert "Traceback" not in second.stderr
-            assert {p: p.read_bytes() for p in fleet.folder.rglob("*") if p.is_file()} == before
+            assert at_rest(fleet.folder) == before
             os.killpg(first.pid, signal.SIGCONT)
             said, _ = first.communicate(timeout=2 * WAIT_S)
             assert first.returncode == 0, said
