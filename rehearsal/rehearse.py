@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from pulumi.automation.events import EngineEvent
 
 from components import stackfile
 from components.images import lock as image_lock
@@ -60,7 +58,6 @@ class Rehearsed:
 
     roll: Roll
     error: str = ""
-    steps: list[str] = field(default_factory=list)
     idle_faults: tuple[str, ...] = ()
 
 
@@ -102,16 +99,7 @@ def rehearse(
     """
     Faults.of(options.faults)
     error = ""
-    steps: list[str] = []
-    also = options.on_event
-
-    def watch(event: EngineEvent) -> None:
-        if also is not None:
-            also(event)
-        if event.resource_pre_event is not None:
-            steps.append(f"{event.resource_pre_event.metadata.op} {event.resource_pre_event.metadata.urn}")
-
-    options = replace(options, locked=True, on_event=watch)
+    options = replace(options, locked=True)
     bring_up, roll_on = replace(options, version=image_from, faults=()), replace(options, version=image_to)
     store = Store(folder)
     with store.hold(f"{options.what} {stack}"):
@@ -119,7 +107,6 @@ def rehearse(
         for phase, chosen in (("bring up", bring_up), ("roll", roll_on)):
             with session.open_session(stack, chosen, folder) as opened:
                 on_rack(opened.rack, phase)
-                steps.clear()
                 opened.rack.journal.add(opened.rack.now_s, "phase", name=phase)
                 try:
                     opened.up()
@@ -130,7 +117,7 @@ def rehearse(
                 idle = opened.rack.faults.idle()
             if error:
                 break
-    return Rehearsed(roll, error, steps, idle)
+    return Rehearsed(roll, error, idle)
 
 
 def record(opened: session.Session, image_from: str, image_to: str, options: session.Options, error: str) -> Roll:

@@ -127,13 +127,9 @@ def idle_faults(specs: tuple[str, ...]) -> list[str]:
     return [f"fault {spec} never struck: look for a typo in its name, or a call that nobody makes" for spec in specs]
 
 
-def _saved(folder: Path) -> Store:
-    return Store(folder)
-
-
 def status_json(folder: Path) -> dict[str, Any]:
     """The saved rack as data: nodes, claims, volumes. Empty before the first up."""
-    loaded = _saved(folder).load()
+    loaded = Store(folder).load()
     if loaded is None:
         return {"nodes": {}, "volumes": {}, "now_s": 0}
     world, _ = loaded
