@@ -1,4 +1,4 @@
-"""The lab's certificate authorities, and what they issue. Files under the lab's folder, readable by their owner alone."""
+"""The lab's certificate authorities, and what they issue. In files that only their owner reads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Authority:
         return self._issue(file, _name(common_name, organisations), (), (ExtendedKeyUsageOID.CLIENT_AUTH,))
 
     def server(self, file: str, *hosts: str) -> Pair:
-        """A certificate for a server reached by `hosts` (names or addresses), which may also be a client of its peers."""
+        """A certificate for a server reached by `hosts`, names or addresses; it may be a client of its peers too."""
         usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
         return self._issue(file, _name(hosts[0], ()), hosts, usages)
 

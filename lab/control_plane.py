@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lab import etcd, probes
-from lab.layout import HOST, Layout
+from lab.layout import ADMIN_GROUP, HOST, Layout
 from lab.processes import Part
 
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
@@ -19,7 +21,7 @@ def api_server(layout: Layout) -> Part:
     """Clients show certificates or tokens: nobody is let in unnamed."""
     authority, server, accounts = layout.authority(), layout.server(), layout.service_accounts()
     store = etcd.client(layout)
-    admin = authority.client("admin", "admin", "system:masters")
+    admin = authority.client("admin", "admin", ADMIN_GROUP)
     return _part(
         layout,
         API_SERVER,
@@ -71,7 +73,15 @@ def controller_manager(layout: Layout) -> Part:
             "cluster-signing-cert-file": str(authority.pair.certificate),
             "cluster-signing-key-file": str(authority.pair.key),
         },
-        probes.Asked(f"https://{HOST}:{layout.shape.controller_manager_port}/healthz", authority.pair.certificate),
+        probes.Both(
+            probes.Asked(f"https://{HOST}:{layout.shape.controller_manager_port}/healthz", authority.pair.certificate),
+            # Before its controllers have made this, the API server refuses every pod.
+            probes.Asked(
+                f"https://{layout.endpoint}/api/v1/namespaces/default/serviceaccounts/default",
+                authority.pair.certificate,
+                authority.client("admin", "admin", ADMIN_GROUP),
+            ),
+        ),
     )
 
 
@@ -96,6 +106,6 @@ def scheduler(layout: Layout) -> Part:
     )
 
 
-def _part(layout: Layout, name: str, flags: dict[str, str], asked: probes.Asked) -> Part:
+def _part(layout: Layout, name: str, flags: dict[str, str], answers: Callable[[], str]) -> Part:
     argv = [str(layout.binaries[name]), *(f"--{flag}={value}" for flag, value in flags.items())]
-    return Part(name, argv, asked)
+    return Part(name, argv, answers)

@@ -15,7 +15,8 @@ class PartFailed(LabError):
     def __init__(self, part: str, limit_s: float, found: str, log: Path, last_lines: str) -> None:
         self.part, self.found, self.log = part, found, log
         super().__init__(
-            f"lab part {part}: expected an answer within {limit_s:.0f} s, found {found}. Its last lines:\n{last_lines}\n"
+            f"lab part {part}: expected an answer within {limit_s:.0f} s, found {found}. "
+            f"Its last lines:\n{last_lines}\n"
             f"Remedy: read {log}; if its port was taken meanwhile, run the same command again."
         )
 

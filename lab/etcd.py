@@ -17,7 +17,7 @@ def name(member: int) -> str:
 
 
 def client(layout: Layout) -> Pair:
-    """A client certificate that etcd accepts. Its users are not told apart: etcd's own roles are off, as with kubeadm."""
+    """A client certificate that etcd accepts. etcd does not tell its clients apart, as with kubeadm."""
     return layout.etcd_authority().client(CLIENT, CLIENT)
 
 

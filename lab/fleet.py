@@ -105,9 +105,9 @@ def deployment(name: str, replicas: int, *, claim: str = "", labels: Mapping[str
     }
 
 
-def pod(name: str, *, node_name: str = "", claim: str = "", annotations: Mapping[str, str] | None = None) -> Json:
-    """A pod of nobody's. node_name: set past the scheduler."""
-    spec = {**pod_spec(claim=claim), **({"nodeName": node_name} if node_name else {})}
+def pod(name: str, *, on: str = "", claim: str = "", annotations: Mapping[str, str] | None = None) -> Json:
+    """A pod of nobody's. on: the only node that the scheduler may choose for it."""
+    spec = {**pod_spec(claim=claim), **({"nodeSelector": {"kubernetes.io/hostname": on}} if on else {})}
     meta: Json = {"name": name, "labels": {"app": name}, "annotations": dict(annotations or {})}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 

@@ -47,12 +47,12 @@ class Lab:
         """
         require_linux()
         folder = folder.resolve()
+        _refuse_if_up(folder)  # before building for minutes, and again under the lock
         binaries = ensure()
         with _held(folder):
-            parts = sorted(processes.running(folder))
-            if parts:
-                raise LabIsUp(folder, parts)
+            _refuse_if_up(folder)
             _clear(folder)
+            shutil.rmtree(folder / "logs", ignore_errors=True)
             lab = cls(Layout(folder, Shape.choose(etcd_members, systems), binaries), Warden(folder))
             try:
                 lab.layout.write()
@@ -197,6 +197,13 @@ def _held(folder: Path) -> Iterator[None]:
     """Only one caller at a time brings this lab up or down."""
     with lock(folder, LOCK_LIMIT_S, lambda _: None):
         yield
+
+
+def _refuse_if_up(folder: Path) -> None:
+    """Raises LabIsUp."""
+    parts = sorted(processes.running(folder))
+    if parts:
+        raise LabIsUp(folder, parts)
 
 
 def _clear(folder: Path) -> None:

@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 """Where everything but etcd listens."""
 
 ETCD_HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
-"""An address each, as on machines: the lifecycle knows members by their addresses. All of 127/8 is loopback on Linux."""
+"""An address each: the lifecycle knows members by their addresses. All of 127.0.0.0/8 is loopback on Linux."""
 
 ADMIN_GROUP = "system:masters"
 """The API server lets this group do everything without any role."""
@@ -118,8 +118,8 @@ class Layout:
         """That of the lab in `folder`. Raises LabIsDown."""
         try:
             found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            ports = {key: tuple(found.pop(key)) for key in ("client_ports", "peer_ports")}
-            return cls(folder, Shape(**found, **ports), binaries)
+            clients, peers = tuple(found.pop("client_ports")), tuple(found.pop("peer_ports"))
+            return cls(folder, Shape(client_ports=clients, peer_ports=peers, **found), binaries)
         except FileNotFoundError:
             raise LabIsDown(folder, "no such file") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -43,3 +44,13 @@ class Asked:
             if self._client is not None:
                 self._context.load_cert_chain(self._client.certificate, self._client.key)
         return self._context
+
+
+class Both:
+    """Two probes, the second asked once the first is content."""
+
+    def __init__(self, first: Callable[[], str], second: Callable[[], str]) -> None:
+        self._first, self._second = first, second
+
+    def __call__(self) -> str:
+        return self._first() or self._second()

@@ -97,7 +97,14 @@ def running(folder: Path) -> dict[str, Process]:
     return found
 
 
-def stop(folder: Path, names: Iterable[str] | None = None, sign: signal.Signals = signal.SIGTERM) -> list[str]:
+def stop(
+    folder: Path,
+    names: Iterable[str] | None = None,
+    sign: signal.Signals = signal.SIGTERM,
+    *,
+    term_limit_s: float = TERM_LIMIT_S,
+    kill_limit_s: float = KILL_LIMIT_S,
+) -> list[str]:
     """End the lab's parts (those in `names`, else all), by SIGTERM, then SIGKILL; returns who ran.
 
     sign: what to begin with. Raises PartStillRuns. A process that is not the lab's is never signalled, also if it
@@ -107,13 +114,13 @@ def stop(folder: Path, names: Iterable[str] | None = None, sign: signal.Signals 
     parts = {name: process for name, process in running(folder).items() if chosen is None or name in chosen}
     handles = {name: handle for name, process in parts.items() if (handle := _handle(process.pid, folder)) is not None}
     try:
-        left = _end(handles, sign, TERM_LIMIT_S)
-        left = _end(left, signal.SIGKILL, KILL_LIMIT_S)
+        left = _end(handles, sign, term_limit_s)
+        left = _end(left, signal.SIGKILL, kill_limit_s)
     finally:
         for handle in handles.values():
             os.close(handle)
     if left:
-        raise PartStillRuns({name: parts[name].pid for name in left}, KILL_LIMIT_S)
+        raise PartStillRuns({name: parts[name].pid for name in left}, kill_limit_s)
     return sorted(parts)
 
 

@@ -1,4 +1,4 @@
-"""Management controllers: the OpenStack project's Redfish emulator with its fake driver, over HTTPS, with a password."""
+"""Management controllers: OpenStack's Redfish emulator with its fake driver, over HTTPS, with a password."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-"""Holds a folder for each module, with the go.mod and go.sum that pin it. Their requirements clash, so they are apart."""
+"""Holds a folder for each module, with its go.mod and go.sum: their requirements clash, so they are apart."""
 
 KUBERNETES, ETCD, KWOK = "1.36.3", "3.6.8", "0.8.0"
 """What is built. The go.mod files require the same (a test compares them)."""
