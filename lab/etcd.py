@@ -54,4 +54,5 @@ def part(layout: Layout, member: int) -> Part:
         name(member),
         [str(layout.binaries["etcd"]), *(f"--{flag}={value}" for flag, value in flags.items())],
         probes.Asked(f"{url}/health", authority.pair.certificate, client(layout)),
+        last=True,  # without it the API server does not end by itself
     )

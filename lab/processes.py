@@ -18,8 +18,11 @@ from pathlib import Path
 
 from lab.errors import PartFailed, PartStillRuns
 
-LAB, PART = "INGOT_LAB", "INGOT_LAB_PART"
-"""The mark: variables with the lab's folder and the part's name."""
+LAB, PART, LAST = "INGOT_LAB", "INGOT_LAB_PART", "INGOT_LAB_LAST"
+"""The mark: variables with the lab's folder and the part's name, and one that says that it is stopped last."""
+
+MARK_LIMIT_S = 5.0
+"""A program has its environment within a millisecond of its start."""
 
 TERM_LIMIT_S, KILL_LIMIT_S = 10.0, 10.0
 """How long a part may take to end after SIGTERM, and after SIGKILL."""
@@ -33,41 +36,49 @@ LAST_LINES = 15
 
 @dataclass(frozen=True)
 class Process:
-    """A part that runs. start_ticks: when it started, in clock ticks since the machine did. memory_bytes: resident."""
+    """A part that runs. start_ticks: when it started, in clock ticks since the machine did. memory_bytes: resident.
+    last: it is stopped after the others.
+    """
 
     name: str
     pid: int
     start_ticks: int
     memory_bytes: int
+    last: bool = False
 
 
 @dataclass(frozen=True)
 class Part:
-    """How to start a part. answers: "" once it serves, else what it says instead; asked again and again."""
+    """How to start a part. answers: "" once it serves, else what it says instead; asked again and again.
+    last: the others need it to end well, so it is stopped after them.
+    """
 
     name: str
     argv: Sequence[str]
     answers: Callable[[], str]
-    environment: Mapping[str, str] | None = None
+    last: bool = False
 
 
 def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
     """Start the part of the lab in `folder`, in a session of its own; its output goes to `log_path`.
 
-    Does not wait for it. Raises OSError if there is no such program.
+    Returns once `running` finds it, or it ended. Raises OSError if there is no such program.
     """
     log = log_path(folder, part.name)
     log.parent.mkdir(parents=True, exist_ok=True)
+    last = {LAST: "1"} if part.last else {}
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(part.argv),
             cwd=folder,
-            env={**caller_environment(), **(part.environment or {}), LAB: str(folder), PART: part.name},
+            env={**caller_environment(), LAB: str(folder), PART: part.name, **last},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _wait_for_mark(process, folder)
+    return process
 
 
 def wait_until_it_answers(part: Part, process: subprocess.Popen[bytes], folder: Path, limit_s: float) -> None:
@@ -105,13 +116,25 @@ def stop(
     term_limit_s: float = TERM_LIMIT_S,
     kill_limit_s: float = KILL_LIMIT_S,
 ) -> list[str]:
-    """End the lab's parts (those in `names`, else all), by SIGTERM, then SIGKILL; returns who ran.
+    """End the lab's parts (those in `names`, else all), by SIGTERM, then SIGKILL; returns who ran. Those that are
+    to be stopped last come after the others.
 
     sign: what to begin with. Raises PartStillRuns. A process that is not the lab's is never signalled, also if it
     gets the id of one that just ended.
     """
     chosen = None if names is None else frozenset(names)
-    parts = {name: process for name, process in running(folder).items() if chosen is None or name in chosen}
+    stopped: set[str] = set()
+    while parts := {n: part for n, part in running(folder).items() if chosen is None or n in chosen}:
+        wave = {name: part for name, part in parts.items() if not part.last} or parts
+        _stop(wave, folder, sign, term_limit_s, kill_limit_s)
+        stopped |= set(wave)  # and look again: another may have been started meanwhile
+    return sorted(stopped)
+
+
+def _stop(
+    parts: Mapping[str, Process], folder: Path, sign: signal.Signals, term_limit_s: float, kill_limit_s: float
+) -> None:
+    """One wave of `stop`, all at once."""
     handles = {name: handle for name, process in parts.items() if (handle := _handle(process.pid, folder)) is not None}
     try:
         left = _end(handles, sign, term_limit_s)
@@ -121,7 +144,6 @@ def stop(
             os.close(handle)
     if left:
         raise PartStillRuns({name: parts[name].pid for name in left}, kill_limit_s)
-    return sorted(parts)
 
 
 def log_path(folder: Path, name: str) -> Path:
@@ -135,6 +157,13 @@ def last_lines(log: Path) -> str:
         return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
     except OSError:
         return ""
+
+
+def _wait_for_mark(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """A program that was just started has no environment for an instant; who looks then must not miss it."""
+    until_s = time.monotonic() + MARK_LIMIT_S
+    while _read(process.pid, folder) is None and process.poll() is None and time.monotonic() < until_s:
+        time.sleep(0.001)
 
 
 def caller_environment() -> dict[str, str]:
@@ -156,7 +185,8 @@ def _read(pid: int, folder: Path) -> Process | None:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, StopIteration, IndexError, ValueError):  # gone, or another user's
         return None
-    return Process(name, pid, int(after_name[19]), pages * os.sysconf("SC_PAGE_SIZE"))
+    last = f"{LAST}=1".encode() in entries
+    return Process(name, pid, int(after_name[19]), pages * os.sysconf("SC_PAGE_SIZE"), last)
 
 
 def _handle(pid: int, folder: Path) -> int | None:

@@ -50,7 +50,8 @@ class Warden:
 def main(folder: Path) -> None:
     """Wait for the end of standard input, then stop every part but this one."""
     if sys.stdin.buffer.read() != RELEASE:
-        processes.stop(folder, set(processes.running(folder)) - {NAME})
+        while parts := set(processes.running(folder)) - {NAME}:
+            processes.stop(folder, parts)
 
 
 if __name__ == "__main__":

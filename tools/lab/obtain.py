@@ -22,7 +22,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 """The checkout that this file belongs to."""
 
 RECORD = "record.json"
-"""Beside each binary: its version, its digest, and the digest of what pinned it."""
+"""Beside each binary: FACTS of it."""
+
+FACTS = {"version": "version", "sha256": "SHA-256", "pins": "go.mod and go.sum's SHA-256"}
+"""What is recorded, and what a person calls it."""
 
 BUILD_LIMIT_S = 1800.0
 """For one part. The longest takes three and a half minutes on two cores; the rest is for slower machines and lines."""
@@ -93,13 +96,13 @@ def examine(part: Part, root: Path) -> Kept:
         return Kept(part, binary, f"{part.version} is not in the cache")
     try:
         record = json.loads((home / RECORD).read_text(encoding="utf-8"))
-        recorded = {key: str(record[key]) for key in ("version", "sha256", "pins")}
+        recorded = {key: str(record[key]) for key in FACTS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Kept(part, binary, f"its record {home / RECORD} cannot be read ({type(error).__name__})")
     actual = _facts(part, binary)
     differing = [
-        f"{key} is {actual[key][:16]}, recorded was {recorded[key][:16]}"
-        for key in actual
+        f"its {FACTS[key]} is {actual[key][:16]}, recorded was {recorded[key][:16]}"
+        for key in FACTS
         if actual[key] != recorded[key]
     ]
     return Kept(part, binary, "; ".join(differing))
