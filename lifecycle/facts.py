@@ -76,7 +76,7 @@ class Run:
     started_s: float = 0
 
     def __str__(self) -> str:
-        where = f" on {self.host}" if self.host and self.host not in self.id else ""
+        where = f" on {self.host}" if self.host and not self.id.startswith(f"{self.host}/") else ""
         return f"run {self.id}{where}" + (f", pid {self.pid}" if self.pid else "")
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from lifecycle import roster as rosters
 from lifecycle import slots
 from lifecycle.commands import Verb
 from lifecycle.errors import (

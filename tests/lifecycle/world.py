@@ -10,7 +10,21 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from lifecycle.ports import Claim, Credentials, Limits, Member, Node, Pin, Pod, Power, Progress, Role, Roll, Rollout, Run
+from lifecycle.ports import (
+    Claim,
+    Credentials,
+    Limits,
+    Member,
+    Node,
+    Pin,
+    Pod,
+    Power,
+    Progress,
+    Role,
+    Roll,
+    Rollout,
+    Run,
+)
 
 KUBELET = "v1.36.3"
 
