@@ -47,10 +47,22 @@ VERBS = {
         "Bring a stack up on the simulated rack, roll it, write the report.",
         "ingot rehearse metal --fault bmc-timeout:w3",
     ),
+    "up": Verb(
+        "cli.up",
+        "app",
+        "Run `pulumi up`; exit code 3 if the roll stopped as asked.",
+        "ingot up metal -- --yes --skip-preview",
+    ),
+    "pause": Verb(
+        "cli.pause",
+        "app",
+        "Stop a roll at the next node boundary, from any terminal.",
+        "ingot pause metal --reason 'the freeze before the holidays'",
+    ),
     "rack": Verb(
         "cli.rack",
         "app",
-        "The simulated rack, kept on disk: up, preview, destroy, refresh, status, reset, serve.",
+        "The simulated rack, kept on disk: up, pause, preview, destroy, refresh, status, reset, serve.",
         "ingot rack up metal",
     ),
     "lab": Verb("cli.lab", "app", "Real parts on this machine, for tests: up, down, status.", "ingot lab up --nodes 9"),
@@ -152,7 +164,8 @@ def _quiet_threads(failed: threading.ExceptHookArgs) -> None:
 
 
 def main(arguments: list[str] | None = None, crashes: Path = CRASHES) -> None:
-    """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called. `crashes`: see record_crash."""
+    """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called, 3 stopped as asked.
+    `crashes`: see record_crash."""
     threading.excepthook = _quiet_threads
     try:
         typer.main.get_command(app)(arguments, prog_name="ingot")

@@ -30,7 +30,7 @@ def ports(step: Step) -> Ports:
 def declared(root: Path, stack: str) -> Declared:
     """What the stack file declares. Raises StackFileError, LockError, UnknownRelease, BootConfigurationError."""
     from components.boot.kubeadm import endpoint
-    from components.boot.pin import pins
+    from components.boot.pin import pins, rollout
 
     environment, lock = _files(root, stack)
     return Declared(
@@ -40,6 +40,7 @@ def declared(root: Path, stack: str) -> Declared:
         boot_store=root / environment.boot_store.directory,
         boot_url=environment.boot_store.url,
         storage_cluster=environment.storage.driver.cluster_id,
+        rollout=rollout(environment),
     )
 
 

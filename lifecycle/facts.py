@@ -33,6 +33,64 @@ class Limits:
     attach_s: float = 300
 
 
+class OnTimeout(StrEnum):
+    """What happens at the deadline of a drain or a detach."""
+
+    HALT = "halt"
+    FORCE = "force"
+
+
+@dataclass(frozen=True)
+class Window:
+    """When nodes may leave. days: 0 for Monday. start, end: `HH:MM` on the clocks of `timezone`, an IANA name;
+    an end that is not after the start is on the next day."""
+
+    days: tuple[int, ...]
+    start: str
+    end: str
+    timezone: str
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """When a roll stops by itself. stop_after: nodes that one run replaces; None: any number. windows: none
+    means at any time."""
+
+    stop_after: int | None = None
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the engine. id: the same for all its steps, another one for any other run.
+
+    host: its machine's name. place: where `pid` means something (one boot of one machine, one namespace of
+    processes); "" where the run was named by hand. started_s: of that process, which tells it from a later
+    one of the same pid.
+    """
+
+    id: str
+    host: str = ""
+    place: str = ""
+    pid: int = 0
+    started_s: float = 0
+
+    def __str__(self) -> str:
+        where = f" on {self.host}" if self.host and not self.id.startswith(f"{self.host}/") else ""
+        return f"run {self.id}{where}" + (f", pid {self.pid}" if self.pid else "")
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Who rolls the fleet: the cluster's Lease. generation: grows whenever another run takes it, so that a step
+    can tell whether its own run still has it. since_s, renewed_s: moments."""
+
+    run: Run
+    generation: int
+    since_s: float
+    renewed_s: float
+
+
 @dataclass(frozen=True)
 class Bmc:
     """Where a host's management controller answers: a Redfish system URL. Credentials are the adapter's."""
@@ -50,6 +108,7 @@ class Pin:
     max_unavailable: how many of it may be out at once. soak_s: how long the node is watched after it
     joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
     boot_url: where the installer for this generation is published. stores: the node holds replicas.
+    drain_timeout, detach_timeout: what happens at the deadline of each.
     """
 
     node: str
@@ -68,6 +127,8 @@ class Pin:
     stores: bool
     soak_s: float = 0
     retire: bool = False
+    drain_timeout: OnTimeout = OnTimeout.HALT
+    detach_timeout: OnTimeout = OnTimeout.HALT
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lifecycle import drain, etcd
 from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError, UnmanagedPods
-from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Role, Verdict
+from lifecycle.ports import Claim, ClaimState, Node, OnTimeout, Pin, Ports, Role, Verdict
 from lifecycle.retire import Retirement
 from lifecycle.waiting import Blocked, wait_until
 
@@ -46,6 +46,23 @@ class Leaving:
     def keeps_replicas(self) -> bool:
         """Whether the replicas on its disks are served again afterwards: it returns, and still stores."""
         return self.pin is not None and self.pin.stores and self.retirement is Retirement.NO
+
+    @property
+    def forces_drain(self) -> bool:
+        """Whether its pods go at the drain's deadline, whatever their budgets say."""
+        return self.pin is not None and self.pin.drain_timeout is OnTimeout.FORCE and self._may_be_forced
+
+    @property
+    def forces_detach(self) -> bool:
+        """Whether its power is cut at the detach's deadline, whatever is attached."""
+        return self.pin is not None and self.pin.detach_timeout is OnTimeout.FORCE and self._may_be_forced
+
+    @property
+    def _may_be_forced(self) -> bool:
+        """By the claim too, which says what the host was when it joined: the stack file may have changed since."""
+        pin, claim = self.pin, self.claim
+        roles = {claim.role} | ({pin.role} if pin else set())
+        return roles == {Role.WORKER} and not claim.stores and not (pin and pin.stores)
 
     @property
     def pair_refused(self) -> bool:
@@ -86,11 +103,14 @@ def _etcd_blocks(leaving: Leaving) -> Blocked | None:
 
 
 def _refuse_pods(leaving: Leaving) -> None:
-    """Raises UnmanagedPods and BudgetNeverAllows. A retiring node is drained past neither."""
+    """Raises UnmanagedPods and BudgetNeverAllows. A retiring node is drained past neither; in a pool that forces
+    its drains a budget holds until their deadline, and no longer."""
     pods = [p for p in drain.workloads(leaving.ports.kubernetes.pods_on(leaving.node)) if not p.terminating]
     unmanaged = tuple(sorted(p.key for p in pods if not p.owner))
     if unmanaged:
         raise UnmanagedPods(leaving.node, unmanaged)
+    if leaving.forces_drain:
+        return
     keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets()
     never = sorted(f"{b.namespace}/{b.name}" for b in budgets if b.never_allows and b.pods & keys)
     if never:

@@ -201,6 +201,7 @@ def _soak(joining: Joining) -> None:
             ports.evidence.waited(node, "soak", start_s, now_s, joining.pin.soak_s, True)
             return
         clock.sleep(min(SOAK_LOOK_S, until_s - now_s))
+        ports.fence.alive(node)
 
 
 def _unwell(ports: Ports, node: str) -> str:

@@ -7,7 +7,8 @@ Every method may raise `lifecycle.errors.PortError` when the far side does not a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,12 +23,17 @@ from lifecycle.facts import (
     Limits,
     Member,
     Node,
+    OnTimeout,
     Pin,
     Pod,
     Power,
     Progress,
     Role,
+    Roll,
+    Rollout,
+    Run,
     Verdict,
+    Window,
 )
 
 __all__ = [
@@ -42,11 +48,13 @@ __all__ = [
     "Etcd",
     "Eviction",
     "Evidence",
+    "Fence",
     "Kubernetes",
     "Limits",
     "Machines",
     "Member",
     "Node",
+    "OnTimeout",
     "Pin",
     "Pins",
     "Pod",
@@ -55,10 +63,15 @@ __all__ = [
     "Progress",
     "Records",
     "Role",
+    "Roll",
+    "Rollout",
+    "Rolls",
     "RosterStore",
+    "Run",
     "Secrets",
     "Storage",
     "Verdict",
+    "Window",
 ]
 
 
@@ -75,6 +88,10 @@ class Pins(Protocol):
 
     def limits(self) -> Limits:
         """The deadlines in force."""
+        ...
+
+    def rollout(self) -> Rollout:
+        """When a roll stops by itself."""
         ...
 
 
@@ -123,7 +140,8 @@ class Kubernetes(Protocol):
     def evict(self, pod: Pod) -> Eviction: ...
 
     def delete_pod(self, pod: Pod) -> None:
-        """Delete without asking its budgets: only while the whole cluster retires. Idempotent."""
+        """Delete without asking its budgets, with its grace period: only while the whole cluster retires, or
+        where its node's pool says `force`. Idempotent."""
         ...
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]: ...
@@ -268,6 +286,54 @@ class RosterStore(Protocol):
         ...
 
 
+class Rolls(Protocol):
+    """Which run of the engine rolls the fleet: one Lease in the cluster, and the engine's process here."""
+
+    def run(self) -> Run:
+        """The run that asked for this step. Always the same."""
+        ...
+
+    def engine_lives(self) -> bool:
+        """Whether the process that asked for this step is still there. Asks nobody else."""
+        ...
+
+    def lives(self, run: Run) -> bool | None:
+        """Whether that run's process is there; None where it cannot be known from here."""
+        ...
+
+    def read(self) -> tuple[Roll | None, str]:
+        """(the roll, version); (None, "") if no run ever rolled this cluster."""
+        ...
+
+    def write(self, roll: Roll, version: str) -> bool:
+        """Replace the roll if its version is still `version`; False otherwise."""
+        ...
+
+    def keep(self, renew: Callable[[], None], every_s: float) -> AbstractContextManager[None]:
+        """While inside, `renew` runs about every so many seconds, whatever the step is busy with."""
+        ...
+
+
+class Fence(Protocol):
+    """Whether a step may still act (lifecycle.rolls)."""
+
+    def alive(self, node: str) -> None:
+        """Return unless it is known that the step's run is over. Asks no cluster, so ask it often."""
+        ...
+
+    def check(self, node: str) -> None:
+        """Return if the step's run has the roll now; asked just before what cannot be taken back."""
+        ...
+
+
+class Open:
+    """The fence of what changes nothing."""
+
+    def alive(self, node: str) -> None: ...
+
+    def check(self, node: str) -> None: ...
+
+
 class Evidence(Protocol):
     """What happened, for the log, the report and the timeline. Carries no secret."""
 
@@ -277,7 +343,7 @@ class Evidence(Protocol):
         ...
 
     def end(self, node: str, outcome: str) -> None:
-        """The node's way out or in is over: `served`, `left`, `halted: <first line>`."""
+        """The node's way out or in is over: `served`, `left`, `halted: <first line>`, `stopped: <first line>`."""
         ...
 
     def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
@@ -287,9 +353,12 @@ class Evidence(Protocol):
     def note(self, node: str, text: str) -> None: ...
 
 
+_OPEN = Open()
+
+
 @dataclass(frozen=True)
 class Ports:
-    """Everything a step may touch."""
+    """Everything a step may touch. fence: put there by `lifecycle.run.execute`."""
 
     clock: Clock
     pins: Pins
@@ -301,4 +370,6 @@ class Ports:
     delivery: Delivery
     secrets: Secrets
     roster: RosterStore
+    rolls: Rolls
     evidence: Evidence
+    fence: Fence = _OPEN

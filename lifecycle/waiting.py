@@ -54,7 +54,8 @@ def wait_until(
 
     Looks at once, then whenever `about` may have changed, and a last time at the deadline. A PortError
     of the check is no verdict: it blocks and is looked at again. Any other error of the check, and
-    `error` (or the block's own) at the deadline, is raised. The wait is recorded if time passed.
+    `error` (or the block's own) at the deadline, is raised; so is what the fence says of a run that is over.
+    The wait is recorded if time passed.
     """
     clock = ports.clock
     start_s = clock.now_s()
@@ -80,6 +81,7 @@ def wait_until(
                 clock.sleep(min(pause_s, left_s))
             else:
                 clock.wait(blocked.about or about, min(until_s, clock.now_s() + blocked.look_s))
+            ports.fence.alive(node)
     finally:
         end_s = clock.now_s()
         if end_s > start_s:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.delivery import DirectoryDelivery
+from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence
 from lifecycle.adapters.files import safe_name
@@ -18,6 +19,7 @@ from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.pins import Read, StackFilePins
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.redfish import RedfishMachines
+from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
@@ -88,6 +90,7 @@ def ports(
         delivery=DirectoryDelivery(boot_store),
         secrets=secrets,
         roster=ConfigMapRoster(api),
+        rolls=LeaseRolls(api, EngineProcess(env)),
         evidence=FileEvidence(lambda: pins.root / ".ingot" / "evidence" / f"{safe_name(step.stack)}.jsonl", clock),
     )
 

@@ -7,12 +7,12 @@ in the function that does (`Read`), and gets back plain facts (`Declared`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError, NeedsAttention
-from lifecycle.ports import Limits, Pin
+from lifecycle.ports import Limits, Pin, Rollout
 
 PROJECT_FILE = "Pulumi.yaml"
 
@@ -31,6 +31,7 @@ class Declared:
     boot_store: Path
     boot_url: str
     storage_cluster: str
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 Read = Callable[[Path, str], Declared]
@@ -65,6 +66,9 @@ class StackFilePins:
 
     def limits(self) -> Limits:
         return self.stack_file.limits
+
+    def rollout(self) -> Rollout:
+        return self.stack_file.rollout
 
     @cached_property
     def root(self) -> Path:

@@ -37,26 +37,7 @@ class ConfigMapRoster:
 
     def _create(self, document: str) -> bool:
         maps = path("api", "v1", "namespaces", NAMESPACE, "configmaps")
-        final = frozenset({404, 409})
-        answer = self._api.ask("roster, create", "POST", maps, body=_body(document, ""), final=final, repeatable=False)
-        if answer.status == 404:  # the namespace is not there yet
-            namespace: Json = {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": NAMESPACE, "labels": LABELS},
-            }
-            self._api.ask(
-                f"namespace {NAMESPACE}, create",
-                "POST",
-                path("api", "v1", "namespaces"),
-                body=namespace,
-                final=frozenset({409}),
-            )
-            final = frozenset({409})
-            answer = self._api.ask(
-                "roster, create", "POST", maps, body=_body(document, ""), final=final, repeatable=False
-            )
-        return answer.ok
+        return created(self._api, "roster, create", maps, _body(document, ""))
 
     def _replace(self, document: str, version: str) -> bool:
         where = path("api", "v1", "namespaces", NAMESPACE, "configmaps", NAME)
@@ -69,6 +50,21 @@ class ConfigMapRoster:
             repeatable=False,
         )
         return answer.ok
+
+
+def created(api: KubeApi, what: str, where: str, body: Json) -> bool:
+    """Make the object, and the namespace if that is not there yet. False if somebody else made the object.
+
+    Raises Unsure if it may have been made all the same.
+    """
+    for final in (frozenset({404, 409}), frozenset({409})):
+        answer = api.ask(what, "POST", where, body=body, final=final, repeatable=False)
+        if answer.status != 404:
+            return answer.ok
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": LABELS}}
+        namespaces = path("api", "v1", "namespaces")
+        api.ask(f"namespace {NAMESPACE}, create", "POST", namespaces, body=namespace, final=frozenset({409}))
+    return False
 
 
 def _body(document: str, version: str) -> Json:

@@ -5,15 +5,16 @@ They answer for as long as etcd has its majority.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 
 from lifecycle.errors import PortError
-from lifecycle.ports import Attachment, Budget, Eviction, Member, Node, Pod, Role
+from lifecycle.ports import Attachment, Budget, Eviction, Member, Node, OnTimeout, Pod, Role, Roll, Run
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.part import Part
+from rehearsal.rack.rack import HOST
 from rehearsal.rack.world import KubeNode
 
 KERNEL = "6.18.4-200.fc44.x86_64"
@@ -149,6 +150,10 @@ class RackKubernetes(Part):
 
     def delete_pod(self, pod: Pod) -> None:
         with self._api("delete_pod", pod.node, changes=True):
+            pin = self._rack.pins.get(pod.node)
+            known = self._rack.world.pods.get(pod.name)
+            if known is not None and pin is not None and pin.drain_timeout is OnTimeout.FORCE and not pin.stores:
+                known.forced = True
             workloads.end(self._rack, pod.name)
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]:
@@ -205,6 +210,7 @@ class RackRosterStore(Part):
         with self._call("read"):
             world = self._rack.world
             self._need_api()
+            self._rack.read_letters()
             return (world.roster, str(world.roster_version)) if world.roster_version else ("", "")
 
     def write(self, document: str, version: str) -> bool:
@@ -216,6 +222,46 @@ class RackRosterStore(Part):
             world.roster, world.roster_version = document, world.roster_version + 1
             self._rack.changed("roster")
             return True
+
+    def _need_api(self) -> None:
+        if not quorum.api_answers(self._rack):
+            raise PortError("Kubernetes API", "no answer", "bring a majority of control planes back, then run again")
+
+
+class RackRolls(Part):
+    """The roll's Lease. A rack has one engine at a time, and a run that is at work renews it without a pause, so
+    that no time passes for it; a run that ended is known to have."""
+
+    name = "rolls"
+
+    def run(self) -> Run:
+        return self._rack.run
+
+    def engine_lives(self) -> bool:
+        return True  # a step whose engine went away ends where it waits (StepCancelled)
+
+    def lives(self, run: Run) -> bool | None:
+        return None if run.host != HOST else run.id == self._rack.run.id
+
+    def read(self) -> tuple[Roll | None, str]:
+        with self._call("read"):
+            self._need_api()
+            world, other = self._rack.world, self._rack.faults.named("other-roll")
+            if other:
+                return Roll(Run(other, "elsewhere"), 7, 0, self._rack.now_s), "other"
+            return world.roll, str(world.roll_version) if world.roll is not None else ""
+
+    def write(self, roll: Roll, version: str) -> bool:
+        with self._call("write", changes=True):
+            self._need_api()
+            world = self._rack.world
+            if version != (str(world.roll_version) if world.roll is not None else ""):
+                return False
+            world.roll, world.roll_version = roll, world.roll_version + 1
+            return True
+
+    def keep(self, renew: Callable[[], None], every_s: float) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _need_api(self) -> None:
         if not quorum.api_answers(self._rack):

@@ -47,6 +47,11 @@ def healthy_pods(rack: Rack, app: str) -> int:
     return sum(p.app == app and p.phase == "ready" for p in rack.world.pods.values())
 
 
+def forced_pods(rack: Rack, app: str) -> int:
+    """Pods that a pool's `force` took, and that are not back."""
+    return sum(p.app == app and p.forced for p in rack.world.pods.values())
+
+
 def healthy_min(rack: Rack, app: App) -> int | None:
     """The budget in force; a budget that never allows wants every pod."""
     if app.healthy_min is not None and rack.faults.active("pdb-never-allows", app.name):
@@ -152,7 +157,7 @@ def _pod_ready(rack: Rack, event: Event) -> None:
     pod = rack.world.pods[event.subject]
     if pod.incarnation != event.number or pod.phase != "starting":
         return
-    pod.phase = "ready"
+    pod.phase, pod.forced = "ready", False
     if pod.volume:
         volumes.pod_ready(rack, pod)
     if all(healthy_pods(rack, app.name) == app.replicas for app in rack.world.apps.values()):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from lifecycle.ports import Claim, Progress
+from lifecycle.ports import Claim, Progress, Roll
 
 
 class Host(BaseModel):
@@ -51,7 +51,8 @@ class KubeNode(BaseModel):
 
 
 class Pod(BaseModel):
-    """A pod of an app. phase: pending (no node), attaching, starting, ready, terminating."""
+    """A pod of an app. phase: pending (no node), attaching, starting, ready, terminating. forced: it was deleted
+    past its budget, as its node's pool says, and is not Ready again yet."""
 
     name: str
     app: str
@@ -59,6 +60,7 @@ class Pod(BaseModel):
     phase: Literal["pending", "attaching", "starting", "ready", "terminating"] = "pending"
     volume: str = ""
     incarnation: int = 0
+    forced: bool = False
 
 
 class App(BaseModel):
@@ -145,6 +147,8 @@ class World(BaseModel):
     served: set[str] = Field(default_factory=set)
     roster: str = ""
     roster_version: int = 0
+    roll: Roll | None = None
+    roll_version: int = 0
     objects: dict[str, str] = Field(default_factory=dict)
     events: list[Event] = Field(default_factory=list)
     journal_lines: int = 0

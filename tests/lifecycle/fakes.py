@@ -5,7 +5,8 @@ A `Tap` in front of each port counts calls, can fail one, and can kill the step 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,9 @@ from lifecycle.ports import (
     Power,
     Progress,
     Role,
+    Roll,
+    Rollout,
+    Run,
     Verdict,
 )
 from tests.lifecycle.world import Host, Killed, World
@@ -95,6 +99,9 @@ class FakePins(_Part):
 
     def limits(self) -> Limits:
         return self.world.limits
+
+    def rollout(self) -> Rollout:
+        return self.world.rollout
 
 
 class FakeKubernetes(_Part):
@@ -383,6 +390,44 @@ class FakeRosterStore(_Part):
         return True
 
 
+class FakeRolls(_Part):
+    name = "rolls"
+
+    def run(self) -> Run:
+        return self.world.run
+
+    def engine_lives(self) -> bool:
+        return self.world.run.id not in self.world.ended
+
+    def lives(self, run: Run) -> bool | None:
+        return run.id not in self.world.ended if run.place == self.world.run.place else None
+
+    def read(self) -> tuple[Roll | None, str]:
+        self.api()
+        roll = self.world.roll
+        if roll is None:
+            return None, ""
+        if roll.run.id in self.world.renewing:
+            roll = self.world.roll = replace(roll, renewed_s=self.world.now_s)
+        return roll, str(self.world.roll_version)
+
+    def write(self, roll: Roll, version: str) -> bool:
+        self.api()
+        if version != (str(self.world.roll_version) if self.world.roll else ""):
+            return False
+        self.world.roll, self.world.roll_version = roll, self.world.roll_version + 1
+        return True
+
+    @contextmanager
+    def keep(self, renew: Callable[[], None], every_s: float) -> Iterator[None]:
+        run = self.world.run.id
+        self.world.renewing.add(run)
+        try:
+            yield
+        finally:
+            self.world.renewing.discard(run)
+
+
 class FakeEvidence(_Part):
     name = "evidence"
 
@@ -417,5 +462,6 @@ def ports(world: World) -> Ports:
         delivery=tap(FakeDelivery),
         secrets=tap(FakeSecrets),
         roster=tap(FakeRosterStore),
+        rolls=tap(FakeRolls),
         evidence=tap(FakeEvidence),
     )
