@@ -24,7 +24,7 @@ CRASHES = Path(__file__).resolve().parents[1] / ".ingot" / "crashes"
 """Where tracebacks go that no user should have to read."""
 
 
-OURS = frozenset({"cli", "components", "lifecycle", "rehearsal", "tools"})
+OURS = frozenset({"cli", "components", "lifecycle", "rehearsal", "report", "tools"})
 """An error class of one of these packages is worded for the user (docs: R4); any other error is a fault of ours."""
 
 
