@@ -51,12 +51,14 @@ class Entry(BaseModel, frozen=True, extra="allow"):
 
 class Roster(BaseModel, frozen=True, extra="allow"):
     """The whole document. serving: the fleet-ready barrier was reached once. storage_turn: the node
-    that is just being taken out of storage, or "".
+    that is just being taken out of storage, or "". kernels: of each image (lifecycle.image.of), the kernel of
+    the first machine that joined with it.
     """
 
     format: int = 1
     serving: bool = False
     storage_turn: str = ""
+    kernels: dict[str, str] = {}
     nodes: dict[str, Entry] = {}
 
 

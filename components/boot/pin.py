@@ -97,4 +97,6 @@ def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
         stores=shares.stores,
         soak_s=rollout.soak_s if canary else 0,
         retire=environment.retires(pool, name),
+        architecture=shares.release.architecture,
+        kernel=shares.release.kernel or "",
     )
