@@ -53,6 +53,8 @@ VERBS = {
         "The simulated rack, kept on disk: up, preview, destroy, refresh, status, reset, serve.",
         "ingot rack up metal",
     ),
+    "drift": Verb("cli.drift", "app", "Show what of the fleet is not as it is pinned.", "ingot drift metal --json"),
+    "repair": Verb("cli.repair", "app", "List broken and drifted nodes, or replace them.", "ingot repair metal --go"),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
     "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
     "node": Verb(

@@ -285,7 +285,8 @@ def stack_data(stack: str, options: Options) -> dict[str, Any]:
     return stackfile.with_image(data, options.version) if options.version else data
 
 
-def _limits(environment: Environment) -> Limits:
+def limits(environment: Environment) -> Limits:
+    """The deadlines that the stack file sets."""
     return Limits(**environment.limits.model_dump())
 
 
@@ -357,7 +358,7 @@ def _serve(session: Session) -> list[grpc.Server]:
     rack = session.rack
     threads = session._parallel() + 32
     providers = {
-        "command": Command(rack, _limits(session.environment), session.save, session.on_roster),
+        "command": Command(rack, limits(session.environment), session.save, session.on_roster),
         "kubernetes": Kubernetes(rack, session.save),
         "tls": Tls(),
     }
