@@ -24,7 +24,7 @@ CRASHES = Path(__file__).resolve().parents[1] / ".ingot" / "crashes"
 """Where tracebacks go that no user should have to read."""
 
 
-OURS = frozenset({"cli", "components", "lab", "lifecycle", "rehearsal", "tools"})
+OURS = frozenset({"cli", "components", "lab", "lifecycle", "rehearsal", "report", "tools"})
 """An error class of one of these packages is worded for the user (docs: R4); any other error is a fault of ours."""
 
 
@@ -66,6 +66,8 @@ VERBS = {
         "ingot rack up metal",
     ),
     "lab": Verb("cli.lab", "app", "Real parts on this machine, for tests: up, down, status.", "ingot lab up --nodes 9"),
+    "drift": Verb("cli.drift", "app", "Show what of the fleet is not as it is pinned.", "ingot drift metal --json"),
+    "repair": Verb("cli.repair", "app", "List broken and drifted nodes, or replace them.", "ingot repair metal --go"),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
     "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
     "node": Verb(

@@ -40,7 +40,7 @@ def up(
 
     Exit code 3: it stopped as asked, between two nodes (a pause, or the stack file's rollout).
     """
-    _run(stack, "up", image, fault, seed, continue_on_error=continue_on_error)
+    run(stack, "up", image, fault, seed, continue_on_error=continue_on_error)
 
 
 @app.command(epilog=_example("ingot rack pause metal --reason 'the freeze before the holidays'"))
@@ -61,19 +61,19 @@ def pause(
 @app.command(epilog=_example("ingot rack preview metal"))
 def preview(stack: Stack, image: Image = None) -> None:
     """Show what an up would do; nothing happens to the rack."""
-    _run(stack, "preview", image, None, 1)
+    run(stack, "preview", image, None, 1)
 
 
 @app.command(epilog=_example("ingot rack destroy metal"))
 def destroy(stack: Stack, fault: Faults = None) -> None:
     """Take the fleet down; refuses what would lose data unless the stack file says `retire: true`."""
-    _run(stack, "destroy", None, fault, 1)
+    run(stack, "destroy", None, fault, 1)
 
 
 @app.command(epilog=_example("ingot rack refresh metal"))
 def refresh(stack: Stack) -> None:
     """Let the engine read every resource again."""
-    _run(stack, "refresh", None, None, 1)
+    run(stack, "refresh", None, None, 1)
 
 
 @app.command(epilog=_example("ingot rack status metal"))
@@ -113,9 +113,18 @@ def _folder(stack: str) -> Path:
     return home() / "rack" / stack
 
 
-def _run(
-    stack: str, verb: str, image: str | None, fault: list[str] | None, seed: int, *, continue_on_error: bool = False
+def run(
+    stack: str,
+    verb: str,
+    image: str | None,
+    fault: list[str] | None,
+    seed: int,
+    *,
+    continue_on_error: bool = False,
+    replace: tuple[str, ...] = (),
 ) -> None:
+    """Let the engine do `verb` to the rack, and tell how it ended. replace: nodes that get new machines all the
+    same. Raises typer.Exit(1) if less came of it than was promised, and what `open_session` raises."""
     from cli.engine_path import use_decided_engine
     from rehearsal import show
     from rehearsal.session import Halted, Options, open_session
@@ -127,6 +136,7 @@ def _run(
         faults=tuple(fault or ()),
         what=f"ingot rack {verb}",
         continue_on_error=continue_on_error,
+        replace=replace,
     )
     display = show.Display()
     options.on_event = display.event

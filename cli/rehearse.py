@@ -39,8 +39,8 @@ def rehearse(
     from rehearsal.rack.store import usable
     from rehearsal.rehearse import choose_releases
     from rehearsal.rehearse import rehearse as run
-    from rehearsal.report import html, markdown
     from rehearsal.session import Options, home
+    from report import html, markdown
 
     out = out or home() / "reports"
     with usable(out):

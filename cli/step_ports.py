@@ -44,6 +44,11 @@ def declared(root: Path, stack: str) -> Declared:
     )
 
 
+def environment(root: Path, stack: str) -> Environment:
+    """The whole stack file. Raises StackFileError, LockError."""
+    return _files(root, stack)[0]
+
+
 def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
     """Path in the boot store and bytes of all that the pin's host fetches. Raises as `declared` does."""
     from components.boot.pin import publish

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from lifecycle import image
 from lifecycle.claims import initialised
 from lifecycle.errors import (
     ClusterSilent,
@@ -19,10 +20,9 @@ from lifecycle.errors import (
     NeverRegistered,
     PortError,
     RecordMissing,
-    WrongImage,
 )
 from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pin, Ports, Power, Role
-from lifecycle.waiting import Blocked, wait_for_api, wait_until
+from lifecycle.waiting import OBSERVE_S, Blocked, wait_for_api, wait_until
 
 TOKEN_TTL_S = 3600.0
 """The longest a join token may live; the node uses it within minutes."""
@@ -130,11 +130,14 @@ def _wait_initialised(ports: Ports, node: str) -> None:
 
 def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
     offs: list[float] = []
+    looks: list[Node] = []
 
     def registered() -> Node | Blocked:
         seen = _registered(ports, pin, claim)
         if not isinstance(seen, Blocked):
-            return seen
+            steady = not looks or image.same_boot(looks[-1], seen)
+            looks.append(seen)
+            return seen if steady else Blocked("a machine that has just restarted", look_s=OBSERVE_S)
         _look_at_machine(ports, pin, claim, offs)
         return replace(seen, look_s=OFF_S) if offs else seen
 
@@ -146,6 +149,7 @@ def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
         ports=ports,
         limit_s=ports.pins.limits().join_s,
         error=NeverRegistered,
+        consecutive=image.STEADY,
     )
 
 
@@ -168,8 +172,7 @@ def _look_at_machine(ports: Ports, pin: Pin, claim: Claim, offs: list[float]) ->
 
 
 def _registered(ports: Ports, pin: Pin, claim: Claim) -> Node | Blocked:
-    """The Node of the machine that is expected. Raises WrongImage for one that runs something else; a new one
-    is cordoned first, since it is registered and Ready all the same."""
+    """The Node of the machine that is expected. Raises WrongImage for one that runs something else."""
     seen = ports.kubernetes.node(pin.node)
     if seen is None:
         return Blocked("no Node object")
@@ -180,8 +183,5 @@ def _registered(ports: Ports, pin: Pin, claim: Claim) -> Node | Blocked:
             )
     elif seen.machine_id != claim.machine_id:
         return Blocked(f"machine {seen.machine_id or 'unknown'} instead of {claim.machine_id}")
-    if (seen.os_image, seen.kubelet) != (pin.os_image, pin.kubelet):
-        if claim.state is ClaimState.PROVISIONING and not seen.unschedulable:
-            ports.kubernetes.set_unschedulable(pin.node, True)
-        raise WrongImage(pin.node, f"{seen.os_image}, kubelet {seen.kubelet}", f"{pin.os_image}, kubelet {pin.kubelet}")
+    image.require(ports, pin, claim, seen, pin.kernel)
     return seen

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, GenerationDiffers, NotDeclared, RecordMissing
-from lifecycle.ports import Claim, ClaimState, Pin, Ports
+from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports
 
 TRIES = 5
 """Of a change to a claim. Two writers of one claim are a mistake, so a few tries tell it from bad luck."""
@@ -37,13 +37,17 @@ def told(claim: Claim | None) -> str:
     return f"a claim of stack {claim.stack} for {claim.node}, generation {claim.generation}, {claim.state}"
 
 
-def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str) -> Claim:
+def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str, seen: Node | None = None) -> Claim:
     """Write the claim's next state and return it. Only the mark `retiring` may change meanwhile.
+
+    seen: the machine as it joined, so that drift can tell later what became of it.
 
     Raises ClaimChanged.
     """
     for _ in range(TRIES):
         new = replace(claim, state=state, machine_id=machine_id)
+        if seen is not None:
+            new = replace(new, kernel=seen.kernel, boot_id=seen.boot_id)
         if new == claim or ports.records.put_claim(claim.node, new, claim):
             return new
         now = ports.records.claim(claim.node)

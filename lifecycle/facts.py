@@ -109,6 +109,8 @@ class Pin:
     joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
     boot_url: where the installer for this generation is published. stores: the node holds replicas.
     drain_timeout, detach_timeout: what happens at the deadline of each.
+    architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
+    image's publisher does not say it (lifecycle/image.py).
     """
 
     node: str
@@ -129,11 +131,14 @@ class Pin:
     retire: bool = False
     drain_timeout: OnTimeout = OnTimeout.HALT
     detach_timeout: OnTimeout = OnTimeout.HALT
+    architecture: str = ""
+    kernel: str = ""
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a Node object says of itself."""
+    """What a Node object says of itself. taints: as lifecycle.labels.taint writes them. ready_changed_s: since
+    when it is as Ready as it is; None: it does not say."""
 
     name: str
     ready: bool
@@ -146,6 +151,9 @@ class Node:
     volumes_in_use: frozenset[str] = frozenset()
     volumes_attached: frozenset[str] = frozenset()
     out_of_service: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: frozenset[str] = frozenset()
+    ready_changed_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +270,8 @@ class Claim:
     machine_id: of the machine that joined; while PROVISIONING, of the one before it (`join` waits for
     another). retiring: `retire` said that the host leaves for good; kept here too because a whole
     cluster that retires takes its roster with it. installed: what this generation boots was seen to run, or
-    its controller cannot tell; until then a host that is PROVISIONING is installed again."""
+    its controller cannot tell; until then a host that is PROVISIONING is installed again.
+    kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote."""
 
     stack: str
     node: str
@@ -275,6 +284,8 @@ class Claim:
     machine_id: str = ""
     retiring: bool = False
     installed: bool = False
+    kernel: str = ""
+    boot_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from lifecycle import roster
+from lifecycle import image, roster
 from lifecycle.commands import Step
 from lifecycle.errors import FleetNotReady, LifecycleError
 from lifecycle.ports import Pin, Ports, Role, Verdict
@@ -39,7 +39,8 @@ def _wait(ports: Ports, check: Callable[[], bool | Blocked], what: str, about: s
 
 
 def _nodes(ports: Ports, staying: dict[str, Pin]) -> bool | Blocked:
-    listed = roster.read(ports, FLEET).nodes
+    known = roster.read(ports, FLEET)
+    listed = known.nodes
     seen = {n.name: n for n in ports.kubernetes.nodes()}
     wrong: dict[str, str] = {}
     for name, pin in staying.items():
@@ -48,8 +49,8 @@ def _nodes(ports: Ports, staying: dict[str, Pin]) -> bool | Blocked:
             wrong[name] = "has not joined"
         elif node is None or not node.ready:
             wrong[name] = "is not Ready"
-        elif (node.os_image, node.kubelet) != (pin.os_image, pin.kubelet):
-            wrong[name] = f"runs {node.os_image}, kubelet {node.kubelet}"
+        elif image.mismatches(pin, node, kernel := image.expected_kernel(pin, known)):
+            wrong[name] = f"runs {image.told(node.os_image, node.kernel if kernel else '', node.kubelet)}"
     if not wrong:
         return True
     first = sorted(wrong)[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import etcd, fence, roster
+from lifecycle import etcd, fence, image, roster
 from lifecycle.admit import admit
 from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
@@ -62,13 +62,14 @@ def _join(ports: Ports, pin: Pin, claim: Claim) -> bool:
     """Whether the node was in before, so that nothing was changed."""
     seen = admit(ports, pin, claim)
     standing = listed(ports, pin)
+    image.settle_kernel(ports, pin, claim, seen, standing)
     entry = standing.nodes[pin.node]
     was_in = claim.state is ClaimState.JOINED and entry.standing is Standing.IN and entry.slot_since_s is None
     joining = Joining(ports, pin, standing.serving, was_in, frozenset(entry.unready_before))
     fence.lift(ports, pin.node)  # of a machine that a halted leave had given up
     _gates(joining)
     if not was_in:
-        advance(ports, claim, ClaimState.JOINED, seen.machine_id)
+        advance(ports, claim, ClaimState.JOINED, seen.machine_id, seen)
         if pin.soak_s and standing.serving:
             _soak(joining)
         roster.update(ports, pin.node, lambda now: roster.serves(now, pin.node))

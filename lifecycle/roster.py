@@ -62,7 +62,8 @@ class Paused(BaseModel, frozen=True, extra="allow"):
 class Roster(BaseModel, frozen=True, extra="allow"):
     """The whole document. serving: the fleet-ready barrier was reached once. storage_turn: the node
     that is just being taken out of storage, or "". paused: no further node may leave. run: the run that took
-    the last slot; taken: the nodes whose slots it took.
+    the last slot; taken: the nodes whose slots it took. kernels: of each image (lifecycle.image.of), the kernel of
+    the first machine that joined with it.
     """
 
     format: int = 1
@@ -71,6 +72,7 @@ class Roster(BaseModel, frozen=True, extra="allow"):
     paused: Paused | None = None
     run: str = ""
     taken: tuple[str, ...] = ()
+    kernels: dict[str, str] = {}
     nodes: dict[str, Entry] = {}
 
 

@@ -16,7 +16,7 @@ from rehearsal.rack.faults import Faults
 from rehearsal.rack.laws import TEXTS
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
-from rehearsal.report.record import (
+from report.record import (
     AttachTime,
     Failure,
     Law,

@@ -288,7 +288,8 @@ def stack_data(stack: str, options: Options) -> dict[str, Any]:
     return stackfile.with_image(data, options.version) if options.version else data
 
 
-def _limits(environment: Environment) -> Limits:
+def limits(environment: Environment) -> Limits:
+    """The deadlines that the stack file sets."""
     return Limits(**environment.limits.model_dump())
 
 
@@ -362,7 +363,7 @@ def _serve(session: Session) -> list[grpc.Server]:
     threads = session._parallel() + 32
     providers = {
         "command": Command(
-            rack, _limits(session.environment), rollout(session.environment), session.save, session.on_roster
+            rack, limits(session.environment), rollout(session.environment), session.save, session.on_roster
         ),
         "kubernetes": Kubernetes(rack, session.save),
         "tls": Tls(),

@@ -18,8 +18,8 @@ from rich.table import Table
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
 from rehearsal.rehearse import Rehearsed
-from rehearsal.report.words import duration
 from rehearsal.session import Session
+from report.words import duration
 
 REFRESH_HZ = 8
 ROWS_MAX = 40

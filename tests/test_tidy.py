@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-PACKAGES = ("cli", "components", "lab", "lifecycle", "rehearsal", "tools")
+PACKAGES = ("cli", "components", "lab", "lifecycle", "rehearsal", "report", "tools")
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 TEXT = frozenset(

@@ -56,11 +56,10 @@ def kubelet() -> dict[str, Any]:
     }
 
 
-def registration(node: str, fault_domain: str, labels: dict[str, str]) -> dict[str, Any]:
+def registration(node: str, labels: dict[str, str]) -> dict[str, Any]:
     """How a node registers. Its labels are there from its first moment: a re-imaged node is a new Node
     object, and CSI drivers read the topology once, when they register."""
-    told = {"topology.kubernetes.io/zone": fault_domain, **labels}
-    value = ",".join(f"{key}={told[key]}" for key in sorted(told))
+    value = ",".join(f"{key}={labels[key]}" for key in sorted(labels))
     return {
         "name": node,
         "criSocket": SOCKET,

@@ -30,13 +30,12 @@ from components.boot.ignition import (
 from components.environment import Environment, Host, Pool
 from components.images.fedora_coreos import OS
 from components.images.lock import KubernetesRelease, Release
+from lifecycle import labels
 
 NAMES: Final = uuid.UUID("5f0c1b6e-6a0b-5d0e-9c53-3f0d3a1c7e42")
 """Namespace of the identities below. Changing it would give every node of every fleet a new one."""
 
 HUGEPAGE_MIB: Final = 2
-STORAGE_LABEL: Final = {"io.simplyblock.node-type": "simplyblock-storage-plane"}
-"""By which simplyblock's operator finds the nodes that hold replicas."""
 
 NO_UPDATES: Final = "[updates]\nenabled = false\n"
 FORWARDING: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"
@@ -232,7 +231,7 @@ def _shared_files(
 def _own_files(pool: Shared, own: Own) -> Iterator[File]:
     cluster, name = pool.environment.cluster.name, own.name
     control_plane = pool.role == "control-plane"
-    registration = kubeadm.registration(name, own.fault_domain, STORAGE_LABEL if pool.stores else {})
+    registration = kubeadm.registration(name, labels.registered(own.fault_domain, stores=pool.stores))
     yield _text("/etc/hostname", f"{name}\n", overwrite=True)
     yield _text("/etc/nvme/hostid", f"{host_id(cluster, name)}\n", overwrite=True)
     yield _text("/etc/nvme/hostnqn", f"{host_nqn(cluster, name)}\n", overwrite=True)

@@ -111,4 +111,6 @@ def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
         retire=environment.retires(pool, name),
         drain_timeout=OnTimeout(rollout.on_timeout.drain),
         detach_timeout=OnTimeout(rollout.on_timeout.detach),
+        architecture=shares.release.architecture,
+        kernel=shares.release.kernel or "",
     )

@@ -70,7 +70,8 @@ def releases_from_stream(metadata: bytes | Mapping[str, Any], where: str = "stre
 
 
 def pin(lock: Lock, metadata: bytes | Mapping[str, Any], where: str = "stream metadata") -> Lock:
-    """`lock` with the metadata's release added. AMIs of new regions are added to a pinned release.
+    """`lock` with the metadata's release added. AMIs of new regions are added to a pinned release; a kernel
+    that was pinned by hand stays, because the metadata names none.
 
     Raises LockError if the metadata is not whole, or contradicts what is pinned: a published release
     never changes, so one of the two was tampered with or garbled.
@@ -81,7 +82,8 @@ def pin(lock: Lock, metadata: bytes | Mapping[str, Any], where: str = "stream me
     for new in releases_from_stream(metadata, where):
         old = pinned.get((new.os, new.version, new.architecture))
         problems += _contradictions(old, new) if old else []
-        merged.append(new.model_copy(update={"amis": {**old.amis, **new.amis}}) if old else new)
+        kept = {"amis": {**old.amis, **new.amis}, "kernel": old.kernel} if old else {}
+        merged.append(new.model_copy(update=kept))
     if problems:
         raise LockError(where, problems)
     return lock.with_releases(merged)

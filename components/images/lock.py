@@ -37,6 +37,7 @@ Version = Annotated[str, Field(pattern=r"^v?[0-9]+(\.[0-9]+){2,3}$", max_length=
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", max_length=32)]
 Ami = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")]
 OsImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ().+_-]*$", max_length=128)]
+Kernel = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?[A-Za-z0-9._+-]*$", max_length=128)]
 
 
 class LockError(ValueError):
@@ -82,10 +83,12 @@ class Artifact(Pinned):
 class ReleaseFacts(Pinned):
     """One release for one architecture, as the file holds it (the keys above it say which).
 
-    os_image: what a node that runs it reports in `status.nodeInfo.osImage`. amis: by AWS region.
+    os_image: what a node that runs it reports in `status.nodeInfo.osImage`. kernel: the same of
+    `status.nodeInfo.kernelVersion`, where somebody knows it. amis: by AWS region.
     """
 
     os_image: OsImage
+    kernel: Kernel | None = None
     artifacts: dict[Name, Artifact] = Field(min_length=1)
     amis: dict[Region, Ami] = {}
 

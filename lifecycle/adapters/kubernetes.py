@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from lifecycle import labels
 from lifecycle.adapters.kube_api import Json, KubeApi, path
 from lifecycle.address import plain
 from lifecycle.errors import PortError
@@ -17,7 +18,7 @@ TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 """The group to which kubeadm's bindings let a joining kubelet ask for its certificate."""
 MERGE_PATCH = "application/merge-patch+json"
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+OUT_OF_SERVICE = labels.OUT_OF_SERVICE
 """With this taint the cluster deletes a dead node's pods by force and detaches their volumes at once."""
 FINISHED = frozenset({"Succeeded", "Failed"})
 """Phases in which a pod holds neither a volume nor a place in a budget: a drain has nothing to do for it."""
@@ -91,10 +92,10 @@ class ApiKubernetes:
 
     def _node(self, item: Json) -> Node:
         info = _map(item, "status", "nodeInfo")
-        ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in _list(item, "status", "conditions"))
+        ready = next((c for c in _list(item, "status", "conditions") if c.get("type") == "Ready"), {})
         return Node(
             name=self._name(item),
-            ready=ready,
+            ready=ready.get("status") == "True",
             unschedulable=bool(_map(item, "spec").get("unschedulable")),
             os_image=str(info.get("osImage", "")),
             kernel=str(info.get("kernelVersion", "")),
@@ -104,6 +105,12 @@ class ApiKubernetes:
             volumes_in_use=frozenset(str(v) for v in _map(item, "status").get("volumesInUse") or []),
             volumes_attached=frozenset(str(v.get("name")) for v in _list(item, "status", "volumesAttached")),
             out_of_service=_out_of_service(item),
+            labels={str(k): str(v) for k, v in _map(item, "metadata", "labels").items()},
+            taints=frozenset(
+                labels.taint(str(t.get("key", "")), str(t.get("value") or ""), str(t.get("effect", "")))
+                for t in _list(item, "spec", "taints")
+            ),
+            ready_changed_s=_moment(ready.get("lastTransitionTime")),
         )
 
     # ------------------------------------------------------------ pods
@@ -284,6 +291,15 @@ def _map(item: Any, *keys: str) -> Json:
 def _list(item: Json, *keys: str) -> list[Json]:
     found = _map(item, *keys[:-1]).get(keys[-1])
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _moment(told: object) -> float | None:
+    """Seconds since 1970 of an RFC 3339 moment; None for what is none."""
+    try:
+        at = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    return at.timestamp() if at.tzinfo else None
 
 
 def _out_of_service(item: Json) -> bool:

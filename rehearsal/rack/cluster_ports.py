@@ -10,37 +10,77 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 
+from lifecycle import labels
 from lifecycle.errors import PortError
 from lifecycle.ports import Attachment, Budget, Eviction, Member, Node, OnTimeout, Pod, Role, Roll, Run
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.part import Part
-from rehearsal.rack.rack import HOST
+from rehearsal.rack.rack import HOST, Rack
 from rehearsal.rack.world import KubeNode
-
-KERNEL = "6.18.4-200.fc44.x86_64"
-"""What every node of the rack reports; the pins name no kernel yet, so nothing compares it."""
-
 
 Held = Mapping[str, AbstractSet[str]]
 
 
-def _node(kube: KubeNode, in_use: Held, attached: Held) -> Node:
+def _node(rack: Rack, kube: KubeNode, in_use: Held, attached: Held) -> Node:
+    claim = rack.world.claims.get(kube.name)
+    kind = (rack.role(kube.name), rack.world.hosts[kube.name].fault_domain, claim is not None and claim.stores)
     return _made(
         kube.name,
         kube.ready,
         kube.unschedulable,
         kube.os_image,
-        KERNEL,
+        kube.kernel,
         kube.kubelet,
         kube.machine_id,
         kube.boot_id,
         frozenset(in_use.get(kube.name, ())),
         frozenset(attached.get(kube.name, ())),
+        kube.out_of_service,
+        _labels(*kind) if kube.labels is None else frozenset(kube.labels.items()),
+        labels.taints(kind[0]) if kube.taints is None else frozenset(kube.taints),
+        kube.ready_changed_s,
     )
 
 
-_made = lru_cache(maxsize=8192)(Node)
-"""A Node that reads as before is the same object: a thousand of them are asked for at each leave."""
+@lru_cache(maxsize=1024)
+def _labels(role: Role, fault_domain: str, stores: bool) -> frozenset[tuple[str, str]]:
+    return frozenset(labels.labels(role, fault_domain, stores=stores).items())
+
+
+@lru_cache(maxsize=8192)
+def _made(
+    name: str,
+    ready: bool,
+    unschedulable: bool,
+    os_image: str,
+    kernel: str,
+    kubelet: str,
+    machine_id: str,
+    boot_id: str,
+    in_use: frozenset[str],
+    attached: frozenset[str],
+    out_of_service: bool,
+    has: frozenset[tuple[str, str]],
+    taints: frozenset[str],
+    ready_changed_s: float,
+) -> Node:
+    """A Node that reads as before is the same object: a thousand of them are asked for at each leave."""
+    return Node(
+        name=name,
+        ready=ready,
+        unschedulable=unschedulable,
+        os_image=os_image,
+        kernel=kernel,
+        kubelet=kubelet,
+        machine_id=machine_id,
+        boot_id=boot_id,
+        volumes_in_use=in_use,
+        volumes_attached=attached,
+        out_of_service=out_of_service,
+        labels=dict(has),
+        taints=taints,
+        ready_changed_s=ready_changed_s,
+    )
 
 
 class RackKubernetes(Part):
@@ -64,12 +104,12 @@ class RackKubernetes(Part):
     def node(self, name: str) -> Node | None:
         with self._api("node", name):
             kube = self._rack.world.nodes.get(name)
-            return _node(kube, *self._held()) if kube is not None else None
+            return _node(self._rack, kube, *self._held()) if kube is not None else None
 
     def nodes(self) -> tuple[Node, ...]:
         with self._api("nodes"):
             in_use, attached = self._held()
-            return tuple(_node(kube, in_use, attached) for kube in self._rack.world.nodes.values())
+            return tuple(_node(self._rack, kube, in_use, attached) for kube in self._rack.world.nodes.values())
 
     def _held(self) -> tuple[Held, Held]:
         """Of each node, the volumes that it has mounted and those attached to it."""

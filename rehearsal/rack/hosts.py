@@ -145,6 +145,7 @@ def _kubeadm(rack: Rack, event: Event) -> None:
         kubelet=host.kubelet,
         machine_id=host.machine_id,
         boot_id=f"{host.machine_id}-{host.boots}",
+        ready_changed_s=rack.now_s,
     )
     rack.journal.add(rack.now_s, "image", node=host.name, image=image)
     if rack.world.cni_up:
@@ -169,7 +170,7 @@ def _node_ready(rack: Rack, event: Event) -> None:
     node = rack.world.nodes.get(event.subject)
     if host is None or node is None or not host.joined:
         return
-    node.ready = True
+    node.ready, node.ready_changed_s = True, rack.now_s
     rack.note_standing(node.name)
     workloads.place_pending(rack)
     rack.changed(f"node/{node.name}")
@@ -179,7 +180,8 @@ def _node_lost(rack: Rack, event: Event) -> None:
     host, node = rack.world.hosts[event.subject], rack.world.nodes.get(event.subject)
     if node is None or host.joined:
         return
-    node.ready = False
+    if node.ready:
+        node.ready, node.ready_changed_s = False, rack.now_s
     rack.note_standing(node.name)
     rack.changed(f"node/{node.name}")
 

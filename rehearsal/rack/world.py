@@ -37,8 +37,12 @@ class Host(BaseModel):
     markers: dict[str, str] = Field(default_factory=dict)
 
 
+KERNEL = "6.18.4-200.fc44.x86_64"
+"""What every machine of the rack runs."""
+
+
 class KubeNode(BaseModel):
-    """A Node object."""
+    """A Node object. labels, taints: None while they are as the node registered and kubeadm marked it."""
 
     name: str
     ready: bool = False
@@ -48,6 +52,10 @@ class KubeNode(BaseModel):
     machine_id: str = ""
     boot_id: str = ""
     out_of_service: bool = False
+    kernel: str = KERNEL
+    labels: dict[str, str] | None = None
+    taints: list[str] | None = None
+    ready_changed_s: float = 0
 
 
 class Pod(BaseModel):

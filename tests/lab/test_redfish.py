@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import Iterator
 
@@ -23,6 +24,10 @@ def controllers(lab: Lab) -> Iterator[httpx.Client]:
         yield client
 
 
+def powered(controllers: httpx.Client, url: str, state: str) -> bool:
+    return bool(controllers.get(url).json()["PowerState"] == state)
+
+
 class TestControllers:
     """There is one for each system."""
 
@@ -38,7 +43,7 @@ class TestControllers:
         for asked, expected in (("ForceOff", "Off"), ("On", "On")):
             answer = controllers.post(f"{url}/Actions/ComputerSystem.Reset", json={"ResetType": asked})
             assert answer.status_code == httpx.codes.NO_CONTENT
-            eventually(lambda to=expected: controllers.get(url).json()["PowerState"] == to, f"the power {expected}")
+            eventually(functools.partial(powered, controllers, url, expected), f"the power {expected}")
 
     def test_refuse_another_password(self, controllers: httpx.Client) -> None:
         answer = controllers.get("/redfish/v1/Systems", auth=(redfish.USERNAME, "another"))

@@ -88,6 +88,7 @@ class World:
     boots: bool = True
     registers: bool = True
     images: dict[str, str] = field(default_factory=dict)  # generation -> what really boots
+    kernels: dict[str, str] = field(default_factory=dict)  # node -> the kernel that really runs
     install_progress: tuple[Progress, ...] = (Progress.INSTALLING, Progress.INSTALLED, Progress.RUNNING)
     changes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -211,7 +212,9 @@ class World:
         was = self.nodes.get(name)
         cordoned = bool(was and was.unschedulable)
         image, identity = self.images.get(host.generation, f"OS {host.generation}"), f"{name}-m{machine}"
-        self.nodes[name] = Node(name, False, cordoned, image, "6.18", KUBELET, identity, f"{name}-b{machine}")
+        self.nodes[name] = Node(
+            name, False, cordoned, image, self.kernels.get(name, "6.18"), KUBELET, identity, f"{name}-b{machine}"
+        )
         self.later(10, lambda: self.becomes_ready(name))
 
     def becomes_ready(self, name: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rehearsal.rehearse import rehearse
-from rehearsal.report import html, markdown
 from rehearsal.session import Options
+from report import html, markdown
 from tests.rehearsal.fleet import CONTROL_PLANES, NEW, NODES, OLD, WORKERS, Fleet, Outcome
 
 

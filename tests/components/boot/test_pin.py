@@ -40,7 +40,18 @@ class TestPins:
             stores=True,
             soak_s=120,
             retire=False,
+            architecture="x86_64",
+            kernel="",
         )
+
+    def test_of_an_image_whose_kernel_somebody_pinned(self, environment: Environments, lock: Locks) -> None:
+        pinned = lock().model_dump(exclude_none=True)
+        for facts in pinned["images"]["fedora-coreos"]["44.20260101.3.0"].values():
+            facts["kernel"] = "6.19.4-200.fc44.x86_64"
+        known = pins(environment(), Lock.model_validate(pinned))
+        assert {p.kernel for p in known.values()} == {"6.19.4-200.fc44.x86_64"}
+        unknown = {n: p.generation for n, p in pins(environment(), lock()).items()}
+        assert {n: p.generation for n, p in known.items()} == unknown  # it replaces no machine
 
     def test_are_in_the_order_of_the_file(self, environment: Environments, lock: Locks) -> None:
         assert list(pins(environment(), lock())) == ["c1", "c2", "c3", "w1", "w2", "w3"]

@@ -52,7 +52,7 @@ class Machine:
     def prepare(self, role: str, credentials: Mapping[str, Any]) -> None:
         """As first boot leaves it, with `credentials` waiting at the one-time location."""
         cluster = Cluster(name="metal", kubernetes="v1.36.3", endpoint="api.example")
-        registration = kubeadm.registration("w1", "rack-a", {})
+        registration = kubeadm.registration("w1", {"topology.kubernetes.io/zone": "rack-a"})
         parts = {
             "init": kubeadm.init(registration),
             "join": kubeadm.join(registration, control_plane=role == "control-plane"),

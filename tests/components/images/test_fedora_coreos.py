@@ -132,6 +132,12 @@ class TestPinning:
         lock = pin(Lock(), stream())
         assert pin(lock, stream()).to_bytes() == lock.to_bytes()
 
+    def test_keeps_a_kernel_that_was_pinned_by_hand(self) -> None:
+        known = pin(Lock(), stream()).model_dump(exclude_none=True)
+        known["images"]["fedora-coreos"]["44.20260101.3.0"]["x86_64"]["kernel"] = "6.19.4-200.fc44.x86_64"
+        again = pin(Lock.model_validate(known), stream())
+        assert again.release("fedora-coreos", "44.20260101.3.0", "x86_64").kernel == "6.19.4-200.fc44.x86_64"
+
     def test_keeps_what_was_pinned_before(self) -> None:
         later = json.loads(json.dumps(stream()).replace("20260101", "20260202"))
         lock = pin(pin(Lock(), stream()), later)

@@ -75,6 +75,31 @@ class TestNodes:
         assert node.volumes_in_use == {"kubernetes.io/csi/csi.simplyblock.io^a:b:c"}
         assert node.volumes_attached == {"kubernetes.io/csi/csi.simplyblock.io^a:b:d"}
 
+    def test_its_labels_and_taints_are_read(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        key = "node-role.kubernetes.io/control-plane"
+        taints = [{"key": key, "effect": "NoSchedule"}, {"key": "gpu", "value": "yes", "effect": "NoExecute"}]
+        labelled = {"name": "w1", "labels": {key: "", "topology.kubernetes.io/zone": "rack-a"}}
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body={"metadata": labelled, "spec": {"taints": taints}}))
+        node = kubernetes.node("w1")
+        assert node is not None
+        assert node.labels == {key: "", "topology.kubernetes.io/zone": "rack-a"}
+        assert node.taints == {f"{key}:NoSchedule", "gpu=yes:NoExecute"}
+
+    @pytest.mark.parametrize(
+        ("told", "found"),
+        [("2026-11-25T10:00:00Z", 1795600800.0), ("2026-11-25T10:00:00", None), ("soon", None), (None, None)],
+    )
+    def test_since_when_it_is_not_ready(
+        self, wire: Wire, kubernetes: ApiKubernetes, told: str | None, found: float | None
+    ) -> None:
+        condition = {"type": "Ready", "status": "Unknown", "lastTransitionTime": told}
+        wire.on(
+            "GET", "/api/v1/nodes/w1", Reply(body={"metadata": {"name": "w1"}, "status": {"conditions": [condition]}})
+        )
+        node = kubernetes.node("w1")
+        assert node is not None
+        assert (node.ready, node.ready_changed_s) == (False, found)
+
     def test_no_node_is_none(self, kubernetes: ApiKubernetes) -> None:
         assert kubernetes.node("w9") is None
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from rehearsal.report.record import AttachTime, Failure, Law, NodeRow, Roll, Sample, Series, Span, Wait
+from report.record import AttachTime, Failure, Law, NodeRow, Roll, Sample, Series, Span, Wait
 
 FROM, TO = "44.20260621.3.1", "44.20260707.3.1"
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rehearsal.report.figures import UNITS, Axis, Bar, bar, px
-from rehearsal.report.record import Roll, Series
-from rehearsal.report.series import beyond, held, measure, worst
-from rehearsal.report.words import moment, number
+from report.figures import UNITS, Axis, Bar, bar, px
+from report.record import Roll, Series
+from report.series import beyond, held, measure, worst
+from report.words import moment, number
 
 CHART_PX = 68
 CHART_ORDER = ("nodes_out", "etcd_margin", "volumes_degraded", "replicas_missing", "io_p99_ms")

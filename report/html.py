@@ -15,8 +15,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lifecycle.evidence import JOINING, LEAVING, REPLACING
-from rehearsal.report import charts, figures, summary, words
-from rehearsal.report.record import AttachTime, Law, NodeRow, Roll, Wait
+from report import charts, figures, summary, words
+from report.record import AttachTime, Law, NodeRow, Roll, Wait
 
 TEMPLATES = Path(__file__).parent / "templates"
 

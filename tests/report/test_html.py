@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rehearsal.report import html
-from rehearsal.report.example import example
-from rehearsal.report.record import AttachTime, Failure, Law, NodeRow, Roll, Sample, Series, Span, Wait
+from report import html
+from report.example import example
+from report.record import AttachTime, Failure, Law, NodeRow, Roll, Sample, Series, Span, Wait
 
 EVIL = "</style></title><script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='x"
 VOID = {"meta", "br", "img", "link", "input", "hr"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.report import series as read
-from rehearsal.report.example import example
-from rehearsal.report.record import AttachTime, Failure, Law, Roll, Sample, Series, Span, Wait
-from rehearsal.report.summary import Fate, Tone, by_length, by_urgency, fate, percentile, summarise, taken_apart
+from report import series as read
+from report.example import example
+from report.record import AttachTime, Failure, Law, Roll, Sample, Series, Span, Wait
+from report.summary import Fate, Tone, by_length, by_urgency, fate, percentile, summarise, taken_apart
 
 
 def span(phase: str, start_s: float, end_s: float | None, node: str = "w1") -> Span:

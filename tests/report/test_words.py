@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.report import words
+from report import words
 
 
 class TestDuration:

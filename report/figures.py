@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lifecycle.evidence import PHASES
-from rehearsal.report.record import Failure, NodeRow, Roll, Span
-from rehearsal.report.summary import FAMILIES, STILL_SERVING, Fate, by_node, fate
-from rehearsal.report.words import clip, duration, moment, number
+from report.record import Failure, NodeRow, Roll, Span
+from report.summary import FAMILIES, STILL_SERVING, Fate, by_node, fate
+from report.words import clip, duration, moment, number
 
 UNITS = 10000
 """Across a figure. A tenth of a pixel on a wide screen, and short to write."""

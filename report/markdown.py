@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from rehearsal.report import summary, words
-from rehearsal.report.figures import Axis, axis_of
-from rehearsal.report.record import Failure, Roll, Span
-from rehearsal.report.summary import FAMILIES, Fate, Summary, Tone
+from report import summary, words
+from report.figures import Axis, axis_of
+from report.record import Failure, Roll, Span
+from report.summary import FAMILIES, Fate, Summary, Tone
 
 COLUMNS = 72
 """Of the timeline: with a node's name beside it, it fits a comment without a scroll bar."""

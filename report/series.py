@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from rehearsal.report.record import Series
+from report.record import Series
 
 SYMBOL_CHARS_MAX = 3
 """`ms`, `GiB`, `%` are symbols; `nodes` is a name."""

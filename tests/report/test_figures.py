@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from lifecycle.evidence import PHASES
-from rehearsal.report.charts import COLUMNS_MAX, charts
-from rehearsal.report.example import example
-from rehearsal.report.figures import THIN_ABOVE, UNITS, Axis, axis_of, phase_class, timeline
-from rehearsal.report.record import Failure, NodeRow, Roll, Sample, Series, Span
+from report.charts import COLUMNS_MAX, charts
+from report.example import example
+from report.figures import THIN_ABOVE, UNITS, Axis, axis_of, phase_class, timeline
+from report.record import Failure, NodeRow, Roll, Sample, Series, Span
 
 
 def roll_of(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lifecycle.evidence import JOINING, LEAVING, PHASES, REPLACING
-from rehearsal.report.record import AttachTime, Failure, NodeRow, Roll, Series, Span, Wait
-from rehearsal.report.series import above_zero_s, crossed, measure, quiet_value, worst
-from rehearsal.report.words import counted, duration, listed, moment, number, percent
+from report.record import AttachTime, Failure, NodeRow, Roll, Series, Span, Wait
+from report.series import above_zero_s, crossed, measure, quiet_value, worst
+from report.words import counted, duration, listed, moment, number, percent
 
 REMEDY = "Remedy:"
 """Every error of a step says what to do next behind this word (house style, rule 4)."""

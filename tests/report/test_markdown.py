@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from rehearsal.report import markdown
-from rehearsal.report.example import example
-from rehearsal.report.record import Failure
-from rehearsal.report.summary import summarise
+from report import markdown
+from report.example import example
+from report.record import Failure
+from report.summary import summarise
 
 
 def strips(text: str) -> dict[str, str]:
