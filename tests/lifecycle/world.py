@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from lifecycle.ports import Claim, Credentials, Limits, Member, Node, Pin, Pod, Power, Progress, Role
+from lifecycle.ports import Claim, Credentials, Limits, Member, Move, Node, Pin, Pod, Power, Progress, Role
 
 KUBELET = "v1.36.3"
 
@@ -52,6 +52,7 @@ class World:
     pods: dict[str, Pod] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)  # app -> pods that must stay healthy
     volumes: dict[str, Volume] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
     members: dict[str, Member] = field(default_factory=dict)
     maintenance: set[str] = field(default_factory=set)
     hosts: dict[str, Host] = field(default_factory=dict)
