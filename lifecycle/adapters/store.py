@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from lifecycle.adapters.kube_api import Refusal
 from lifecycle.adapters.moves import Moves
 from lifecycle.adapters.objects import BudgetSeen, NodeSeen, PodSeen, VolumeSeen
 from lifecycle.adapters.reflector import Kind
@@ -35,7 +36,8 @@ class Watched:
     @property
     def hopeless(self) -> bool:
         """Whether waiting for the first list is no use: only a person can help, or it failed often enough."""
-        return isinstance(self.error, NeedsAttention) or self.failures >= ATTEMPTS
+        refused = isinstance(self.error, Refusal) and self.error.status in (401, 403)
+        return refused or isinstance(self.error, NeedsAttention) or self.failures >= ATTEMPTS
 
 
 class Index:

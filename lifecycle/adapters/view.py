@@ -7,7 +7,7 @@ said, not guessed: a kind that could not be watched for STALE_S is not read, wit
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -92,12 +92,21 @@ def kinds(storage_namespaces: frozenset[str]) -> tuple[Kind, ...]:
 
 
 class View:
-    """Fulfils `Source` for any number of threads. Begins to watch when it is first read."""
+    """Fulfils `Source` for any number of threads. Begins to watch when it is first read.
 
-    def __init__(self, api: KubeApi, clock: Clock, storage_namespaces: frozenset[str]) -> None:
+    pause: how a watch that failed waits, see Reflector.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        clock: Clock,
+        storage_namespaces: frozenset[str],
+        pause: Callable[[float], bool] | None = None,
+    ) -> None:
         found = kinds(storage_namespaces)
         self._store = Store((kind.name for kind in found), clock)
-        self._reflectors = [Reflector(kind, api, self._store, clock) for kind in found]
+        self._reflectors = [Reflector(kind, api, self._store, clock, pause) for kind in found]
         self._begin = threading.Lock()
         self._begun = False
 
@@ -176,7 +185,8 @@ class View:
         namespace = seen.budget.namespace
         asked = [t for t in seen.terms or () if t.operator == "In"]
         by_label = [{k for v in t.values for k in self._store.pods_labelled.of((namespace, t.key, v))} for t in asked]
-        return min(by_label, key=lambda keys: len(keys)) if by_label else self._store.pods_in.of(namespace)
+        by_label.sort(key=len)
+        return by_label[0] if by_label else self._store.pods_in.of(namespace)
 
     # ------------------------------------------------------------ volumes
 
