@@ -230,8 +230,9 @@ def connected(url: str, clock: Clock) -> KubeApi:
 
 
 @contextmanager
-def api_server() -> Iterator[Api]:
-    with serving() as wire:
+def api_server(port: int = 0) -> Iterator[Api]:
+    """port: to listen on, 0 for any."""
+    with serving(port=port) as wire:
         yield Api(wire)
 
 

@@ -145,10 +145,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Wire]:
+def serving(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Wire]:
     """A server for the length of a `with`."""
     wire = Wire()
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"wire": wire}))
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"wire": wire}))
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     wire.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
