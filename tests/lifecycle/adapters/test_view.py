@@ -185,6 +185,16 @@ def pausing() -> Callable[[float], bool]:
     return lambda _: never.wait(0.01)
 
 
+def noting(said: list[float]) -> Callable[[float], bool]:
+    """Pauses of no length at all; how long they should have been is kept in `said`."""
+
+    def pause(seconds: float) -> bool:
+        said.append(seconds)
+        return False
+
+    return pause
+
+
 class TestStorms:
     """429 and 5xx are waited out, longer and longer, and as long as the server asks for."""
 
@@ -201,27 +211,20 @@ class TestStorms:
     def test_pauses(self, server: Api, clock: StillClock, answers: list[Reply], paused: list[float], verb: str) -> None:
         server.put("nodes", node("w1"))
         said: list[float] = []
-        settled = threading.Event()
-
-        def pause(seconds: float) -> bool:
-            said.append(seconds)
-            return settled.wait(0)
-
         for path in COLLECTIONS.values():
             server.wire.on(verb, path, *answers, server.answer)
-        view = View(connected(server.wire.url, clock), clock, frozenset(), pause)
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
         view.start()
         server.until_watched()
         assert names(view) == ["w1"]
         assert sorted(said) == sorted(paused * len(COLLECTIONS))
-        settled.set()
         view.stop()
 
     def test_a_watch_that_ends_at_once_does_not_spin(self, server: Api, clock: StillClock) -> None:
         for path in COLLECTIONS.values():
             server.wire.on("WATCH", path, *(Reply(stream=iter([])) for _ in range(4)), server.answer)
         said: list[float] = []
-        view = View(connected(server.wire.url, clock), clock, frozenset(), lambda s: said.append(s) or False)
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
         view.start()
         server.until_watched()
         assert sorted(said) == sorted([0.5, 1, 2] * len(COLLECTIONS))
@@ -231,7 +234,7 @@ class TestStorms:
         for path in COLLECTIONS.values():
             server.wire.on("WATCH", path, *[expired_status()] * 3, server.answer)
         said: list[float] = []
-        view = View(connected(server.wire.url, clock), clock, frozenset(), lambda s: said.append(s) or False)
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
         view.start()
         server.until_watched()
         assert sorted(said) == sorted([0.5, 1, 2] * len(COLLECTIONS))
@@ -369,9 +372,10 @@ class TestMoves:
         stage(3, "node/w1", lambda: server.delete("volumeattachments", "va-1"), lambda m: m.detached_s is not None)
         stage(4, "node/w2", lambda: server.put("volumeattachments", there), lambda m: m.attached_s is not None)
         stage(5, "pods/w2", lambda: server.put("pods", again), lambda m: m.ready_s is not None)
-        moments = (start_s + after_s for after_s in (1, 2, 3))
-        expected = Move("pv-1", "shop/data", "w1", "shop/db-0", *moments, "w2", start_s + 4, start_s + 5)
-        assert view.moves("w1") == (expected,)
+        (move,) = view.moves("w1")
+        assert (move.volume, move.claim, move.pod, move.to_node) == ("pv-1", "shop/data", "shop/db-0", "w2")
+        moments = (move.evicted_s, move.unmounted_s, move.detached_s, move.attached_s, move.ready_s)
+        assert moments == tuple(start_s + after_s for after_s in (1, 2, 3, 4, 5))
         assert view.moves("w2") == ()
 
 

@@ -113,8 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.protocol_version = "HTTP/1.1"
         self.send_response(status)
-        for name, value in (("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")):
-            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.flush()
         for chunk in chunks:
