@@ -100,6 +100,20 @@ class Bmc:
 
 
 @dataclass(frozen=True)
+class DrainPolicy:
+    """What a drain may lose of the pods on a node; by default nothing, and the node is not touched.
+
+    empty_dir: pods with emptyDir data are evicted, and the data is gone. unmanaged: pods that nothing makes
+    again elsewhere are evicted, which deletes them for good. local_volumes: pods with volumes on the host's own
+    disks are evicted; they cannot run until the host is back, and the data is lost where an installation writes.
+    """
+
+    empty_dir: bool = False
+    unmanaged: bool = False
+    local_volumes: bool = False
+
+
+@dataclass(frozen=True)
 class Pin:
     """What the stack file of this checkout says of one declared node, resolved when the step runs.
 
@@ -133,6 +147,7 @@ class Pin:
     detach_timeout: OnTimeout = OnTimeout.HALT
     architecture: str = ""
     kernel: str = ""
+    drain: DrainPolicy = DrainPolicy()
 
 
 @dataclass(frozen=True)
@@ -160,9 +175,10 @@ class Node:
 class Pod:
     """A pod on a node, with what a drain must know of it.
 
-    owner: kind of its controller, "" for an unmanaged one. mirror: a static pod's mirror.
-    storage_daemon: belongs to the storage driver, so it leaves after the volumes.
-    claims: names of its PersistentVolumeClaims.
+    owner: kind of its controller, "" for an unmanaged one, and for one whose DaemonSet is gone. mirror: a
+    static pod's mirror. storage_daemon: belongs to the storage driver, so it leaves after the volumes.
+    claims: names of its PersistentVolumeClaims. local_volumes: PersistentVolumes on the host's own disks.
+    ends_s: when the grace of a terminating pod is over. finalizers: who keeps its object even then.
     """
 
     namespace: str
@@ -174,6 +190,11 @@ class Pod:
     terminating: bool = False
     ready: bool = True
     claims: tuple[str, ...] = ()
+    uid: str = ""
+    empty_dir: bool = False
+    local_volumes: tuple[str, ...] = ()
+    ends_s: float | None = None
+    finalizers: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -182,7 +203,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Budget:
-    """A PodDisruptionBudget as its status stands. pods: the keys of the pods it selects."""
+    """A PodDisruptionBudget as its status stands. pods: the keys of those it selects, of the pods asked for."""
 
     namespace: str
     name: str
@@ -208,8 +229,28 @@ class Attachment:
     attached: bool
 
 
+@dataclass(frozen=True)
+class Move:
+    """A volume on its way from one node to another with its pod: the moment of each stage, None until it came.
+
+    evicted_s: its pod began to end. unmounted_s: it left the old node's volumesInUse. detached_s: its
+    VolumeAttachment there was gone. attached_s: it was attached to `to_node`. ready_s: the pod was Ready there.
+    """
+
+    volume: str
+    claim: str
+    from_node: str
+    pod: str = ""
+    evicted_s: float | None = None
+    unmounted_s: float | None = None
+    detached_s: float | None = None
+    to_node: str = ""
+    attached_s: float | None = None
+    ready_s: float | None = None
+
+
 class Eviction(StrEnum):
-    """What the Eviction API answered: 201, 404, 429."""
+    """What the Eviction API answered: it goes (201, or its whole namespace goes), 404, 429."""
 
     GRANTED = "granted"
     GONE = "gone"

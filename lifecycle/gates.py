@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import drain, etcd
-from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError, UnmanagedPods
-from lifecycle.ports import Claim, ClaimState, Node, OnTimeout, Pin, Ports, Role, Verdict
+from lifecycle import drain, etcd, losses
+from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError
+from lifecycle.ports import Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Ports, Role, Verdict
 from lifecycle.retire import Retirement
 from lifecycle.waiting import Blocked, wait_until
 
@@ -74,8 +74,8 @@ class Leaving:
 def require(leaving: Leaving) -> None:
     """Return once every gate holds in one and the same look; they may heal within `gate_s`.
 
-    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows and UnmanagedPods, which
-    no waiting heals. Does nothing if the whole cluster retires.
+    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows, UnmanagedPods and
+    DataWouldBeLost, which no waiting heals. Does nothing if the whole cluster retires.
     """
     if leaving.retirement is Retirement.CLUSTER:
         return
@@ -103,15 +103,13 @@ def _etcd_blocks(leaving: Leaving) -> Blocked | None:
 
 
 def _refuse_pods(leaving: Leaving) -> None:
-    """Raises UnmanagedPods and BudgetNeverAllows. A retiring node is drained past neither; in a pool that forces
-    its drains a budget holds until their deadline, and no longer."""
+    """Raises UnmanagedPods, DataWouldBeLost and BudgetNeverAllows. A retiring node is drained past none; in a
+    pool that forces its drains a budget holds until their deadline, and no longer."""
     pods = [p for p in drain.workloads(leaving.ports.kubernetes.pods_on(leaving.node)) if not p.terminating]
-    unmanaged = tuple(sorted(p.key for p in pods if not p.owner))
-    if unmanaged:
-        raise UnmanagedPods(leaving.node, unmanaged)
+    losses.refuse(leaving.node, pods, leaving.pin.drain if leaving.pin else DrainPolicy())
     if leaving.forces_drain:
         return
-    keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets()
+    keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets(leaving.node)
     never = sorted(f"{b.namespace}/{b.name}" for b in budgets if b.never_allows and b.pods & keys)
     if never:
         raise BudgetNeverAllows(leaving.node, tuple(never))

@@ -94,6 +94,7 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
         raise
     _empty(leaving)
     _take_out(leaving, standing, members)
+    detach.record(ports, node)
     if not (leaving.keeps_replicas and claim.stores):
         # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).
         still_ours(ports, claim)

@@ -7,7 +7,7 @@ Every method may raise `lifecycle.errors.PortError` when the far side does not a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,9 +19,11 @@ from lifecycle.facts import (
     Claim,
     ClaimState,
     Credentials,
+    DrainPolicy,
     Eviction,
     Limits,
     Member,
+    Move,
     Node,
     OnTimeout,
     Pin,
@@ -45,6 +47,7 @@ __all__ = [
     "Clock",
     "Credentials",
     "Delivery",
+    "DrainPolicy",
     "Etcd",
     "Eviction",
     "Evidence",
@@ -53,6 +56,7 @@ __all__ = [
     "Limits",
     "Machines",
     "Member",
+    "Move",
     "Node",
     "OnTimeout",
     "Pin",
@@ -105,8 +109,9 @@ class Clock(Protocol):
     def wait(self, about: str, until_s: float) -> None:
         """Return when something about `about` may have changed, at `until_s` at the latest.
 
-        about: `node/<name>`, `pods`, `etcd`, `storage`, `roster` or `host/<name>`. May return early;
-        callers look again (lifecycle.waiting.wait_until does).
+        about: `node/<name>` (its Node, and what is attached to it), `pods/<node>`, `claimants` (what
+        `unready_claimants` answers), `roster` (also: a node became Ready or ceased to be), `etcd`, `storage` or
+        `host/<name>`. May return early; callers look again (lifecycle.waiting.wait_until does).
         """
         ...
 
@@ -135,9 +140,13 @@ class Kubernetes(Protocol):
 
     def pods_on(self, node: str) -> tuple[Pod, ...]: ...
 
-    def budgets(self) -> tuple[Budget, ...]: ...
+    def budgets(self, node: str = "") -> tuple[Budget, ...]:
+        """Those that select a pod on `node`, with these pods; of no node in particular all, with all their pods."""
+        ...
 
-    def evict(self, pod: Pod) -> Eviction: ...
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+        """Ask for all of them, none waiting for another: what was answered, by the pods' keys."""
+        ...
 
     def delete_pod(self, pod: Pod) -> None:
         """Delete without asking its budgets, with its grace period: only while the whole cluster retires, or
@@ -148,6 +157,10 @@ class Kubernetes(Protocol):
 
     def unready_claimants(self) -> tuple[Pod, ...]:
         """Pods with claims that are not Ready, wherever they are (also unscheduled)."""
+        ...
+
+    def moves(self, node: str) -> tuple[Move, ...]:
+        """The last move of each volume that left `node`, as far as it was watched."""
         ...
 
     def mint_token(self, ttl_s: float) -> str:
@@ -348,6 +361,10 @@ class Evidence(Protocol):
 
     def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
         """A wait ended. limit_s: its length at most."""
+        ...
+
+    def volume(self, node: str, move: Move) -> None:
+        """How far a volume that left the node has come. Said again when more is known: the last counts."""
         ...
 
     def note(self, node: str, text: str) -> None: ...

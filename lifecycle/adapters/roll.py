@@ -16,7 +16,8 @@ from typing import Any
 
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.kube_api import Json, KubeApi, path
-from lifecycle.adapters.roster import LABELS, NAMESPACE, created
+from lifecycle.adapters.roster import LABELS, created
+from lifecycle.adapters.view import NAMESPACE
 from lifecycle.adapters.wire import Unsure
 from lifecycle.errors import PortError
 from lifecycle.ports import Roll, Run
@@ -50,7 +51,7 @@ class LeaseRolls:
         body = _body(roll, version)
         try:
             if not version:
-                return created(self._api, "roll, create", path(*LEASES), body)
+                return created(self._api, "roll, create", path(*LEASES), body).ok
             final = frozenset({404, 409})
             where = path(*LEASES, NAME)
             return self._api.ask("roll, replace", "PUT", where, body=body, final=final, repeatable=False).ok

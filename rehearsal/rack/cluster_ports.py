@@ -5,14 +5,14 @@ They answer for as long as etcd has its majority.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 
 from lifecycle import labels
 from lifecycle.errors import PortError
-from lifecycle.ports import Attachment, Budget, Eviction, Member, Node, OnTimeout, Pod, Role, Roll, Run
+from lifecycle.ports import Attachment, Budget, Eviction, Member, Move, Node, OnTimeout, Pod, Role, Roll, Run
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.part import Part
 from rehearsal.rack.rack import HOST, Rack
@@ -139,7 +139,7 @@ class RackKubernetes(Part):
             node.out_of_service = value
             if value:
                 workloads.give_up(self._rack, name)
-            self._rack.changed(f"node/{name}", "pods")
+            self._rack.changed(f"node/{name}", f"pods/{name}", "claimants")
 
     def delete_node(self, name: str) -> None:
         with self._api("delete_node", name, changes=True):
@@ -173,18 +173,22 @@ class RackKubernetes(Part):
             claims=(volume.claim,) if volume is not None else (),
         )
 
-    def budgets(self) -> tuple[Budget, ...]:
+    def budgets(self, node: str = "") -> tuple[Budget, ...]:
         with self._api("budgets"):
             found = []
             for app in self._rack.world.apps.values():
                 least = workloads.healthy_min(self._rack, app)
                 if least is not None:
                     allowed = max(0, workloads.healthy_pods(self._rack, app.name) - least)
-                    pods = frozenset(f"default/{p.name}" for p in self._rack.world.pods.values() if p.app == app.name)
+                    of_app = (p for p in self._rack.world.pods.values() if p.app == app.name)
+                    pods = frozenset(f"default/{p.name}" for p in of_app if node in ("", p.node))
                     found.append(Budget("default", app.name, allowed, app.replicas, least, pods))
-            return tuple(found)
+            return tuple(b for b in found if b.pods or not node)
 
-    def evict(self, pod: Pod) -> Eviction:
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+        return {pod.key: self._evict(pod) for pod in pods}
+
+    def _evict(self, pod: Pod) -> Eviction:
         with self._api("evict", pod.node, changes=True):
             return workloads.evict(self._rack, pod.name)
 
@@ -208,6 +212,10 @@ class RackKubernetes(Part):
     def unready_claimants(self) -> tuple[Pod, ...]:
         with self._api("unready_claimants"):
             return tuple(self._pod(p.name) for p in self._rack.world.pods.values() if p.volume and p.phase != "ready")
+
+    def moves(self, node: str) -> tuple[Move, ...]:
+        with self._api("moves", node):
+            return volumes.moves(self._rack, node)
 
     def mint_token(self, ttl_s: float) -> str:
         with self._api("mint_token", self._lane):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from lifecycle import owners
 from lifecycle.errors import PortError
@@ -16,6 +17,7 @@ from lifecycle.ports import (
     Claim,
     Credentials,
     Limits,
+    Move,
     Pin,
     Ports,
     Power,
@@ -268,6 +270,9 @@ class RackEvidence(Part):
 
     def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
         self._add("waited", node=node, what=what, start_s=start_s, end_s=end_s, limit_s=limit_s, met=met)
+
+    def volume(self, node: str, move: Move) -> None:
+        self._add("volume", node=node, **asdict(move))
 
     def note(self, node: str, text: str) -> None:
         self._add("note", node=node, text=text)

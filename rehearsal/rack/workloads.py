@@ -81,7 +81,7 @@ def end(rack: Rack, name: str) -> None:
     if pod.volume:
         volumes.pod_evicted(rack, pod)
     rack.later(rack.draw(*GRACE_S, pod.name, pod.incarnation, "grace"), "pod-gone", pod.name, pod.incarnation)
-    rack.changed(f"node/{pod.node}", "pods")
+    rack.changed(f"node/{pod.node}", f"pods/{pod.node}", "claimants")
 
 
 def _pod_gone(rack: Rack, event: Event) -> None:
@@ -95,7 +95,7 @@ def _pod_gone(rack: Rack, event: Event) -> None:
     if pod.volume:
         volumes.unmount(rack, pod.volume, left)
     place_pending(rack)
-    rack.changed(f"node/{left}", "pods")
+    rack.changed(f"node/{left}", f"pods/{left}", "claimants")
 
 
 def give_up(rack: Rack, node: str) -> None:
@@ -162,7 +162,7 @@ def _pod_ready(rack: Rack, event: Event) -> None:
         volumes.pod_ready(rack, pod)
     if all(healthy_pods(rack, app.name) == app.replicas for app in rack.world.apps.values()):
         rack.world.settled = True
-    rack.changed(f"node/{pod.node}", "pods")
+    rack.changed(f"node/{pod.node}", f"pods/{pod.node}", "claimants")
 
 
 HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {"pod-gone": _pod_gone, "pod-ready": _pod_ready}

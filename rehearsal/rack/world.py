@@ -107,14 +107,16 @@ class Member(BaseModel):
 
 
 class Moving(BaseModel):
-    """A volume on its way with its pod: when it was evicted, detached, attached."""
+    """A volume on its way with its pod: when it was evicted, unmounted, detached, attached, and served again."""
 
     pod: str
     from_node: str
     evicted_s: float
+    unmounted_s: float | None = None
     detached_s: float | None = None
     to_node: str = ""
     attached_s: float | None = None
+    ready_s: float | None = None
 
 
 class Event(BaseModel):
@@ -141,6 +143,7 @@ class World(BaseModel):
     volumes: dict[str, Volume] = Field(default_factory=dict)
     members: dict[str, Member] = Field(default_factory=dict)
     moving: dict[str, Moving] = Field(default_factory=dict)
+    moved: dict[str, Moving] = Field(default_factory=dict)
     maintenance: set[str] = Field(default_factory=set)
     storage_up: bool = False
     cni_up: bool = False

@@ -15,6 +15,7 @@ from lifecycle.ports import (
     Credentials,
     Limits,
     Member,
+    Move,
     Node,
     Pin,
     Pod,
@@ -67,6 +68,7 @@ class World:
     pods: dict[str, Pod] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)  # app -> pods that must stay healthy
     volumes: dict[str, Volume] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
     members: dict[str, Member] = field(default_factory=dict)
     maintenance: set[str] = field(default_factory=set)
     hosts: dict[str, Host] = field(default_factory=dict)

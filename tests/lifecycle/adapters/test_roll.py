@@ -12,7 +12,7 @@ from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.errors import PortError
 from lifecycle.ports import Roll, Run
-from tests.lifecycle.adapters.test_kubernetes import connected
+from tests.lifecycle.adapters.api_server import connected
 from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/ingot-system/leases"
