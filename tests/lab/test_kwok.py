@@ -100,11 +100,9 @@ class TestVolumes:
         space.create(claim, pod)
         eventually(lambda: space.status(claim).get("phase") == "Bound", "the claim to be bound")
         eventually(lambda: [a for a in attachments(fleet, "w2") if a["status"]["attached"]], "the volume attached")
-        attached, _ = eventually(
-            lambda: found if (found := node_volumes(fleet, "w2"))[0] and found[0] == found[1] else None,
-            "the node to have it attached and in use",
-        )
-        assert attached[0].startswith(f"kubernetes.io/csi/{make.DRIVER}^")
+        in_use = eventually(lambda: node_volumes(fleet, "w2")[1], "the node to have it in use")
+        assert node_volumes(fleet, "w2")[0] == in_use
+        assert in_use[0].startswith(f"kubernetes.io/csi/{make.DRIVER}^")
         fleet.delete(pod, space.name)
         eventually(lambda: not attachments(fleet, "w2"), "the volume detached")
         eventually(lambda: node_volumes(fleet, "w2") == ([], []), "the node to have none")
