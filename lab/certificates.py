@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,8 +80,8 @@ def service_account_key(folder: Path) -> Pair:
     if not pair.key.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         public = serialization.PublicFormat.SubjectPublicKeyInfo
-        _private(pair.key, _pem(key))
-        _private(pair.certificate, key.public_key().public_bytes(serialization.Encoding.PEM, public))
+        write_private(pair.key, _pem(key))
+        write_private(pair.certificate, key.public_key().public_bytes(serialization.Encoding.PEM, public))
     return pair
 
 
@@ -104,8 +106,8 @@ def _alternative(host: str) -> x509.GeneralName:
 
 def _write(pair: Pair, certificate: x509.Certificate, key: Key) -> None:
     """The key first: who finds the certificate finds both."""
-    _private(pair.key, _pem(key))
-    _private(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(pair.key, _pem(key))
+    write_private(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _pem(key: Key) -> bytes:
@@ -113,10 +115,10 @@ def _pem(key: Key) -> bytes:
     return key.private_bytes(encoding, form, serialization.NoEncryption())
 
 
-def _private(path: Path, data: bytes) -> None:
-    """Write a file that nobody else can read, also while it is written."""
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that nobody else can read; whoever reads it meanwhile finds what was there or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(f".{path.name}.new")
-    new.touch(mode=0o600)
-    new.write_bytes(data)
-    new.replace(path)
+    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(new).replace(path)

@@ -12,8 +12,13 @@ CLIENT = "etcd-client"
 
 
 def name(member: int) -> str:
-    """The part's and the member's name; members count from 1."""
+    """The part's name; members count from 1."""
     return f"etcd-{member}"
+
+
+def node(member: int) -> str:
+    """The member's own name: its node's, as kubeadm has it."""
+    return f"cp{member}"
 
 
 def client(layout: Layout) -> Pair:
@@ -29,13 +34,13 @@ def part(layout: Layout, member: int) -> Part:
     peers = [f"https://{at}:{port}" for at, port in zip(ETCD_HOSTS, layout.shape.peer_ports, strict=False)]
     trusted = str(authority.pair.certificate)
     flags = {
-        "name": name(member),
+        "name": node(member),
         "data-dir": str(layout.folder / "data" / name(member)),
         "listen-client-urls": url,
         "advertise-client-urls": url,
         "listen-peer-urls": peers[member - 1],
         "initial-advertise-peer-urls": peers[member - 1],
-        "initial-cluster": ",".join(f"{name(i)}={peer}" for i, peer in enumerate(peers, 1)),
+        "initial-cluster": ",".join(f"{node(i)}={peer}" for i, peer in enumerate(peers, 1)),
         "initial-cluster-state": "new",
         "cert-file": str(pair.certificate),
         "key-file": str(pair.key),

@@ -138,8 +138,9 @@ class Lab:
 
     def _part(self, name: str) -> Part:
         layout = self.layout
-        if name.startswith("etcd-"):
-            return etcd.part(layout, int(name.removeprefix("etcd-")))
+        members = {etcd.name(member): member for member in range(1, layout.shape.etcd_members + 1)}
+        if name in members:
+            return etcd.part(layout, members[name])
         return {
             control_plane.API_SERVER: control_plane.api_server,
             control_plane.CONTROLLER_MANAGER: control_plane.controller_manager,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.certificates import Authority, Pair, service_account_key
+from lab.certificates import Authority, Pair, service_account_key, write_private
 from lab.errors import LabIsDown, NotLinux
 from lab.ports import free_ports
 
@@ -106,7 +106,7 @@ class Layout:
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": common_name}}],
             "current-context": "lab",
         }
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")  # JSON is YAML
+        write_private(path, (json.dumps(document, indent=2) + "\n").encode())  # JSON is YAML
         return path
 
     def write(self) -> None:

@@ -29,11 +29,6 @@ def node_volumes(fleet: Fleet, name: str) -> tuple[list[str], list[str]]:
     return [v["name"] for v in status.get("volumesAttached") or []], list(status.get("volumesInUse") or [])
 
 
-def attached_and_used(fleet: Fleet, name: str) -> bool:
-    attached, in_use = node_volumes(fleet, name)
-    return bool(attached) and attached == in_use
-
-
 class TestPods:
     """Are scheduled for real, run at once, and end as their annotations say."""
 
@@ -105,9 +100,9 @@ class TestVolumes:
         space.create(claim, pod)
         eventually(lambda: space.status(claim).get("phase") == "Bound", "the claim to be bound")
         eventually(lambda: [a for a in attachments(fleet, "w2") if a["status"]["attached"]], "the volume attached")
-        eventually(lambda: attached_and_used(fleet, "w2"), "the node to have it attached and in use")
-        attached, _ = node_volumes(fleet, "w2")
-        assert attached[0].startswith(f"kubernetes.io/csi/{make.DRIVER}^")
+        in_use = eventually(lambda: node_volumes(fleet, "w2")[1], "the node to have it in use")
+        assert node_volumes(fleet, "w2")[0] == in_use
+        assert in_use[0].startswith(f"kubernetes.io/csi/{make.DRIVER}^")
         fleet.delete(pod, space.name)
         eventually(lambda: not attachments(fleet, "w2"), "the volume detached")
         eventually(lambda: node_volumes(fleet, "w2") == ([], []), "the node to have none")

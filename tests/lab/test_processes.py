@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -99,6 +100,22 @@ class TestStop:
         process = up(folder, "one", STUBBORN)
         with pytest.raises(PartStillRuns, match=rf"one \(process {process.pid}\): expected them gone 0 s"):
             processes.stop(folder, term_limit_s=0, kill_limit_s=0)
+
+    def test_comes_last_to_what_the_others_need(self, folder: Path) -> None:
+        leaving = f"""
+import pathlib, signal, sys, time
+def end(*_):
+    pathlib.Path('told').open('a').write(sys.argv[0] + ' ')
+    time.sleep(0.3)  # whoever is told at the same time is told by then
+    pathlib.Path('told').open('a').write('gone ')
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+{IDLE}"""
+        store = dataclasses.replace(part(folder, "store", leaving.replace("sys.argv[0]", "'store'")), last=True)
+        processes.wait_until_it_answers(store, processes.start(store, folder), folder, 30)
+        up(folder, "user", leaving.replace("sys.argv[0]", "'user'"))
+        processes.stop(folder)
+        assert (folder / "told").read_text(encoding="utf-8").split() == ["user", "gone", "store", "gone"]
 
     def test_leaves_a_process_without_the_mark_alone(self, folder: Path) -> None:
         with subprocess.Popen([sys.executable, "-c", IDLE], stdout=subprocess.DEVNULL, cwd=folder) as other:

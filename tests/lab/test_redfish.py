@@ -24,10 +24,6 @@ def controllers(lab: Lab) -> Iterator[httpx.Client]:
         yield client
 
 
-def powered(controllers: httpx.Client, url: str, state: str) -> bool:
-    return bool(controllers.get(url).json()["PowerState"] == state)
-
-
 class TestControllers:
     """There is one for each system."""
 
@@ -43,7 +39,12 @@ class TestControllers:
         for asked, expected in (("ForceOff", "Off"), ("On", "On")):
             answer = controllers.post(f"{url}/Actions/ComputerSystem.Reset", json={"ResetType": asked})
             assert answer.status_code == httpx.codes.NO_CONTENT
-            eventually(functools.partial(powered, controllers, url, expected), f"the power {expected}")
+            followed = functools.partial(self.power_is, controllers, url, expected)
+            eventually(followed, f"the power {expected}")
+
+    @staticmethod
+    def power_is(controllers: httpx.Client, url: str, expected: str) -> bool:
+        return bool(controllers.get(url).json()["PowerState"] == expected)
 
     def test_refuse_another_password(self, controllers: httpx.Client) -> None:
         answer = controllers.get("/redfish/v1/Systems", auth=(redfish.USERNAME, "another"))
