@@ -110,10 +110,14 @@ class TestARunThatEnded:
 
     def test_a_clock_that_is_behind_ends_no_lease(self, world: World) -> None:
         """The holder's clock is three minutes behind ours: by its own word the Lease ended long ago."""
-        held_by(world, ELSEWHERE, world.now_s - 180)
-        world.renewing.add(ELSEWHERE.id)
+
+        class Behind(FakeRolls):
+            def read(self) -> tuple[Roll | None, str]:
+                return Roll(ELSEWHERE, 3, 0, self.world.now_s - 180), "9"
+
         with pytest.raises(RollTaken):
-            step(world, Verb.LEAVE, "w1")
+            execute_with(world, Verb.LEAVE, "w1", rolls=Tap(world, Behind(world)))
+        assert world.changes == []
 
     def test_two_that_follow_at_once_do_not_both_get_it(self, world: World) -> None:
         class Overtaken(FakeRolls):
