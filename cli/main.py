@@ -68,6 +68,12 @@ VERBS = {
     "lab": Verb("cli.lab", "app", "Real parts on this machine, for tests: up, down, status.", "ingot lab up --nodes 9"),
     "drift": Verb("cli.drift", "app", "Show what of the fleet is not as it is pinned.", "ingot drift metal --json"),
     "repair": Verb("cli.repair", "app", "List broken and drifted nodes, or replace them.", "ingot repair metal --go"),
+    "timeline": Verb(
+        "cli.timeline",
+        "app",
+        "Draw a real roll from what its steps recorded, or set it beside its rehearsal.",
+        "ingot timeline metal --against .ingot/reports/metal.jsonl",
+    ),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
     "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
     "node": Verb(

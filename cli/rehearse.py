@@ -36,6 +36,7 @@ def rehearse(
     """
     from cli.engine_path import use_decided_engine
     from rehearsal import show
+    from rehearsal.evidence import write
     from rehearsal.rack.store import usable
     from rehearsal.rehearse import choose_releases
     from rehearsal.rehearse import rehearse as run
@@ -58,10 +59,11 @@ def rehearse(
             folder=home() / "rehearsal" / stack,
             on_rack=lambda rack, phase: display.follow(rack, f"{phase} {stack}"),
         )
-    page, text = out / f"{stack}.html", out / f"{stack}.md"
+    page, text, lines = (out / f"{stack}.{kind}" for kind in ("html", "md", "jsonl"))
     page.write_text(html.render(found.roll), encoding="utf-8")
     text.write_text(markdown.render(found.roll), encoding="utf-8")
+    write(found.entries, lines)
     typer.echo(show.verdict(found))
-    typer.echo(f"report: {page}\n        {text}")
+    typer.echo(f"report: {page}\n        {text}\n        {lines}")
     if not found.roll.succeeded or found.idle_faults or any(law.broken for law in found.roll.laws):
         raise typer.Exit(1)

@@ -97,7 +97,7 @@ def _install(ports: Ports, pin: Pin) -> None:
     power.off(ports, host, pin.bmc)
     _note_last_machine(ports, host)
     ports.fence.check(host)
-    ports.evidence.begin(host, "install")
+    ports.evidence.begin(host, "install", pin.os_image)
     power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))
     _wait_booted(ports, pin)
     _note_installed(ports, host)

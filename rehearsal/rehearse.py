@@ -12,10 +12,12 @@ from components import stackfile
 from components.images import lock as image_lock
 from lifecycle.errors import LifecycleError
 from rehearsal import session
+from rehearsal.evidence import events
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.laws import TEXTS
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
+from report import evidence
 from report.record import (
     AttachTime,
     Failure,
@@ -24,8 +26,6 @@ from report.record import (
     Roll,
     Sample,
     Series,
-    Span,
-    Wait,
 )
 
 Entries = list[dict[str, Any]]
@@ -54,11 +54,12 @@ class NothingToRollTo(LifecycleError):
 @dataclass
 class Rehearsed:
     """What a rehearsal ended with. error: the engine's words, if the roll halted. idle_faults: the specs
-    that never struck."""
+    that never struck. entries: of the journal, since the last phase began."""
 
     roll: Roll
     error: str = ""
     idle_faults: tuple[str, ...] = ()
+    entries: tuple[Mapping[str, Any], ...] = ()
 
 
 def choose_releases(stack: str, image_from: str | None, image_to: str | None) -> tuple[str, str]:
@@ -115,9 +116,15 @@ def rehearse(
                 opened.rack.journal.add(opened.rack.now_s, "phase", name="end")
                 roll = record(opened, image_from, image_to, options, error)
                 idle = opened.rack.faults.idle()
+                entries = tuple(_last_phase(opened.rack.journal.entries))
             if error:
                 break
-    return Rehearsed(roll, error, idle)
+    return Rehearsed(roll, error, idle, entries)
+
+
+def _last_phase(entries: Entries) -> Entries:
+    begin = max(i for i, e in enumerate(entries) if e["kind"] == "phase" and e["name"] != "end")
+    return entries[begin:]
 
 
 def record(opened: session.Session, image_from: str, image_to: str, options: session.Options, error: str) -> Roll:
@@ -130,7 +137,7 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
     failures = tuple(
         Failure(at_s=e["at"] - zero_s, node=e["node"], text=e["text"]) for e in now if e["kind"] == "failure"
     )
-    rows = _rows(rack, entries[: begins[-1]])
+    rows, said = _rows(rack, entries[: begins[-1]]), events(now)
     return Roll(
         stack=opened.stack_name,
         seed=rack.world.seed,
@@ -143,10 +150,10 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
         faults=options.faults,
         plan=opened.plans[-1].in_words() if opened.plans else (),
         nodes=rows,
-        spans=_spans(now, zero_s),
+        spans=evidence.spans(said, zero_s),
         series=_series(entries, begins[-1], zero_s, rack),
         attaches=tuple(_attach(e, zero_s) for e in now if e["kind"] == "attach"),
-        waits=tuple(_wait(e, zero_s) for e in now if e["kind"] == "waited"),
+        waits=evidence.waits(said, zero_s),
         laws=_laws(entries, rack.laws.checks),
         failures=failures,
         journal=tuple(filter(None, (_words(e, zero_s) for e in now))),
@@ -172,23 +179,6 @@ def _rows(rack: Rack, before: Entries) -> tuple[NodeRow, ...]:
             )
         )
     return tuple(rows)
-
-
-def _spans(entries: Entries, zero_s: float) -> tuple[Span, ...]:
-    """A phase ends where the node's next begins, or where its way ends."""
-    by_node: dict[str, Entries] = {}
-    for e in entries:
-        if e["kind"] in ("begin", "end"):
-            by_node.setdefault(e["node"], []).append(e)
-    spans = []
-    for node, said in by_node.items():
-        for i, e in enumerate(said):
-            if e["kind"] == "begin":
-                end_s = said[i + 1]["at"] - zero_s if i + 1 < len(said) else None
-                spans.append(
-                    Span(node=node, phase=e["phase"], start_s=e["at"] - zero_s, end_s=end_s, detail=e["detail"])
-                )
-    return tuple(spans)
 
 
 def _series(entries: Entries, begin: int, zero_s: float, rack: Rack) -> tuple[Series, ...]:
@@ -231,17 +221,6 @@ def _attach(e: Mapping[str, Any], zero_s: float) -> AttachTime:
         detached_s=_since(e["detached_s"], zero_s),
         attached_s=_since(e["attached_s"], zero_s),
         ready_s=_since(e["ready_s"], zero_s),
-    )
-
-
-def _wait(e: Mapping[str, Any], zero_s: float) -> Wait:
-    return Wait(
-        node=e["node"],
-        what=e["what"],
-        start_s=e["start_s"] - zero_s,
-        end_s=e["end_s"] - zero_s,
-        limit_s=e["limit_s"],
-        met=e["met"],
     )
 
 

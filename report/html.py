@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lifecycle.evidence import JOINING, LEAVING, REPLACING
-from report import charts, figures, summary, words
+from report import charts, compare, figures, summary, words
 from report.record import AttachTime, Law, NodeRow, Roll, Wait
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -102,6 +102,60 @@ def render(roll: Roll) -> str:
             breaches_max=BREACHES_MAX,
         )
     )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One of two rolls on a page."""
+
+    name: str
+    roll: Roll
+    told: summary.Summary
+    timeline: figures.Timeline
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A phase in both. widths: of the medians, in per cent of the longest one of any phase; () for the sum."""
+
+    pair: compare.Pair
+    css: str
+    widths: tuple[str, ...]
+
+
+def render_pair(one: Roll, other: Roll) -> str:
+    """A page with both. Same records, same bytes."""
+    axis = compare.shared_axis(one, other)
+    shown = [
+        Shown(name, roll, summary.summarise(roll), figures.timeline(roll, axis))
+        for name, roll in zip(compare.names(one, other), (one, other), strict=True)
+    ]
+    return (
+        _environment()
+        .get_template("compare.html.j2")
+        .render(
+            rolls=shown,
+            rows=_pair_rows(compare.pairs(one, other)),
+            axis_ticks=axis.ticks(),
+            units=figures.UNITS,
+            families={"leaving": LEAVING, "replacing": REPLACING, "joining": JOINING},
+        )
+    )
+
+
+def _pair_rows(found: tuple[compare.Pair, ...]) -> list[PairRow]:
+    phases = [p for p in found if p.phase != compare.WHOLE]
+    longest = max((s.median_s for p in phases for s in (p.one, p.other) if s), default=0.0)
+    return [
+        PairRow(p, "", ())
+        if p.phase == compare.WHOLE
+        else PairRow(
+            p,
+            figures.phase_class(p.phase),
+            tuple(_share(s.median_s if s else 0.0, longest) for s in (p.one, p.other)),
+        )
+        for p in found
+    ]
 
 
 @cache

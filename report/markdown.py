@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from report import summary, words
+from report import compare, summary, words
 from report.figures import Axis, axis_of
-from report.record import Failure, Roll, Span
+from report.record import Failure, Roll, Source, Span
 from report.summary import FAMILIES, Fate, Summary, Tone
 
 COLUMNS = 72
@@ -23,6 +23,7 @@ WAITS_MAX = 10
 FAILURES_MAX = 5
 LOUD_MAX = 3
 PLAN_MAX = 40
+UNREAD_MAX = 10
 TEXT_CHARS_MAX = 1500
 CELL_CHARS_MAX = 90
 
@@ -41,7 +42,9 @@ def render(roll: Roll) -> str:
         _head(roll, told),
         _loud(roll, told),
         _figures(told),
-        _timeline(roll, told),
+        _timeline(roll, told, axis_of(roll)),
+        _left_out(roll),
+        _unread(roll),
         _attaches(told, len(roll.attaches)),
         _waits(roll),
         _laws(roll),
@@ -49,6 +52,44 @@ def render(roll: Roll) -> str:
         _nodes(told),
         _plan(roll),
     ]
+    return _joined(sections)
+
+
+def render_pair(one: Roll, other: Roll) -> str:
+    """Both rolls, phase by phase. Same records, same text."""
+    first, second = compare.names(one, other)
+    told = [
+        f"**{name}**: {escaped(summary.summarise(roll).headline, 300)} ({_facts(roll)})."
+        for name, roll in ((first, one), (second, other))
+    ]
+    rows = [
+        (escaped(pair.phase), *_stretch(pair.one), *_stretch(pair.other), pair.ratio or "–")
+        for pair in compare.pairs(one, other)
+    ]
+    heads = [f"{name}, {what}" for name in (first, second) for what in ("median", "longest")]
+    axis = compare.shared_axis(one, other)
+    return _joined(
+        [
+            f"## {escaped(one.stack)}: two rolls side by side",
+            *told,
+            _table(("Phase", *heads, f"Median, {first} : {second}"), rows, (1, 2, 3, 4, 5)),
+            *(
+                _timeline(roll, summary.summarise(roll), axis, f"Timeline, {name}")
+                for name, roll in ((first, one), (second, other))
+            ),
+            *(_unread(roll, name) for name, roll in ((first, one), (second, other))),
+            _left_out(one),
+        ]
+    )
+
+
+def _stretch(found: compare.Stretch | None) -> tuple[str, str]:
+    if found is None:
+        return "–", "–"
+    return words.duration(found.median_s), f"{words.duration(found.longest_s)} ({escaped(found.longest_node)})"
+
+
+def _joined(sections: Sequence[str]) -> str:
     kept = [s for s in sections if s]
     left_out = 0
     while len(kept) > 1 and sum(len(s) + 2 for s in kept) > CHARS_MAX - 100:
@@ -88,11 +129,30 @@ def _head(roll: Roll, told: Summary) -> str:
     lines = [f"## {sign} {escaped(told.headline, 300)}"]
     if told.subline:
         lines.append(escaped(told.subline, 600))
-    facts = f"simulated rack, real engine, seed {roll.seed}; brought up in {words.duration(roll.bring_up_s)}"
-    faults = f"; injected: {escaped('; '.join(roll.faults), 400)}" if roll.faults else ""
-    image = f"**{escaped(roll.image_from)}** → **{escaped(roll.image_to)}**"
-    lines.append(f"Stack **{escaped(roll.stack)}**, {image} ({facts}{faults}).")
+    images = " → ".join(f"**{escaped(image)}**" for image in (roll.image_from, roll.image_to) if image)
+    lines.append(f"Stack **{escaped(roll.stack)}**{', ' + images if images else ''} ({_facts(roll)}).")
     return "\n\n".join(lines)
+
+
+def _facts(roll: Roll) -> str:
+    if roll.source is Source.REAL:
+        return f"what the steps of a real roll said; began {roll.began}"
+    if roll.source is Source.REHEARSED:
+        return "what the steps of a rehearsal said"
+    faults = f"; injected: {escaped('; '.join(roll.faults), 400)}" if roll.faults else ""
+    return f"simulated rack, real engine, seed {roll.seed}; brought up in {words.duration(roll.bring_up_s)}{faults}"
+
+
+def _left_out(roll: Roll) -> str:
+    lines = [f"- {escaped(what, 300)}" for what in roll.left_out]
+    return "\n".join(["Not in this record, and so not drawn:", "", *lines]) if lines else ""
+
+
+def _unread(roll: Roll, name: str = "") -> str:
+    if not roll.unread:
+        return ""
+    shown = fenced("\n".join(roll.unread[:UNREAD_MAX]))
+    return _folded(f"Lines that could not be read{': ' + name if name else ''} ({len(roll.unread):,})", shown)
 
 
 def _loud(roll: Roll, told: Summary) -> str:
@@ -113,8 +173,8 @@ def _figures(told: Summary) -> str:
     return _table(("", "", ""), rows) if rows else ""
 
 
-def _timeline(roll: Roll, told: Summary) -> str:
-    spans, axis = summary.by_node(roll.spans), axis_of(roll)
+def _timeline(roll: Roll, told: Summary, axis: Axis, title: str = "Timeline") -> str:
+    spans = summary.by_node(roll.spans)
     names = [row.node for row in roll.nodes]
     names += [node for node in spans if node not in set(names)]
     fates = {row.node: fate for row, fate in told.fates}
@@ -129,7 +189,7 @@ def _timeline(roll: Roll, told: Summary) -> str:
     if len(names) > ROWS_MAX:
         lines.append(f"{len(names) - ROWS_MAX:,} more nodes")
     legend = f"{OLD} old image   - leaving   # replacing   + joining   {NEW} new image   {HALT} halted"
-    return f"### Timeline\n\n```text\n{chr(10).join(line.rstrip() for line in lines)}\n\n{legend}\n```"
+    return f"### {title}\n\n```text\n{chr(10).join(line.rstrip() for line in lines)}\n\n{legend}\n```"
 
 
 def _strip(spans: Sequence[Span], fate: Fate, axis: Axis) -> str:
@@ -182,6 +242,8 @@ def _waits(roll: Roll) -> str:
 
 
 def _laws(roll: Roll) -> str:
+    if roll.source is not Source.RACK:
+        return ""
     if not roll.laws:
         return "### Laws\n\nNo law was checked: this report proves nothing about them."
     lines = []
@@ -209,10 +271,10 @@ def _nodes(told: Summary) -> str:
             escaped(row.pool),
             escaped(row.role),
             escaped(row.fault_domain),
-            escaped(row.image_before),
-            escaped(row.image_after),
-            str(row.boots),
-            "kept" if row.data_disks_kept else "**not kept**",
+            escaped(row.image_before) or "–",
+            escaped(row.image_after) or "–",
+            "–" if row.boots is None else str(row.boots),
+            {True: "kept", False: "**not kept**", None: "–"}[row.data_disks_kept],
             fate.value,
         )
         for row, fate in told.fates[:NODES_MAX]

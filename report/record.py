@@ -1,9 +1,13 @@
 """What a roll was: the one record that the HTML page and the Markdown are made from.
 
-Plain data, no I/O. Seconds count from the start of the roll, on the rack's virtual clock.
+Plain data, no I/O. Seconds count from the start of the roll, on the clock of whoever made the record: a rack's
+virtual one (rehearsal/rehearse.py), or the runner's (report/evidence.py). What a maker does not know is left at
+its default, and the report then says so instead of drawing a zero.
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from pydantic import BaseModel
 
@@ -62,17 +66,25 @@ class Wait(BaseModel, extra="forbid", frozen=True):
     met: bool
 
 
+class Source(StrEnum):
+    """What the record was made from."""
+
+    RACK = "rack"  # the rehearsal's own rack, which sees everything
+    REHEARSED = "rehearsed"  # what the steps of a rehearsal said
+    REAL = "real"  # what the steps of a real roll said
+
+
 class NodeRow(BaseModel, extra="forbid", frozen=True):
-    """A node before and after."""
+    """A node before and after. boots, data_disks_kept: None where nobody looked."""
 
     node: str
     pool: str
     role: str
     fault_domain: str
-    image_before: str
-    image_after: str
-    boots: int
-    data_disks_kept: bool
+    image_before: str = ""
+    image_after: str = ""
+    boots: int | None = None
+    data_disks_kept: bool | None = None
 
 
 class Law(BaseModel, extra="forbid", frozen=True):
@@ -96,23 +108,29 @@ class Failure(BaseModel, extra="forbid", frozen=True):
 
 
 class Roll(BaseModel, extra="forbid", frozen=True):
-    """A whole rehearsal. written: the only field that differs between two runs of one seed."""
+    """A whole roll. written: the only field that differs between two rehearsals of one seed. began: the moment
+    that all seconds count from, "" on a rack. left_out: what the record cannot tell. unread: of its source.
+    """
 
     stack: str
-    seed: int
-    image_from: str
-    image_to: str
+    source: Source = Source.RACK
+    began: str = ""
+    seed: int | None = None
+    image_from: str = ""
+    image_to: str = ""
     written: str
     succeeded: bool
-    bring_up_s: float
+    bring_up_s: float = 0.0
     roll_s: float
-    faults: tuple[str, ...]
-    plan: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
     nodes: tuple[NodeRow, ...]
     spans: tuple[Span, ...]
-    series: tuple[Series, ...]
-    attaches: tuple[AttachTime, ...]
+    series: tuple[Series, ...] = ()
+    attaches: tuple[AttachTime, ...] = ()
     waits: tuple[Wait, ...]
-    laws: tuple[Law, ...]
+    laws: tuple[Law, ...] = ()
     failures: tuple[Failure, ...]
     journal: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()

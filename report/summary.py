@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lifecycle.evidence import JOINING, LEAVING, PHASES, REPLACING
-from report.record import AttachTime, Failure, NodeRow, Roll, Series, Span, Wait
+from report.record import AttachTime, Failure, NodeRow, Roll, Series, Source, Span, Wait
 from report.series import above_zero_s, crossed, measure, quiet_value, worst
 from report.words import counted, duration, listed, moment, number, percent
 
@@ -183,24 +183,25 @@ def standing_failures(roll: Roll, fates: Sequence[tuple[NodeRow, Fate]]) -> tupl
 
 def _headline(roll: Roll, fates: Sequence[tuple[NodeRow, Fate]]) -> tuple[Tone, str]:
     replaced = sum(f is Fate.REPLACED for _, f in fates)
-    of_all = f"{replaced:,} of {counted(len(fates), 'node')}"
+    new = bool(roll.spans) and not any(FAMILIES.get(s.phase) == "leaving" for s in roll.spans)
+    of_all = f"{replaced:,} of {counted(len(fates), 'node')} {'brought in' if new else 'replaced'}"
     took = duration(roll.roll_s)
     broken = [law.name for law in roll.laws if law.broken]
-    kept = [row.node for row, f in fates if f is not Fate.UNTOUCHED and not row.data_disks_kept]
+    kept = [row.node for row, f in fates if f is not Fate.UNTOUCHED and row.data_disks_kept is False]
     unhurt = f"data disks of {listed(kept)} were not kept" if kept else "nothing was lost" if roll.laws else ""
     if broken:
         laws = "A law was" if len(broken) == 1 else f"{len(broken)} laws were"
-        return Tone.BROKEN, f"{laws} broken: {listed(broken)}. {of_all} replaced in {took}"
+        return Tone.BROKEN, f"{laws} broken: {listed(broken)}. {of_all} in {took}"
     if roll.succeeded and not roll.spans:
         return Tone.GOOD, "Nothing to replace: every node is as pinned"
     if roll.succeeded:
-        return Tone.BROKEN if kept else Tone.GOOD, ", ".join(
-            part for part in (f"{of_all} replaced", unhurt, f"in {took}") if part
-        )
+        return Tone.BROKEN if kept else Tone.GOOD, ", ".join(part for part in (of_all, unhurt, f"in {took}") if part)
     now = standing_failures(roll, fates)
     at = f" at {now[0].node}" if now and now[0].node else ""
-    return Tone.BROKEN if kept else Tone.HALTED, f"Halted{at}: " + ", ".join(
-        part for part in (f"{of_all} replaced", unhurt, f"after {took}") if part
+    # Steps that said nothing further may still run, or were killed: that is no halt.
+    word = "Not finished" if roll.source is not Source.RACK and not now else f"Halted{at}"
+    return Tone.BROKEN if kept else Tone.HALTED, f"{word}: " + ", ".join(
+        part for part in (of_all, unhurt, f"after {took}") if part
     )
 
 

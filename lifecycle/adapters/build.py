@@ -12,8 +12,7 @@ from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.delivery import DirectoryDelivery
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
-from lifecycle.adapters.evidence import FileEvidence
-from lifecycle.adapters.files import safe_name
+from lifecycle.adapters.evidence import FileEvidence, evidence_file
 from lifecycle.adapters.kube_api import USER, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.pins import Read, StackFilePins
@@ -91,7 +90,7 @@ def ports(
         secrets=secrets,
         roster=ConfigMapRoster(api),
         rolls=LeaseRolls(api, EngineProcess(env)),
-        evidence=FileEvidence(lambda: pins.root / ".ingot" / "evidence" / f"{safe_name(step.stack)}.jsonl", clock),
+        evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
 
 

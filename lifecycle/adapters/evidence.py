@@ -14,8 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from lifecycle.adapters.files import safe_name
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Clock, Move
+
+
+def evidence_file(root: Path, stack: str) -> Path:
+    """Where the steps of a stack leave it, in the project at `root`."""
+    return root / ".ingot" / "evidence" / f"{safe_name(stack)}.jsonl"
 
 
 class FileEvidence:
