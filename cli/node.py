@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,6 +86,14 @@ def roster(stack: Stack, generation: Generation = "", format_: Format = FORMAT) 
     Never fails: if neither tells, it is `"answered": false`.
     """
     typer.echo(_roster(Step(Verb.ROSTER, stack, "", generation, format_)))
+
+
+@app.command(hidden=True)
+def view(stack: Stack, folder: Annotated[Path, typer.Option("--folder", help="Where its socket is.")]) -> None:
+    """Keep one view of the cluster for all steps of a roll. Started by the first of them; ends by itself."""
+    from cli.step_ports import keep_view
+
+    keep_view(stack, folder)
 
 
 def _run(step: Step) -> None:

@@ -56,7 +56,7 @@ class StackFilePins:
     """
 
     def __init__(self, start: Path, stack: str, read: Read) -> None:
-        self._start, self._stack, self._read = start, stack, read
+        self._start, self.stack, self._read = start, stack, read
 
     def pin(self, node: str) -> Pin | None:
         return self.stack_file.pins.get(node)
@@ -78,13 +78,13 @@ class StackFilePins:
     def stack_file(self) -> Declared:
         root = self.root
         try:
-            return self._read(root, self._stack)
+            return self._read(root, self.stack)
         except LifecycleError:
             raise
         except Exception as error:  # `Read` may raise anything; its text says what is wrong
             found = str(error) or type(error).__name__
             raise NeedsAttention(
-                f"stack file of {self._stack} in {root}", found, "correct it, then run `pulumi up` again"
+                f"stack file of {self.stack} in {root}", found, "correct it, then run `pulumi up` again"
             ) from error
 
 

@@ -128,15 +128,17 @@ class TestEvictions:
         space.create(make.budget("app", "app", min_available=2))
         eventually(lambda: self.allowed(space, kubernetes) is not None, "a budget that knows its pods")
         assert self.allowed(space, kubernetes) == 0
-        assert [kubernetes.evict(pod) for pod in pods] == [Eviction.REFUSED] * 2
+        assert kubernetes.evict(pods) == dict.fromkeys((pod.key for pod in pods), Eviction.REFUSED)
         assert not any(p.terminating for n in {p.node for p in pods} for p in kubernetes.pods_on(n) if p in pods)
 
     def test_are_granted_one_at_a_time(self, space: Space, kubernetes: ApiKubernetes, pods: list[Pod]) -> None:
         space.create(make.budget("app", "app", min_available=1))
         eventually(lambda: self.allowed(space, kubernetes) == 1, "a budget that allows one")
-        assert [kubernetes.evict(pod) for pod in pods] == [Eviction.GRANTED, Eviction.REFUSED]
-        eventually(lambda: pods[0].key not in {p.key for p in kubernetes.pods_on(pods[0].node)}, "it to be gone")
-        assert kubernetes.evict(pods[0]) is Eviction.GONE
+        answers = kubernetes.evict(pods)
+        assert sorted(answers.values()) == [Eviction.GRANTED, Eviction.REFUSED]
+        (gone,) = [pod for pod in pods if answers[pod.key] is Eviction.GRANTED]
+        eventually(lambda: gone.key not in {p.key for p in kubernetes.pods_on(gone.node)}, "it to be gone")
+        assert kubernetes.evict([gone]) == {gone.key: Eviction.GONE}
 
     def test_of_one_that_was_replaced_leave_its_successor_alone(self, space: Space, kubernetes: ApiKubernetes) -> None:
         pod = make.pod("twin", on="w1")
@@ -146,7 +148,7 @@ class TestEvictions:
         space.fleet.delete(pod, space.name)
         eventually(lambda: space.read(pod) is None, "the pod to be gone")
         space.create(pod)
-        assert kubernetes.evict(seen) is Eviction.GONE
+        assert kubernetes.evict([seen]) == {seen.key: Eviction.GONE}
         assert space.read(pod) is not None
 
 
