@@ -35,6 +35,8 @@ TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 MERGE_PATCH = "application/merge-patch+json"
 TOKEN_TRIES = 3
 """Two of them in a row taken is one chance in 10^18; more means that the server lies."""
+TAINT_TRIES = 10
+"""A kubelet writes its node every few seconds, controllers now and then: ten losses in a row mean a loop somewhere."""
 EVICTIONS = 10
 """Asked for at once: a node's pods are through in a few round trips, and the API server's own limits hold."""
 NAMESPACE_ENDS = "NamespaceTerminating"
@@ -80,21 +82,33 @@ class ApiKubernetes:
         self._patch(name, "cordon" if value else "uncordon", {"spec": {"unschedulable": value}})
 
     def set_out_of_service(self, name: str, value: bool) -> None:
-        """Replaces the whole list of taints, which a merge patch cannot do by halves, if nobody else wrote it
-        meanwhile: else the server answers 409, a PortError, and the caller is run again."""
-        found = self._api.get(f"node {name}", path("api", "v1", "nodes", name))
-        if found is None or out_of_service(found) == value:
-            return
-        taints = [t for t in entries(found, "spec", "taints") if t.get("key") != OUT_OF_SERVICE]
-        if value:
-            taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
-        body = {"metadata": {"resourceVersion": version_of(found)}, "spec": {"taints": taints}}
-        self._patch(name, f"{'out of' if value else 'back in'} service", body)
+        """Replaces the whole list of taints, which a merge patch cannot do by halves, unless somebody else wrote
+        the node meanwhile: then it is read and written again. Raises PortError after TAINT_TRIES of that."""
+        what = f"{'out of' if value else 'back in'} service"
+        for _ in range(TAINT_TRIES):
+            found = self._api.get(f"node {name}", path("api", "v1", "nodes", name))
+            if found is None or out_of_service(found) == value:
+                return
+            taints = [t for t in entries(found, "spec", "taints") if t.get("key") != OUT_OF_SERVICE]
+            if value:
+                taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
+            body = {"metadata": {"resourceVersion": version_of(found)}, "spec": {"taints": taints}}
+            if self._patch(name, what, body, final=frozenset({409})):
+                return
+        raise PortError(
+            self._api.named(f"node {name}, {what}"),
+            f"another writer at each of {TAINT_TRIES} tries",
+            "see who else writes its taints, then run `pulumi up` again",
+        )
 
-    def _patch(self, name: str, what: str, body: Json) -> None:
+    def _patch(self, name: str, what: str, body: Json, final: frozenset[int] = frozenset()) -> bool:
+        """Whether it was written; not so if the answer's status is in `final`."""
         where = path("api", "v1", "nodes", name)
-        answer = self._api.ask(f"node {name}, {what}", "PATCH", where, body=body, content_type=MERGE_PATCH)
+        answer = self._api.ask(f"node {name}, {what}", "PATCH", where, body=body, content_type=MERGE_PATCH, final=final)
+        if not answer.ok:
+            return False
         self._written[name] = version_of(answer.document(self._api.named(f"node {name}"), "check what answers there"))
+        return True
 
     def delete_node(self, name: str) -> None:
         self._api.ask(f"node {name}, delete", "DELETE", path("api", "v1", "nodes", name), final=frozenset({404}))

@@ -129,6 +129,20 @@ class TestNodes:
             kubernetes.set_out_of_service("w1", value)  # as it is
         assert len(asked(server, "PATCH")) == 2
 
+    def test_a_lost_race_for_its_taints_is_run_again(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        versions = [Reply(body={**NODE, "metadata": {"name": "w1", "resourceVersion": v}}) for v in ("7", "9")]
+        wire.on("GET", "/api/v1/nodes/w1", *versions)
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(409, {"message": "modified"}), versions[1])
+        kubernetes.set_out_of_service("w1", True)
+        sent = [a.body["metadata"]["resourceVersion"] for a in wire.asked if a.method == "PATCH"]
+        assert sent == ["7", "9"]
+
+    def test_a_race_for_its_taints_that_never_ends_is_named(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(409, {"message": "modified"}))
+        with pytest.raises(PortError, match="node w1, out of service.*another writer at each of 10 tries"):
+            kubernetes.set_out_of_service("w1", True)
+
     def test_deleting_a_node_that_is_gone_is_no_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         kubernetes.delete_node("w1")
         assert wire.lines() == ["DELETE /api/v1/nodes/w1"]
