@@ -115,7 +115,7 @@ class TestARunThatEnded:
             def read(self) -> tuple[Roll | None, str]:
                 return Roll(ELSEWHERE, 3, 0, self.world.now_s - 180), "9"
 
-        with pytest.raises(RollTaken):
+        with pytest.raises(RollTaken, match="run ci-17 on ci"):
             execute_with(world, Verb.LEAVE, "w1", rolls=Tap(world, Behind(world)))
         assert world.changes == []
 
