@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from lifecycle.evidence import PHASES
 from report.figures import Axis, axis_of
 from report.record import Roll, Source, Span
-from report.summary import FAMILIES, percentile
+from report.summary import FAMILIES, by_node, came_in, percentile
 from report.words import number
 
 WHOLE = "whole turn"
-"""All phases of a node together."""
+"""All phases of a node together, of those that came in."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,11 @@ def shared_axis(one: Roll, other: Roll) -> Axis:
 
 def _stretches(spans: Sequence[Span]) -> Mapping[str, Stretch]:
     took: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for s in spans:
-        if s.end_s is not None:
-            for phase in (s.phase, WHOLE):
-                took[phase][s.node] += s.end_s - s.start_s
+    for name, own in by_node(spans).items():
+        for s in own:
+            for phase in (s.phase, WHOLE) if came_in(own) else (s.phase,):
+                if s.end_s is not None:
+                    took[phase][name] += s.end_s - s.start_s
     found = {}
     for phase, of in took.items():
         node = max(of, key=lambda n: of[n])

@@ -8,7 +8,7 @@ a newer version may write events that this one does not know.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from lifecycle.errors import LifecycleError
 from report.record import AttachTime, Failure, NodeRow, Roll, Source, Span, Wait
 from report.summary import Fate, by_node, fate
+from report.words import listed
 
 SILENCE_S = 7200.0
 """Nothing for longer than this lies between two rolls: twice the longest wait that a stack file sets by default."""
@@ -32,7 +33,7 @@ LINE_CHARS_MAX = 100_000
 
 LEFT_OUT = (
     "etcd's margin, storage redundancy, I/O latency and how many nodes were out: steps do not measure them",
-    "the image, boots and data disks of each node before the roll, and the plan: the cluster and the engine know them",
+    "the image that each node ran before, its boots and data disks, and the plan: no step says them",
     "laws: only the rack sees every instant; what a real roll proves is the gates that each node passed",
 )
 
@@ -295,9 +296,15 @@ def roll(
         waits=waits(events, zero_s),
         failures=halts,
         journal=tuple(filter(None, (in_words(e, zero_s) for e in events))),
-        left_out=LEFT_OUT,
+        left_out=(*LEFT_OUT, *_silent(known, of)),
         unread=tuple(str(u) for u in unread),
     )
+
+
+def _silent(known: Collection[str], of: Collection[str]) -> Iterable[str]:
+    """Declared nodes that said nothing: not reached, or of another time."""
+    silent = [node for node in known if node not in of]
+    return [f"what became of {listed(silent)}: declared, and no step said anything"] if silent else []
 
 
 def _in_order(of: Mapping[str, tuple[Span, ...]], known: Mapping[str, Known]) -> Iterable[tuple[str, tuple[Span, ...]]]:

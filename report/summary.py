@@ -160,9 +160,12 @@ def fate(spans: Sequence[Span], failures: Sequence[Failure]) -> Fate:
     since = last.start_s if last.end_s is None else last.end_s
     if any(f.node == last.node and f.at_s >= since for f in failures):
         return Fate.HALTED
-    if last.end_s is not None and FAMILIES.get(last.phase) == "joining":
-        return Fate.REPLACED
-    return Fate.UNFINISHED
+    return Fate.REPLACED if came_in(spans) else Fate.UNFINISHED
+
+
+def came_in(spans: Sequence[Span]) -> bool:
+    """Whether the last of these phases of one node is one of joining, and ended."""
+    return spans[-1].end_s is not None and FAMILIES.get(spans[-1].phase) == "joining"
 
 
 def taken_apart(failure: Failure) -> Halt:
@@ -267,6 +270,8 @@ def _figures(roll: Roll) -> Iterable[Figure]:
             _limit_text(out, f"of {counted(len(roll.nodes), 'node')}"),
             crossed(out),
         )
+    if roll.source is not Source.RACK and (turn := _turn_figure(roll.spans)):
+        yield turn
     if waits := [w for w in roll.waits if not chosen(w)]:
         wait = by_urgency(waits)[0]
         share = f", {percent(share_of(wait))} of its limit" if wait.limit_s > 0 else ""
@@ -286,6 +291,20 @@ def _attach_figure(attaches: Sequence[AttachTime]) -> Figure:
     if attach:
         detail += f"; attach alone {duration(percentile(attach, 50))} / {duration(percentile(attach, 99))}"
     return Figure("Volume back, p50 / p99", value, detail, len(back) < len(attaches))
+
+
+def _turn_figure(spans: Sequence[Span]) -> Figure | None:
+    """How long nodes were on their way, of those that came in."""
+    took = {
+        node: sum(s.end_s - s.start_s for s in own if s.end_s is not None)
+        for node, own in by_node(spans).items()
+        if came_in(own)
+    }
+    if not took:
+        return None
+    node = max(took, key=lambda n: took[n])
+    value = f"{duration(percentile(took.values(), 50))} / {duration(took[node])}"
+    return Figure("A node's turn, p50 / longest", value, f"the longest: {node}; of {counted(len(took), 'node')}")
 
 
 def _limit_text(series: Series, says: str) -> str:

@@ -140,7 +140,7 @@ class TestNodes:
     def test_a_race_for_its_taints_that_never_ends_is_named(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
         wire.on("PATCH", "/api/v1/nodes/w1", Reply(409, {"message": "modified"}))
-        with pytest.raises(PortError, match="node w1, out of service.*another writer at each of 10 tries"):
+        with pytest.raises(PortError, match=r"node w1, out of service.*another writer at each of 10 tries"):
             kubernetes.set_out_of_service("w1", True)
 
     def test_deleting_a_node_that_is_gone_is_no_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
