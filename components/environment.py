@@ -107,6 +107,17 @@ class BareMetal(Closed):
     """By name; they roll in the natural order of their names (w2 before w10)."""
 
 
+class Drain(Closed):
+    """What a drain of the pool's nodes may lose; where it says nothing, such pods keep their node from leaving."""
+
+    empty_dir: Literal["refuse", "delete"] = "refuse"
+    """Pods with emptyDir data. delete: they are evicted, and that data is gone."""
+    unmanaged: Literal["refuse", "delete"] = "refuse"
+    """Pods without a controller. delete: they are evicted, and nothing makes them again."""
+    local_volumes: Literal["refuse", "evict"] = "refuse"
+    """Pods with PersistentVolumes on the host's own disks. evict: they cannot run until the host is back."""
+
+
 class PoolRollout(Closed):
     """How a pool's nodes are replaced."""
 
@@ -118,6 +129,8 @@ class PoolRollout(Closed):
     """Whether the pool's first node goes alone before all others."""
     soak_s: Soak = 0
     """How long the canary is watched before the others follow, in seconds."""
+    drain: Drain = Drain()
+    """What may be lost when a node is emptied."""
 
 
 class Pool(Closed):

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from components.boot import digest
 from components.boot.installer import Publication, boot_url, publication
 from components.boot.node import BootConfigurationError, Own, Shared, shared
-from components.environment import Environment, Host, Image
+from components.environment import Drain, Environment, Host, Image
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, Pin, Role
+from lifecycle.ports import Bmc, DrainPolicy, Pin, Role
 
 
 def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
@@ -97,4 +97,9 @@ def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
         stores=shares.stores,
         soak_s=rollout.soak_s if canary else 0,
         retire=environment.retires(pool, name),
+        drain=_drain(rollout.drain),
     )
+
+
+def _drain(said: Drain) -> DrainPolicy:
+    return DrainPolicy(said.empty_dir == "delete", said.unmanaged == "delete", said.local_volumes == "evict")
