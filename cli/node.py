@@ -88,7 +88,7 @@ def roster(stack: Stack, generation: Generation = "", format_: Format = FORMAT) 
     typer.echo(_roster(Step(Verb.ROSTER, stack, "", generation, format_)))
 
 
-@app.command(hidden=True)
+@app.command(hidden=True, epilog="Example: ingot node view --stack metal --folder .ingot/view/0123456789ab")
 def view(stack: Stack, folder: Annotated[Path, typer.Option("--folder", help="Where its socket is.")]) -> None:
     """Keep one view of the cluster for all steps of a roll. Started by the first of them; ends by itself."""
     from cli.step_ports import keep_view

@@ -118,6 +118,17 @@ class OnTimeout(Closed):
     """At the end of limits.detach_s; force: the power is cut and proven off, then the volumes are taken away."""
 
 
+class Drain(Closed):
+    """What a drain of the pool's nodes may lose; where it says nothing, such pods keep their node from leaving."""
+
+    empty_dir: Literal["refuse", "delete"] = "refuse"
+    """Pods with emptyDir data. delete: they are evicted, and that data is gone."""
+    unmanaged: Literal["refuse", "delete"] = "refuse"
+    """Pods without a controller. delete: they are evicted, and nothing makes them again."""
+    local_volumes: Literal["refuse", "evict"] = "refuse"
+    """Pods with PersistentVolumes on the host's own disks. evict: they cannot run until the host is back."""
+
+
 class PoolRollout(Closed):
     """How a pool's nodes are replaced."""
 
@@ -131,6 +142,8 @@ class PoolRollout(Closed):
     """How long the canary is watched before the others follow, in seconds."""
     on_timeout: OnTimeout = OnTimeout()
     """What happens when a drain or a detach reaches its deadline."""
+    drain: Drain = Drain()
+    """What may be lost when a node is emptied."""
 
 
 class Pool(Closed):

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from components.boot import digest
 from components.boot.installer import Publication, boot_url, publication
 from components.boot.node import BootConfigurationError, Own, Shared, shared
-from components.environment import Environment, Host, Image
+from components.environment import Drain, Environment, Host, Image
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, OnTimeout, Pin, Role, Rollout, Window
+from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -113,4 +113,9 @@ def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
         detach_timeout=OnTimeout(rollout.on_timeout.detach),
         architecture=shares.release.architecture,
         kernel=shares.release.kernel or "",
+        drain=_drain(rollout.drain),
     )
+
+
+def _drain(said: Drain) -> DrainPolicy:
+    return DrainPolicy(said.empty_dir == "delete", said.unmanaged == "delete", said.local_volumes == "evict")

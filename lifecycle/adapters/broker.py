@@ -41,6 +41,7 @@ SIZE_MAX = 256 * 2**20
 PATH_MAX = 100
 """Bytes of a socket's path that every system takes."""
 OWN = "own"
+"""In place of a broker's identity: this process reads alone."""
 SOCKET, LOCK = "view.sock", "view.lock"
 
 SERVED = frozenset(

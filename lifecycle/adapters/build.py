@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lifecycle import facts
 from lifecycle.adapters import objects
 from lifecycle.adapters.boot_store import BootStore
-from lifecycle.adapters.broker import Broker, SharedView, private_folder
+from lifecycle.adapters.broker import OWN, Broker, SharedView, private_folder
 from lifecycle.adapters.clock import WallClock, WatchingClock
 from lifecycle.adapters.delivery import DirectoryDelivery
 from lifecycle.adapters.engine_process import EngineProcess
@@ -32,7 +32,7 @@ from lifecycle.adapters.tls import client_context
 from lifecycle.adapters.view import Source, View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.address import authority
-from lifecycle.commands import Step
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Clock, Pin, Ports, Role
 
@@ -60,7 +60,8 @@ def ports(
 
     read: reads a stack file. contents: makes what a pin boots. start: where to look for the project,
     else the working directory. environment: of variables, else the process's own. broker: (folder, stack) ->
-    the command that keeps a view there for all steps; without one this process keeps its own. Raises nothing:
+    the command that keeps a view there for all steps; without one, with INGOT_VIEW=own, and for the
+    roster that a preview prints, this process keeps its own. Raises nothing:
     what is missing is said by the adapter that misses it.
     """
     env = process_environment() if environment is None else environment
@@ -69,7 +70,7 @@ def ports(
     namespaces = frozenset({_namespace(env)})
     own = View(api, wall, namespaces)
     source: Source = own
-    if broker is not None:
+    if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
     clock = WatchingClock(source)
 

@@ -7,9 +7,10 @@ said, not guessed: a kind that could not be watched for STALE_S is not read, wit
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from lifecycle.adapters.kube_api import KubeApi
 from lifecycle.adapters.objects import (
@@ -92,7 +93,7 @@ def kinds(storage_namespaces: frozenset[str]) -> tuple[Kind, ...]:
 
 
 class View:
-    """Fulfils `Source` for any number of threads. Begins to watch when it is first read.
+    """Fulfils `Source` for any number of threads. Begins to watch a kind when it is first read.
 
     pause: how a watch that failed waits, see Reflector.
     """
@@ -106,50 +107,52 @@ class View:
     ) -> None:
         found = kinds(storage_namespaces)
         self._store = Store((kind.name for kind in found), clock)
-        self._reflectors = [Reflector(kind, api, self._store, clock, pause) for kind in found]
+        self._reflectors = {kind.name: Reflector(kind, api, self._store, clock, pause) for kind in found}
         self._begin = threading.Lock()
-        self._begun = False
+        self._begun: set[str] = set()
 
-    def start(self) -> None:
-        """Begin to watch. Idempotent."""
+    def start(self, *names: str) -> None:
+        """Begin to watch these kinds, or all. Idempotent."""
         with self._begin:
-            if not self._begun:
-                self._begun = True
-                for reflector in self._reflectors:
-                    reflector.start()
+            for name in names or self._reflectors:
+                if name not in self._begun:
+                    self._begun.add(name)
+                    self._reflectors[name].start()
 
     def stop(self) -> None:
         """End every watch."""
         with self._begin:
-            if self._begun:
-                for reflector in self._reflectors:
-                    reflector.stop()
-                for reflector in self._reflectors:
-                    reflector.join(STOP_S)
+            for name in self._begun:
+                self._reflectors[name].stop()
+            for name in self._begun:
+                self._reflectors[name].join(STOP_S)
+
+    @contextmanager
+    def _reading(self, *names: str) -> Iterator[tuple[dict[str, Any], ...]]:
+        self.start(*names)
+        with self._store.reading(*names) as found:
+            yield found
 
     # ------------------------------------------------------------ nodes
 
     def node(self, name: str) -> NodeSeen | None:
-        self.start()
-        with self._store.reading("nodes") as (nodes,):
+        with self._reading("nodes") as (nodes,):
             found: NodeSeen | None = nodes.get(name)
             return found
 
     def nodes(self) -> tuple[Node, ...]:
-        self.start()
-        with self._store.reading("nodes") as (nodes,):
+        with self._reading("nodes") as (nodes,):
             return tuple(seen.node for seen in nodes.values())
 
     def control_planes(self) -> Mapping[str, str]:
-        self.start()
-        with self._store.reading("nodes") as (nodes,):
+        with self._reading("nodes") as (nodes,):
             return {address: name for name, seen in nodes.items() for address in seen.addresses}
 
     # ------------------------------------------------------------ pods
 
     def pods_on(self, node: str) -> tuple[PodSeen, ...]:
-        self.start()
-        with self._store.reading("pods", "persistentvolumes", "daemonsets") as (pods, volumes, daemon_sets):
+        self.start()  # whoever drains wants to know later how the volumes moved: all is watched from here on
+        with self._reading("pods", "persistentvolumes", "daemonsets") as (pods, volumes, daemon_sets):
             found = []
             for key in self._store.pods_on.of(node):
                 seen: PodSeen = pods[key]
@@ -163,13 +166,11 @@ class View:
         return self._store.volumes_claimed.of(f"{namespace}/{claim}")
 
     def unready_claimants(self) -> tuple[Pod, ...]:
-        self.start()
-        with self._store.reading("pods") as (pods,):
+        with self._reading("pods") as (pods,):
             return tuple(pods[key].pod for key in self._store.claimants)
 
     def budgets(self, node: str) -> tuple[Budget, ...]:
-        self.start()
-        with self._store.reading("pods", "poddisruptionbudgets") as (pods, budgets):
+        with self._reading("pods", "poddisruptionbudgets") as (pods, budgets):
             if node:
                 near: dict[str, list[PodSeen]] = {}
                 for key in self._store.pods_on.of(node):
@@ -191,31 +192,26 @@ class View:
     # ------------------------------------------------------------ volumes
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]:
-        self.start()
-        with self._store.reading("volumeattachments", "persistentvolumes") as (attachments, volumes):
+        with self._reading("volumeattachments", "persistentvolumes") as (attachments, volumes):
             found = [attachments[key] for key in self._store.attachments_on.of(node)]
             return tuple(replace(a, claim=volumes[a.volume].claim) if a.volume in volumes else a for a in found)
 
     def claims_by_handle(self, driver: str) -> Mapping[str, str]:
-        self.start()
-        with self._store.reading("persistentvolumes") as (volumes,):
+        with self._reading("persistentvolumes") as (volumes,):
             return {v.handle: v.claim for v in volumes.values() if v.driver == driver}
 
     def moves(self, node: str) -> tuple[Move, ...]:
-        self.start()
-        with self._store.reading("pods", "nodes", "volumeattachments", "persistentvolumes"):
+        with self._reading("pods", "nodes", "volumeattachments", "persistentvolumes"):
             return self._store.moves.left(node)
 
     # ------------------------------------------------------------ roster, waiting
 
     def roster(self) -> tuple[str, str]:
-        self.start()
-        with self._store.reading("roster") as (maps,):
+        with self._reading("roster") as (maps,):
             found: tuple[str, str] = maps.get(f"{NAMESPACE}/{NAME}", ("", ""))
             return found
 
     def wait(self, topic: str, since: int, limit_s: float) -> int:
-        self.start()
         return self._store.topics.wait(topic, since, limit_s)
 
 

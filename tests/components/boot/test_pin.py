@@ -12,7 +12,7 @@ from components.boot.node import BootConfigurationError
 from components.boot.pin import pins, publish, rollout, unknown_releases
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, OnTimeout, Pin, Role, Rollout, Window
+from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -82,6 +82,23 @@ class TestPins:
     )
     def test_retiring(self, at: str, nodes: set[str], environment: Environments, lock: Locks) -> None:
         assert {n for n, p in pins(environment({at: True}), lock()).items() if p.retire} == nodes
+
+    @pytest.mark.parametrize(
+        ("field", "word", "policy"),
+        [
+            ("empty_dir", "delete", DrainPolicy(empty_dir=True)),
+            ("unmanaged", "delete", DrainPolicy(unmanaged=True)),
+            ("local_volumes", "evict", DrainPolicy(local_volumes=True)),
+            ("empty_dir", "refuse", DrainPolicy()),
+        ],
+    )
+    def test_what_a_drain_may_lose_is_said_for_each_pool(
+        self, field: str, word: str, policy: DrainPolicy, environment: Environments, lock: Locks
+    ) -> None:
+        found = pins(environment({f"pools/hci/rollout/drain/{field}": word}), lock())
+        assert {found[n].drain for n in ("w1", "w2", "w3")} == {policy}
+        assert {found[n].drain for n in ("c1", "c2", "c3")} == {DrainPolicy()}
+        assert found["w1"].generation == pins(environment(), lock())["w1"].generation  # nothing is replaced for it
 
     def test_every_generation_is_a_nodes_own(self, environment: Environments, lock: Locks) -> None:
         found = [p.generation for p in pins(environment(), lock()).values()]

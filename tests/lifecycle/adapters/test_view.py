@@ -67,6 +67,7 @@ class TestOneListOneWatch:
             view.budgets(f"w{number}")
             view.attachments_on(f"w{number}")
             view.unready_claimants()
+        view.start()
         server.until_watched()
         for path in COLLECTIONS.values():
             assert (requests(server.wire, path, "list"), requests(server.wire, path, "watch")) == (1, 1)
@@ -77,6 +78,11 @@ class TestOneListOneWatch:
         assert view.roster() == ("{}", stored["metadata"]["resourceVersion"])
         of_roster = [a.query for a in server.wire.asked if a.path == COLLECTIONS["configmaps"]]
         assert all("fieldSelector=metadata.name%3Dingot-roster" in query for query in of_roster)
+
+    def test_what_nobody_asks_for_is_not_watched(self, server: Api, view: View) -> None:
+        view.nodes()
+        server.until_watched(1)
+        assert {a.path for a in server.wire.asked} == {"/api/v1/nodes"}
 
     def test_a_change_is_seen_without_asking(self, server: Api, view: View) -> None:
         server.put("nodes", node("w1", ready=False))
@@ -106,6 +112,7 @@ class TestAWatchGoesOn:
     def test_after_a_disconnect(self, server: Api, view: View, torn: str) -> None:
         server.put("nodes", node("w1"))
         assert names(view) == ["w1"]
+        view.start()
         server.until_watched()
         server.cut_watches(torn)
         server.put("nodes", node("w2"))
@@ -116,6 +123,7 @@ class TestAWatchGoesOn:
     def test_from_the_last_bookmark(self, server: Api, view: View) -> None:
         server.put("nodes", node("w1"))
         view.nodes()
+        view.start()
         server.until_watched()
         for number in range(5):  # of other kinds: the version goes on, and this watch hears nothing of it
             server.put("pods", pod(f"p{number}", "w1"))
@@ -133,6 +141,7 @@ class TestAWatchGoesOn:
     def test_expired_as_a_status_lists_anew(self, server: Api, view: View) -> None:
         server.put("nodes", node("w1"))
         view.nodes()
+        view.start()
         server.until_watched()
         with server.lock:
             server.cut_watches()
@@ -145,6 +154,7 @@ class TestAWatchGoesOn:
     def test_expired_as_an_event_lists_anew(self, server: Api, view: View) -> None:
         server.put("nodes", node("w1"))
         view.nodes()
+        view.start()
         server.until_watched()
         with server.lock:
             server.put("nodes", node("w2"))
@@ -157,6 +167,7 @@ class TestAWatchGoesOn:
         server.put("nodes", node("w1"))
         server.wire.on("WATCH", "/api/v1/nodes", Reply(stream=iter([said])), server.answer)
         view.nodes()
+        view.start()
         server.until_watched()
         server.put("nodes", node("w2"))
         eventually(view, "node/w2", lambda: names(view) == ["w1", "w2"])
@@ -168,6 +179,7 @@ class TestAWatchGoesOn:
         with api_server(port) as first:
             first.put("nodes", node("w1"))
             assert names(view) == ["w1"]
+            view.start()
             first.until_watched()
             stored, version = first.objects, first.version
         assert names(view) == ["w1"]
@@ -247,6 +259,7 @@ class TestTrust:
     def test_a_watch_lost_for_long_is_named_with_its_kind(self, server: Api, view: View, clock: StillClock) -> None:
         server.put("nodes", node("w1"))
         view.nodes()
+        view.start()
         server.until_watched()
         server.wire.on("WATCH", "/api/v1/nodes", Reply(503, "apiserver is shutting down"))
         server.cut_watches()
@@ -261,6 +274,7 @@ class TestTrust:
             view.nodes()
         view.pods_on("w1")  # the others are watched
         server.wire.on("WATCH", "/api/v1/nodes", server.answer)
+        view.start()
         server.until_watched()
         assert names(view) == ["w1"]
 
@@ -300,6 +314,7 @@ class TestWakesWhomItConcerns:
         view.attachments_on("w1")
         view.nodes()
         view.roster()
+        view.start()
         server.until_watched()
         since = view.wait("node/none", 0, 0)
         change()
@@ -341,6 +356,7 @@ class TestWakesWhomItConcerns:
 
     def test_what_changed_before_the_wait_began_is_not_missed(self, server: Api, view: View) -> None:
         view.nodes()
+        view.start()
         server.until_watched()
         since = view.wait("node/w1", 0, 0)
         server.put("nodes", node("w1"))
@@ -358,6 +374,7 @@ class TestMoves:
         server.put("volumeattachments", attachment("va-1", "w1", "pv-1"))
         server.put("pods", pod("db-0", "w1", claims=("data",)))
         view.nodes(), view.attachments_on("w1"), view.pods_on("w1")
+        view.start()
         server.until_watched()
 
         def stage(after_s: float, topic: str, change: Callable[[], object], holds: Callable[[Move], bool]) -> None:
