@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from lab import processes
 from lab.lab import down
@@ -37,6 +40,12 @@ def caller(folder: Path, *words: str) -> subprocess.Popen[bytes]:
 def end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.communicate(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(tmp_path: Path) -> Iterator[None]:
+    yield
+    processes.stop(tmp_path)
 
 
 class TestAKilledCaller:
