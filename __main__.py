@@ -17,17 +17,29 @@ from components.storage.policy import PolicyRefused
 ROOT = Path(__file__).resolve().parent  # run inline, the working directory is the caller's
 REFUSALS = (StackFileError, lock.LockError, lock.UnknownRelease, BootConfigurationError, PolicyRefused)
 
-try:
-    stated = pulumi.Config("ingot").require_object("environment")
-    environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
-    pinned = pins(environment, lock.load(ROOT / lock.LOCK_FILE))
-    generations = {host: pin.generation for host, pin in pinned.items()}
-    fleet = Fleet(environment.cluster.name, FleetArgs(environment=environment, generations=generations))
-except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback
-    raise pulumi.RunError(str(refused)) from None
 
-pulumi.export("kubeconfig", fleet.kubeconfig)
-pulumi.export("nodes", {host: {"pool": pin.pool, "role": pin.role.value} for host, pin in pinned.items()})
-pulumi.export("images", {host: pin.os_image for host, pin in pinned.items()})
-pulumi.export("storage_classes", fleet.storage_classes)
-pulumi.export(OUTPUT, fleet.standing)
+async def main() -> dict[str, object]:
+    """The stack's outputs, once every node is registered.
+
+    Waiting for the fleet here keeps the SDK from waiting for it: what a program leaves behind when it
+    returns is looked at whole each time a part of it is done (docs/decisions/0002.md).
+    """
+    try:
+        stated = pulumi.Config("ingot").require_object("environment")
+        environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
+        pinned = pins(environment, lock.load(ROOT / lock.LOCK_FILE))
+        generations = {host: pin.generation for host, pin in pinned.items()}
+        fleet = Fleet(environment.cluster.name, FleetArgs(environment=environment, generations=generations))
+    except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback
+        raise pulumi.RunError(str(refused)) from None
+    await fleet.standing.future()
+    return {
+        "kubeconfig": fleet.kubeconfig,
+        "nodes": {host: {"pool": pin.pool, "role": pin.role.value} for host, pin in pinned.items()},
+        "images": {host: pin.os_image for host, pin in pinned.items()},
+        "storage_classes": fleet.storage_classes,
+        OUTPUT: fleet.standing,
+    }
+
+
+pulumi.run(main)

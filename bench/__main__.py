@@ -28,10 +28,12 @@ class Row:
 
 
 def run(case: str, *numbers: int) -> dict[str, float]:
-    """One case in a process of its own."""
+    """One case in a process of its own; its figures are also said at once, since all of them take minutes."""
     words = [sys.executable, "-m", "bench", case, *map(str, numbers)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=CASE_LIMIT_S)
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    last = done.stdout.strip().splitlines()[-1]
+    print(f"{case} {' '.join(map(str, numbers))}: {last}", file=sys.stderr, flush=True)
+    found: dict[str, float] = json.loads(last)
     return found
 
 

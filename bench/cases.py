@@ -138,11 +138,14 @@ def _preview(folder: Path, data: dict[str, Any], version: str, program: Callable
     with open_session("metal", options, folder) as session:
         began = time.monotonic()
         session.preview()
-        return time.monotonic() - began
+        took_s = time.monotonic() - began
+        _keep(session)
+        return took_s
 
 
 def _keep(session: Session) -> None:
-    """Save the world once, at the end: the next session of the same fleet goes on with it."""
+    """Save the world once, at the end: the next session of the same fleet goes on with it, and with the engine's
+    state beside it."""
     session.rack.freeze()
     session.store.save(session.rack.world, session.rack.journal.entries)
 

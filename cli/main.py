@@ -24,7 +24,7 @@ CRASHES = Path(__file__).resolve().parents[1] / ".ingot" / "crashes"
 """Where tracebacks go that no user should have to read."""
 
 
-OURS = frozenset({"cli", "components", "lifecycle", "rehearsal", "report", "tools"})
+OURS = frozenset({"cli", "components", "lab", "lifecycle", "rehearsal", "report", "tools"})
 """An error class of one of these packages is worded for the user (docs: R4); any other error is a fault of ours."""
 
 
@@ -47,12 +47,25 @@ VERBS = {
         "Bring a stack up on the simulated rack, roll it, write the report.",
         "ingot rehearse metal --fault bmc-timeout:w3",
     ),
+    "up": Verb(
+        "cli.up",
+        "app",
+        "Run `pulumi up`; exit code 3 if the roll stopped as asked.",
+        "ingot up metal -- --yes --skip-preview",
+    ),
+    "pause": Verb(
+        "cli.pause",
+        "app",
+        "Stop a roll at the next node boundary, from any terminal.",
+        "ingot pause metal --reason 'the freeze before the holidays'",
+    ),
     "rack": Verb(
         "cli.rack",
         "app",
-        "The simulated rack, kept on disk: up, preview, destroy, refresh, status, reset, serve.",
+        "The simulated rack, kept on disk: up, pause, preview, destroy, refresh, status, reset, serve.",
         "ingot rack up metal",
     ),
+    "lab": Verb("cli.lab", "app", "Real parts on this machine, for tests: up, down, status.", "ingot lab up --nodes 9"),
     "drift": Verb("cli.drift", "app", "Show what of the fleet is not as it is pinned.", "ingot drift metal --json"),
     "repair": Verb("cli.repair", "app", "List broken and drifted nodes, or replace them.", "ingot repair metal --go"),
     "timeline": Verb(
@@ -159,7 +172,8 @@ def _quiet_threads(failed: threading.ExceptHookArgs) -> None:
 
 
 def main(arguments: list[str] | None = None, crashes: Path = CRASHES) -> None:
-    """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called. `crashes`: see record_crash."""
+    """Run one verb and exit: 0 done, 1 failed with a text on stderr, 2 wrongly called, 3 stopped as asked.
+    `crashes`: see record_crash."""
     threading.excepthook = _quiet_threads
     try:
         typer.main.get_command(app)(arguments, prog_name="ingot")

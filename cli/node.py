@@ -7,11 +7,14 @@ here, when it runs: the stack file of this checkout, credentials, endpoints, lim
 from __future__ import annotations
 
 import json
+import os
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli import outcome
 from lifecycle.commands import FLEET_VERBS, FORMAT, Step, Verb
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import ClaimState, Ports
@@ -85,10 +88,20 @@ def roster(stack: Stack, generation: Generation = "", format_: Format = FORMAT) 
     typer.echo(_roster(Step(Verb.ROSTER, stack, "", generation, format_)))
 
 
+@app.command(hidden=True, epilog="Example: ingot node view --stack metal --folder .ingot/view/0123456789ab")
+def view(stack: Stack, folder: Annotated[Path, typer.Option("--folder", help="Where its socket is.")]) -> None:
+    """Keep one view of the cluster for all steps of a roll. Started by the first of them; ends by itself."""
+    from cli.step_ports import keep_view
+
+    keep_view(stack, folder)
+
+
 def _run(step: Step) -> None:
-    """Run the step and print its result. Exits with 1, and the error's text on stderr, if it halts."""
+    """Run the step and print its result. Exits with 1, and the error's text on stderr, if it halts; with 3 if it
+    stops as asked."""
     from cli.step_ports import ports
     from lifecycle.run import execute
+    from lifecycle.stops import StoppedAsAsked
 
     try:
         if step.format > FORMAT:
@@ -97,8 +110,10 @@ def _run(step: Step) -> None:
             raise typer.BadParameter("a node's name is needed", param_hint="--node")
         typer.echo(execute(step, ports(step)))
     except LifecycleError as error:
+        stopped = isinstance(error, StoppedAsAsked)
+        outcome.note(os.environ, stopped=stopped)
         typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(outcome.STOPPED if stopped else 1) from None
 
 
 def _roster(step: Step) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.outcome import STOPPED
 from cli.stack_name import stack_name
 
 app = typer.Typer(
@@ -35,8 +36,26 @@ def _example(line: str) -> str:
 def up(
     stack: Stack, image: Image = None, fault: Faults = None, seed: Seed = 1, continue_on_error: Careless = False
 ) -> None:
-    """Make the rack as the stack file says; goes on where an interrupted run stopped."""
+    """Make the rack as the stack file says; goes on where an interrupted run stopped.
+
+    Exit code 3: it stopped as asked, between two nodes (a pause, or the stack file's rollout).
+    """
     run(stack, "up", image, fault, seed, continue_on_error=continue_on_error)
+
+
+@app.command(epilog=_example("ingot rack pause metal --reason 'the freeze before the holidays'"))
+def pause(
+    stack: Stack,
+    resume: Annotated[bool, typer.Option("--resume", help="Let nodes leave again.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Shown to whoever runs into the pause.")] = "",
+) -> None:
+    """Stop the roll at the next node boundary, also one that runs in another terminal; or let it go on."""
+    from cli.pause import whoever
+    from rehearsal import letters
+    from rehearsal.session import known_stack
+
+    known_stack(stack)
+    typer.echo(letters.resume(_folder(stack)) if resume else letters.pause(_folder(stack), whoever(), reason))
 
 
 @app.command(epilog=_example("ingot rack preview metal"))
@@ -108,7 +127,7 @@ def run(
     same. Raises typer.Exit(1) if less came of it than was promised, and what `open_session` raises."""
     from cli.engine_path import use_decided_engine
     from rehearsal import show
-    from rehearsal.session import Options, open_session
+    from rehearsal.session import Halted, Options, open_session
 
     use_decided_engine()
     options = Options(
@@ -123,8 +142,14 @@ def run(
     options.on_event = display.event
     with open_session(stack, options, _folder(stack)) as session:
         before = len(session.rack.journal.entries)
-        with display.over(session.rack, f"{verb} {stack}"):
-            done = getattr(session, verb)()
+        try:
+            with display.over(session.rack, f"{verb} {stack}"):
+                done = getattr(session, verb)()
+        except Halted as halted:
+            if not halted.stopped:
+                raise
+            typer.echo(str(halted), err=True)
+            raise typer.Exit(STOPPED) from None
         found = show.summary(session, verb, before)
     typer.echo(found.text)
     if verb == "preview":

@@ -5,6 +5,7 @@ lifecycle/ does not know components/, so the two meet here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -24,13 +25,22 @@ STACKS, LOCK = "stacks", "images.lock.json"
 
 def ports(step: Step) -> Ports:
     """The real ports of `step`, of the project that the working directory is in. Raises nothing."""
-    return build.ports(step, declared, contents)
+    return build.ports(step, declared, contents, broker=_broker)
+
+
+def keep_view(stack: str, folder: Path) -> None:
+    """Keep the view that the steps of `stack` share, until none needs it."""
+    build.keep_view(stack, declared, folder)
+
+
+def _broker(folder: Path, stack: str) -> list[str]:
+    return [sys.executable, "-m", "cli.main", "node", "view", "--stack", stack, "--folder", str(folder)]
 
 
 def declared(root: Path, stack: str) -> Declared:
     """What the stack file declares. Raises StackFileError, LockError, UnknownRelease, BootConfigurationError."""
     from components.boot.kubeadm import endpoint
-    from components.boot.pin import pins
+    from components.boot.pin import pins, rollout
 
     environment, lock = _files(root, stack)
     return Declared(
@@ -40,6 +50,7 @@ def declared(root: Path, stack: str) -> Declared:
         boot_store=root / environment.boot_store.directory,
         boot_url=environment.boot_store.url,
         storage_cluster=environment.storage.driver.cluster_id,
+        rollout=rollout(environment),
     )
 
 

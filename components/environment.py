@@ -38,6 +38,8 @@ from components.fields import (
     Replicas,
     Soak,
     StableDisk,
+    TimeOfDay,
+    Timezone,
 )
 
 V = TypeVar("V")
@@ -107,6 +109,26 @@ class BareMetal(Closed):
     """By name; they roll in the natural order of their names (w2 before w10)."""
 
 
+class OnTimeout(Closed):
+    """What happens when a node's way out reaches a deadline; workers that store nothing only may be forced."""
+
+    drain: Literal["halt", "force"] = "halt"
+    """At the end of limits.drain_s; force: the pods that are left are deleted past their disruption budgets."""
+    detach: Literal["halt", "force"] = "halt"
+    """At the end of limits.detach_s; force: the power is cut and proven off, then the volumes are taken away."""
+
+
+class Drain(Closed):
+    """What a drain of the pool's nodes may lose; where it says nothing, such pods keep their node from leaving."""
+
+    empty_dir: Literal["refuse", "delete"] = "refuse"
+    """Pods with emptyDir data. delete: they are evicted, and that data is gone."""
+    unmanaged: Literal["refuse", "delete"] = "refuse"
+    """Pods without a controller. delete: they are evicted, and nothing makes them again."""
+    local_volumes: Literal["refuse", "evict"] = "refuse"
+    """Pods with PersistentVolumes on the host's own disks. evict: they cannot run until the host is back."""
+
+
 class PoolRollout(Closed):
     """How a pool's nodes are replaced."""
 
@@ -118,6 +140,10 @@ class PoolRollout(Closed):
     """Whether the pool's first node goes alone before all others."""
     soak_s: Soak = 0
     """How long the canary is watched before the others follow, in seconds."""
+    on_timeout: OnTimeout = OnTimeout()
+    """What happens when a drain or a detach reaches its deadline."""
+    drain: Drain = Drain()
+    """What may be lost when a node is emptied."""
 
 
 class Pool(Closed):
@@ -239,6 +265,28 @@ class Limits(Closed):
     """Until volumes and their paths are back."""
 
 
+class Window(Closed):
+    """A time in which nodes may leave, on the clocks of its time zone, whatever they do in spring and autumn."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(min_length=1)
+    """The days on which it opens."""
+    start: TimeOfDay
+    """When it opens, as "22:00"; quoted."""
+    end: TimeOfDay
+    """When it closes, on the next day if that is not after the start; quoted."""
+    timezone: Timezone
+    """Whose clocks these are."""
+
+
+class Rollout(Closed):
+    """When a roll stops by itself, between two nodes."""
+
+    stop_after: Count | None = None
+    """How many nodes one `pulumi up` replaces at most; no limit where nothing is said."""
+    windows: tuple[Window, ...] = ()
+    """When nodes may leave; at any time where there is none."""
+
+
 class Environment(Closed):
     """One environment: everything `pulumi up` on its stack makes."""
 
@@ -254,6 +302,8 @@ class Environment(Closed):
     """Volumes and who keeps them."""
     limits: Limits = Limits()
     """The longest each wait may take."""
+    rollout: Rollout = Rollout()
+    """When a roll stops by itself."""
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""

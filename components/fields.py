@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import re
+import zoneinfo
 from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -164,6 +165,17 @@ def _directory(path: str) -> str:
     return path.rstrip("/")
 
 
+def _timezone(name: str) -> str:
+    """Names of places only: what a bare name such as EST or `localtime` means differs between machines."""
+    if not re.fullmatch(r"UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2}", name):
+        raise Refused("write UTC, or a place such as Europe/Berlin")
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Refused("write UTC, or a place that the IANA time zone database has, such as Europe/Berlin") from None
+    return name
+
+
 Label = Annotated[
     str,
     Field(pattern=f"^{LABEL}$", max_length=63),
@@ -294,3 +306,20 @@ BootLimit = Annotated[
     Field(ge=300, le=DAY_S, allow_inf_nan=False),
     number("seconds: 300 to 86400", "write a number in this range; a machine's firmware alone takes minutes"),
 ]
+
+TimeOfDay = Annotated[
+    str,
+    Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+    text(
+        'a time of day such as "22:00"',
+        fix="write two digits, a colon and two digits, from 00:00 to 23:59, and quote it",
+    ),
+]
+"""YAML 1.1 takes some unquoted ones for numbers of base 60."""
+
+Timezone = Annotated[
+    str,
+    Field(pattern="^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", max_length=64),
+    text("a time zone such as Europe/Berlin", _timezone),
+]
+"""A name of the IANA database. The zone's own rules say when its clocks change."""

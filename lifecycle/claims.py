@@ -58,11 +58,13 @@ def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str, seen
 
 
 def still_ours(ports: Ports, claim: Claim) -> None:
-    """Return if the host's claim is as the step knows it; asked just before what cannot be taken back, since
-    a step may outlive the engine that started it. Only the mark `retiring` may change meanwhile.
+    """Return if the step's run has the roll and the host's claim is as the step knows it; asked just before what
+    cannot be taken back, since a step may outlive the engine that started it. Only the mark `retiring` may
+    change meanwhile.
 
-    Raises ClaimChanged.
+    Raises EngineGone, RollLost, RollTaken and ClaimChanged.
     """
+    ports.fence.check(claim.node)
     now = ports.records.claim(claim.node)
     if now is None or replace(now, retiring=claim.retiring) != claim:
         raise ClaimChanged(claim.node, told(now))

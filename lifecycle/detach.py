@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from lifecycle.errors import VolumesStillAttached
+from contextlib import suppress
+
+from lifecycle.errors import PortError, VolumesStillAttached
 from lifecycle.ports import Ports
-from lifecycle.waiting import OBSERVE_S, Blocked, wait_until
+from lifecycle.waiting import WATCHED_S, Blocked, wait_until
 
 CLEAR = 2
 """Looks in a row that must find nothing: the attachment and the node's own list go at different times."""
@@ -24,7 +26,15 @@ def wait_detached(ports: Ports, node: str) -> None:
         limit_s=ports.pins.limits().detach_s,
         error=VolumesStillAttached,
         consecutive=CLEAR,
+        observe_s=WATCHED_S,
     )
+
+
+def record(ports: Ports, node: str) -> None:
+    """Keep as evidence how far each volume that left the node has come. A view that cannot tell is no error."""
+    with suppress(PortError):
+        for move in ports.kubernetes.moves(node):
+            ports.evidence.volume(node, move)
 
 
 def _held(ports: Ports, node: str) -> Blocked | None:
@@ -42,4 +52,4 @@ def _held(ports: Ports, node: str) -> Blocked | None:
         held += [f"{v} in the node's volumesInUse" for v in sorted(in_use - names)]
         held += [f"{v} in the node's volumesAttached" for v in sorted(said.volumes_attached - names)]
         names |= in_use | said.volumes_attached
-    return Blocked("; ".join(held), tuple(sorted(names)), look_s=OBSERVE_S) if held else None
+    return Blocked("; ".join(held), tuple(sorted(names))) if held else None

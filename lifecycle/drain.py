@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from lifecycle.errors import DrainBlocked
 from lifecycle.ports import Eviction, Pod, Ports
-from lifecycle.waiting import Blocked, wait_until
+from lifecycle.waiting import LOOK_AGAIN_S, Blocked, wait_until
 
 AGAIN_S = 5.0
 """Between two evictions of one pod that a budget refused: as the field's own drain does."""
@@ -34,25 +34,31 @@ def daemons(pods: Sequence[Pod]) -> tuple[Pod, ...]:
 def drain(ports: Ports, node: str, which: Callable[[Sequence[Pod]], tuple[Pod, ...]], *, forced: bool = False) -> None:
     """Return once none of the pods that `which` picks is on `node`.
 
-    A refused eviction is asked again until `drain_s`. forced: only while the whole cluster retires;
-    a pod whose budget refuses is deleted past it. Raises DrainBlocked naming pods, claims and budgets.
+    All are asked to go at once; each is asked again, AGAIN_S later at the soonest, until it goes. forced: only
+    while the whole cluster retires; a pod whose budget refuses is deleted past it. Raises DrainBlocked naming
+    pods, claims and budgets.
     """
     stuck: list[Pod] = []
+    asking = _Asking(ports, forced)
 
     def gone() -> bool | Blocked:
-        refused = {p.key for p in which(ports.kubernetes.pods_on(node)) if not _asked_to_go(ports, p, forced=forced)}
+        asking.ask(which(ports.kubernetes.pods_on(node)))
         stuck[:] = which(ports.kubernetes.pods_on(node))
         if not stuck:
             return True
-        why = ", ".join(f"{p.key} {'refused by its budget' if p.key in refused else 'is ending'}" for p in stuck)
-        return Blocked(why, tuple(p.key for p in stuck), look_s=AGAIN_S)
+        seen, now_s = ports.kubernetes.node(node), ports.clock.now_s()
+        why = ", ".join(f"{p.key} {_why(p, now_s, refused=asking.refused(p))}" for p in stuck)
+        if seen is None or not seen.ready:
+            why += f"; node {node} is not Ready, so no kubelet ends them"
+        waits = any(not p.terminating for p in stuck)
+        return Blocked(why, tuple(p.key for p in stuck), look_s=AGAIN_S if waits else LOOK_AGAIN_S)
 
     try:
         wait_until(
             gone,
             what="pods leave",
             node=node,
-            about="pods",
+            about=f"pods/{node}",
             ports=ports,
             limit_s=ports.pins.limits().drain_s,
             error=DrainBlocked,
@@ -61,20 +67,47 @@ def drain(ports: Ports, node: str, which: Callable[[Sequence[Pod]], tuple[Pod, .
         raise _named(ports, blocked, stuck) from None
 
 
-def _asked_to_go(ports: Ports, pod: Pod, *, forced: bool) -> bool:
-    """Whether the pod goes, or is gone."""
-    if pod.terminating or ports.kubernetes.evict(pod) is not Eviction.REFUSED:
-        return True
-    if forced:
-        ports.kubernetes.delete_pod(pod)
-    return forced
+class _Asking:
+    """Evictions of one drain: when each pod was last asked, and whether it was refused."""
+
+    def __init__(self, ports: Ports, forced: bool) -> None:
+        self._ports, self._forced = ports, forced
+        self._asked: dict[tuple[str, str], tuple[float, Eviction]] = {}
+
+    def ask(self, pods: Sequence[Pod]) -> None:
+        """Ask all of them that do not end yet and were not asked within AGAIN_S, none waiting for another."""
+        now_s = self._ports.clock.now_s()
+        due = [p for p in pods if not p.terminating and self._may_ask(p, now_s)]
+        answers = self._ports.kubernetes.evict(due) if due else {}
+        for pod in due:
+            self._asked[pod.key, pod.uid] = (now_s, answers[pod.key])
+            if self._forced and answers[pod.key] is Eviction.REFUSED:
+                self._ports.kubernetes.delete_pod(pod)
+
+    def _may_ask(self, pod: Pod, now_s: float) -> bool:
+        asked = self._asked.get((pod.key, pod.uid))
+        return asked is None or now_s - asked[0] >= AGAIN_S
+
+    def refused(self, pod: Pod) -> bool:
+        asked = self._asked.get((pod.key, pod.uid))
+        return not pod.terminating and not self._forced and asked is not None and asked[1] is Eviction.REFUSED
+
+
+def _why(pod: Pod, now_s: float, *, refused: bool) -> str:
+    """What keeps a pod on its node."""
+    if refused:
+        return "refused by its budget"
+    if pod.ends_s is not None and now_s > pod.ends_s:
+        kept = f", kept by finalizers {' '.join(pod.finalizers)}" if pod.finalizers else ", as if it ignored SIGTERM"
+        return f"is ending, {now_s - pod.ends_s:.0f} s after its grace was over{kept}"
+    return "is ending"
 
 
 def _named(ports: Ports, blocked: DrainBlocked, stuck: Collection[Pod]) -> DrainBlocked:
     """The same error with the claims and budgets of the pods that did not go."""
     keys = {p.key for p in stuck}
     claims = tuple(sorted(f"{p.namespace}/{c}" for p in stuck for c in p.claims))
-    budgets = tuple(sorted(f"{b.namespace}/{b.name}" for b in ports.kubernetes.budgets() if b.pods & keys))
+    budgets = tuple(sorted(f"{b.namespace}/{b.name}" for b in ports.kubernetes.budgets(blocked.node) if b.pods & keys))
     why = blocked.blocked
     if claims:
         why += "; with PersistentVolumeClaim " + ", ".join(claims)

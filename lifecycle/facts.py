@@ -33,12 +33,84 @@ class Limits:
     attach_s: float = 300
 
 
+class OnTimeout(StrEnum):
+    """What happens at the deadline of a drain or a detach."""
+
+    HALT = "halt"
+    FORCE = "force"
+
+
+@dataclass(frozen=True)
+class Window:
+    """When nodes may leave. days: 0 for Monday. start, end: `HH:MM` on the clocks of `timezone`, an IANA name;
+    an end that is not after the start is on the next day."""
+
+    days: tuple[int, ...]
+    start: str
+    end: str
+    timezone: str
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """When a roll stops by itself. stop_after: nodes that one run replaces; None: any number. windows: none
+    means at any time."""
+
+    stop_after: int | None = None
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the engine. id: the same for all its steps, another one for any other run.
+
+    host: its machine's name. place: where `pid` means something (one boot of one machine, one namespace of
+    processes); "" where the run was named by hand. started_s: of that process, which tells it from a later
+    one of the same pid.
+    """
+
+    id: str
+    host: str = ""
+    place: str = ""
+    pid: int = 0
+    started_s: float = 0
+
+    def __str__(self) -> str:
+        where = f" on {self.host}" if self.host and not self.id.startswith(f"{self.host}/") else ""
+        return f"run {self.id}{where}" + (f", pid {self.pid}" if self.pid else "")
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Who rolls the fleet: the cluster's Lease. generation: grows whenever another run takes it, so that a step
+    can tell whether its own run still has it. since_s, renewed_s: moments."""
+
+    run: Run
+    generation: int
+    since_s: float
+    renewed_s: float
+
+
 @dataclass(frozen=True)
 class Bmc:
     """Where a host's management controller answers: a Redfish system URL. Credentials are the adapter's."""
 
     url: str
     verify_tls: bool = True
+
+
+@dataclass(frozen=True)
+class DrainPolicy:
+    """What a drain may lose of the pods on a node; by default nothing, and the node is not touched.
+
+    empty_dir: pods with emptyDir data are evicted, and the data is gone. unmanaged: pods that nothing makes
+    again elsewhere are evicted, which deletes them for good. local_volumes: pods with volumes on the host's own
+    disks are evicted; they cannot run until the host is back, and the data is lost where an installation writes.
+    """
+
+    empty_dir: bool = False
+    unmanaged: bool = False
+    local_volumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +122,7 @@ class Pin:
     max_unavailable: how many of it may be out at once. soak_s: how long the node is watched after it
     joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
     boot_url: where the installer for this generation is published. stores: the node holds replicas.
+    drain_timeout, detach_timeout: what happens at the deadline of each.
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py).
     """
@@ -70,8 +143,11 @@ class Pin:
     stores: bool
     soak_s: float = 0
     retire: bool = False
+    drain_timeout: OnTimeout = OnTimeout.HALT
+    detach_timeout: OnTimeout = OnTimeout.HALT
     architecture: str = ""
     kernel: str = ""
+    drain: DrainPolicy = DrainPolicy()
 
 
 @dataclass(frozen=True)
@@ -99,9 +175,10 @@ class Node:
 class Pod:
     """A pod on a node, with what a drain must know of it.
 
-    owner: kind of its controller, "" for an unmanaged one. mirror: a static pod's mirror.
-    storage_daemon: belongs to the storage driver, so it leaves after the volumes.
-    claims: names of its PersistentVolumeClaims.
+    owner: kind of its controller, "" for an unmanaged one, and for one whose DaemonSet is gone. mirror: a
+    static pod's mirror. storage_daemon: belongs to the storage driver, so it leaves after the volumes.
+    claims: names of its PersistentVolumeClaims. local_volumes: PersistentVolumes on the host's own disks.
+    ends_s: when the grace of a terminating pod is over. finalizers: who keeps its object even then.
     """
 
     namespace: str
@@ -113,6 +190,11 @@ class Pod:
     terminating: bool = False
     ready: bool = True
     claims: tuple[str, ...] = ()
+    uid: str = ""
+    empty_dir: bool = False
+    local_volumes: tuple[str, ...] = ()
+    ends_s: float | None = None
+    finalizers: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -121,7 +203,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Budget:
-    """A PodDisruptionBudget as its status stands. pods: the keys of the pods it selects."""
+    """A PodDisruptionBudget as its status stands. pods: the keys of those it selects, of the pods asked for."""
 
     namespace: str
     name: str
@@ -147,8 +229,28 @@ class Attachment:
     attached: bool
 
 
+@dataclass(frozen=True)
+class Move:
+    """A volume on its way from one node to another with its pod: the moment of each stage, None until it came.
+
+    evicted_s: its pod began to end. unmounted_s: it left the old node's volumesInUse. detached_s: its
+    VolumeAttachment there was gone. attached_s: it was attached to `to_node`. ready_s: the pod was Ready there.
+    """
+
+    volume: str
+    claim: str
+    from_node: str
+    pod: str = ""
+    evicted_s: float | None = None
+    unmounted_s: float | None = None
+    detached_s: float | None = None
+    to_node: str = ""
+    attached_s: float | None = None
+    ready_s: float | None = None
+
+
 class Eviction(StrEnum):
-    """What the Eviction API answered: 201, 404, 429."""
+    """What the Eviction API answered: it goes (201, or its whole namespace goes), 404, 429."""
 
     GRANTED = "granted"
     GONE = "gone"

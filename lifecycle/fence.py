@@ -28,6 +28,7 @@ def is_dead(ports: Ports, node: str) -> bool:
             ports.evidence.waited(node, "its kubelet may come back", start_s, now_s, DEAD_S, False)
             return True
         clock.sleep(min(OBSERVE_S, start_s + DEAD_S - now_s))
+        ports.fence.alive(node)
 
 
 def _holds(ports: Ports, node: Node) -> bool:
@@ -35,9 +36,9 @@ def _holds(ports: Ports, node: Node) -> bool:
     return bool(held) or any(not drain.stays(p) for p in ports.kubernetes.pods_on(node.name))
 
 
-def cut(ports: Ports, node: str, bmc: Bmc) -> None:
+def cut(ports: Ports, node: str, bmc: Bmc, why: str) -> None:
     """Power off, proven, and only then out of service. Raises BmcUnreachable and NeverPoweredOff."""
-    ports.evidence.note(node, f"not Ready for {DEAD_S:g} s: its power is cut, then its pods are given up")
+    ports.evidence.note(node, f"{why}: its power is cut, then what is left on it is given up")
     power.off(ports, node, bmc)
     ports.kubernetes.set_out_of_service(node, True)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import drain, etcd
-from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError, UnmanagedPods
-from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Role, Verdict
+from lifecycle import drain, etcd, losses
+from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError
+from lifecycle.ports import Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Ports, Role, Verdict
 from lifecycle.retire import Retirement
 from lifecycle.waiting import Blocked, wait_until
 
@@ -48,6 +48,23 @@ class Leaving:
         return self.pin is not None and self.pin.stores and self.retirement is Retirement.NO
 
     @property
+    def forces_drain(self) -> bool:
+        """Whether its pods go at the drain's deadline, whatever their budgets say."""
+        return self.pin is not None and self.pin.drain_timeout is OnTimeout.FORCE and self._may_be_forced
+
+    @property
+    def forces_detach(self) -> bool:
+        """Whether its power is cut at the detach's deadline, whatever is attached."""
+        return self.pin is not None and self.pin.detach_timeout is OnTimeout.FORCE and self._may_be_forced
+
+    @property
+    def _may_be_forced(self) -> bool:
+        """By the claim too, which says what the host was when it joined: the stack file may have changed since."""
+        pin, claim = self.pin, self.claim
+        roles = {claim.role} | ({pin.role} if pin else set())
+        return roles == {Role.WORKER} and not claim.stores and not (pin and pin.stores)
+
+    @property
     def pair_refused(self) -> bool:
         """Whether one of two etcd members that serve is too much to spare: not one that retires, or never
         came in."""
@@ -57,8 +74,8 @@ class Leaving:
 def require(leaving: Leaving) -> None:
     """Return once every gate holds in one and the same look; they may heal within `gate_s`.
 
-    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows and UnmanagedPods, which
-    no waiting heals. Does nothing if the whole cluster retires.
+    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows, UnmanagedPods and
+    DataWouldBeLost, which no waiting heals. Does nothing if the whole cluster retires.
     """
     if leaving.retirement is Retirement.CLUSTER:
         return
@@ -86,12 +103,13 @@ def _etcd_blocks(leaving: Leaving) -> Blocked | None:
 
 
 def _refuse_pods(leaving: Leaving) -> None:
-    """Raises UnmanagedPods and BudgetNeverAllows. A retiring node is drained past neither."""
+    """Raises UnmanagedPods, DataWouldBeLost and BudgetNeverAllows. A retiring node is drained past none; in a
+    pool that forces its drains a budget holds until their deadline, and no longer."""
     pods = [p for p in drain.workloads(leaving.ports.kubernetes.pods_on(leaving.node)) if not p.terminating]
-    unmanaged = tuple(sorted(p.key for p in pods if not p.owner))
-    if unmanaged:
-        raise UnmanagedPods(leaving.node, unmanaged)
-    keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets()
+    losses.refuse(leaving.node, pods, leaving.pin.drain if leaving.pin else DrainPolicy())
+    if leaving.forces_drain:
+        return
+    keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets(leaving.node)
     never = sorted(f"{b.namespace}/{b.name}" for b in budgets if b.never_allows and b.pods & keys)
     if never:
         raise BudgetNeverAllows(leaving.node, tuple(never))

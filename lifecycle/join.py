@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import etcd, fence, image, roster
+from lifecycle import detach, etcd, fence, image, roster
 from lifecycle.admit import admit
 from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
@@ -94,6 +94,8 @@ def _gates(joining: Joining) -> None:
         _wait_redundant(joining)
         _phase(joining, "attach")
         _wait_attached(joining)
+        if not joining.was_in:
+            detach.record(ports, pin.node)
 
 
 def _phase(joining: Joining, phase: str) -> None:
@@ -162,7 +164,7 @@ def _wait_attached(joining: Joining) -> None:
         unready = [p for p in ports.kubernetes.unready_claimants() if not _broken_before(joining, p)]
         waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready)
         if waiting:
-            return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="pods", look_s=OBSERVE_S)
+            return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="claimants", look_s=OBSERVE_S)
         return True
 
     wait_until(
@@ -202,6 +204,7 @@ def _soak(joining: Joining) -> None:
             ports.evidence.waited(node, "soak", start_s, now_s, joining.pin.soak_s, True)
             return
         clock.sleep(min(SOAK_LOOK_S, until_s - now_s))
+        ports.fence.alive(node)
 
 
 def _unwell(ports: Ports, node: str) -> str:

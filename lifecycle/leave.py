@@ -12,14 +12,15 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, fence, gates, roster
+from lifecycle import detach, drain, etcd, fence, force, gates, roster, slots
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
-from lifecycle.errors import Halt, LifecycleError, NotEvacuated, PortError
+from lifecycle.errors import DrainBlocked, Halt, LifecycleError, NotEvacuated, PortError, VolumesStillAttached
 from lifecycle.gates import Leaving
 from lifecycle.ports import Claim, ClaimState, Ports, Role
 from lifecycle.retire import Retirement, retirement_of
 from lifecycle.roster import Standing
+from lifecycle.stops import StoppedAsAsked
 from lifecycle.waiting import Blocked, wait_for_api, wait_until
 
 T = TypeVar("T")
@@ -39,7 +40,8 @@ def leave(step: Step, ports: Ports) -> str:
     try:
         _leave(ports, claim)
     except LifecycleError as error:
-        ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
+        outcome = "stopped" if isinstance(error, StoppedAsAsked) else "halted"
+        ports.evidence.end(step.node, f"{outcome}: {str(error).splitlines()[0]}")
         raise
     ports.evidence.end(step.node, "left")
     return f"{step.node} left"
@@ -73,8 +75,9 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     limits, node = ports.pins.limits(), claim.node
     wait_for_api(ports, node, 0 if retirement is Retirement.CLUSTER else limits.gate_s)
     pin = ports.pins.pin(node)
+    ports.fence.check(node)
     ports.evidence.begin(node, "slot")
-    standing, entry = roster.take_slot(ports, claim, pin)
+    standing, entry = slots.take_slot(ports, claim, pin)
     seen = ports.kubernetes.node(node)
     begun = entry.standing is Standing.OUT or (entry.slot_since_s is not None and (seen is None or seen.unschedulable))
     itself_out = begun or (standing.serving and (seen is None or not seen.ready))
@@ -91,6 +94,7 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
         raise
     _empty(leaving)
     _take_out(leaving, standing, members)
+    detach.record(ports, node)
     if not (leaving.keeps_replicas and claim.stores):
         # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).
         still_ours(ports, claim)
@@ -126,19 +130,41 @@ def _empty(leaving: Leaving) -> None:
     gates.require(leaving)
     ports.evidence.begin(node, "drain")
     if leaving.seen and leaving.serving and fence.is_dead(ports, node):
-        _fence(leaving)
-    drain.drain(ports, node, drain.workloads, forced=leaving.retirement is Retirement.CLUSTER)
+        _fence(leaving, f"not Ready for {fence.DEAD_S:g} s")
+    _drain(leaving)
     ports.evidence.begin(node, "detach")
-    detach.wait_detached(ports, node)
+    _detach(leaving)
 
 
-def _fence(leaving: Leaving) -> None:
-    """The power of a dead host is cut before its pods are given up: until then they may still write. It takes
-    the host's storage and etcd member along, so it is done like any other loss of them: alone, gates met."""
+def _drain(leaving: Leaving) -> None:
+    ports, node = leaving.ports, leaving.node
+    try:
+        drain.drain(ports, node, drain.workloads, forced=leaving.retirement is Retirement.CLUSTER)
+    except DrainBlocked as blocked:
+        if not leaving.forces_drain:
+            raise
+        still_ours(ports, leaving.claim)
+        force.delete_left(leaving, blocked)
+
+
+def _detach(leaving: Leaving) -> None:
+    ports, node = leaving.ports, leaving.node
+    try:
+        detach.wait_detached(ports, node)
+    except VolumesStillAttached as stuck:
+        if not leaving.forces_detach:
+            raise
+        _fence(leaving, force.tell_detach(leaving, stuck))
+        detach.wait_detached(ports, node)
+
+
+def _fence(leaving: Leaving, why: str) -> None:
+    """The power is cut before pods or volumes are given up: until then they may still be written. It takes the
+    host's storage and etcd member along, so it is done like any other loss of them: alone, gates met."""
     ports, node = leaving.ports, leaving.node
     with _alone_in_storage(leaving):
         still_ours(ports, leaving.claim)
-        fence.cut(ports, node, leaving.pin.bmc if leaving.pin else leaving.claim.bmc)
+        fence.cut(ports, node, leaving.pin.bmc if leaving.pin else leaving.claim.bmc, why)
 
 
 def _take_out(leaving: Leaving, standing: roster.Roster, members: Collection[str]) -> None:

@@ -7,7 +7,8 @@ Every method may raise `lifecycle.errors.PortError` when the far side does not a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,16 +19,23 @@ from lifecycle.facts import (
     Claim,
     ClaimState,
     Credentials,
+    DrainPolicy,
     Eviction,
     Limits,
     Member,
+    Move,
     Node,
+    OnTimeout,
     Pin,
     Pod,
     Power,
     Progress,
     Role,
+    Roll,
+    Rollout,
+    Run,
     Verdict,
+    Window,
 )
 
 __all__ = [
@@ -39,14 +47,18 @@ __all__ = [
     "Clock",
     "Credentials",
     "Delivery",
+    "DrainPolicy",
     "Etcd",
     "Eviction",
     "Evidence",
+    "Fence",
     "Kubernetes",
     "Limits",
     "Machines",
     "Member",
+    "Move",
     "Node",
+    "OnTimeout",
     "Pin",
     "Pins",
     "Pod",
@@ -55,10 +67,15 @@ __all__ = [
     "Progress",
     "Records",
     "Role",
+    "Roll",
+    "Rollout",
+    "Rolls",
     "RosterStore",
+    "Run",
     "Secrets",
     "Storage",
     "Verdict",
+    "Window",
 ]
 
 
@@ -77,6 +94,10 @@ class Pins(Protocol):
         """The deadlines in force."""
         ...
 
+    def rollout(self) -> Rollout:
+        """When a roll stops by itself."""
+        ...
+
 
 class Clock(Protocol):
     """Time, as the step knows it. Only these two methods let it pass."""
@@ -88,8 +109,9 @@ class Clock(Protocol):
     def wait(self, about: str, until_s: float) -> None:
         """Return when something about `about` may have changed, at `until_s` at the latest.
 
-        about: `node/<name>`, `pods`, `etcd`, `storage`, `roster` or `host/<name>`. May return early;
-        callers look again (lifecycle.waiting.wait_until does).
+        about: `node/<name>` (its Node, and what is attached to it), `pods/<node>`, `claimants` (what
+        `unready_claimants` answers), `roster` (also: a node became Ready or ceased to be), `etcd`, `storage` or
+        `host/<name>`. May return early; callers look again (lifecycle.waiting.wait_until does).
         """
         ...
 
@@ -118,18 +140,27 @@ class Kubernetes(Protocol):
 
     def pods_on(self, node: str) -> tuple[Pod, ...]: ...
 
-    def budgets(self) -> tuple[Budget, ...]: ...
+    def budgets(self, node: str = "") -> tuple[Budget, ...]:
+        """Those that select a pod on `node`, with these pods; of no node in particular all, with all their pods."""
+        ...
 
-    def evict(self, pod: Pod) -> Eviction: ...
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+        """Ask for all of them, none waiting for another: what was answered, by the pods' keys."""
+        ...
 
     def delete_pod(self, pod: Pod) -> None:
-        """Delete without asking its budgets: only while the whole cluster retires. Idempotent."""
+        """Delete without asking its budgets, with its grace period: only while the whole cluster retires, or
+        where its node's pool says `force`. Idempotent."""
         ...
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]: ...
 
     def unready_claimants(self) -> tuple[Pod, ...]:
         """Pods with claims that are not Ready, wherever they are (also unscheduled)."""
+        ...
+
+    def moves(self, node: str) -> tuple[Move, ...]:
+        """The last move of each volume that left `node`, as far as it was watched."""
         ...
 
     def mint_token(self, ttl_s: float) -> str:
@@ -268,6 +299,54 @@ class RosterStore(Protocol):
         ...
 
 
+class Rolls(Protocol):
+    """Which run of the engine rolls the fleet: one Lease in the cluster, and the engine's process here."""
+
+    def run(self) -> Run:
+        """The run that asked for this step. Always the same."""
+        ...
+
+    def engine_lives(self) -> bool:
+        """Whether the process that asked for this step is still there. Asks nobody else."""
+        ...
+
+    def lives(self, run: Run) -> bool | None:
+        """Whether that run's process is there; None where it cannot be known from here."""
+        ...
+
+    def read(self) -> tuple[Roll | None, str]:
+        """(the roll, version); (None, "") if no run ever rolled this cluster."""
+        ...
+
+    def write(self, roll: Roll, version: str) -> bool:
+        """Replace the roll if its version is still `version`; False otherwise."""
+        ...
+
+    def keep(self, renew: Callable[[], None], every_s: float) -> AbstractContextManager[None]:
+        """While inside, `renew` runs about every so many seconds, whatever the step is busy with."""
+        ...
+
+
+class Fence(Protocol):
+    """Whether a step may still act (lifecycle.rolls)."""
+
+    def alive(self, node: str) -> None:
+        """Return unless it is known that the step's run is over. Asks no cluster, so ask it often."""
+        ...
+
+    def check(self, node: str) -> None:
+        """Return if the step's run has the roll now; asked just before what cannot be taken back."""
+        ...
+
+
+class Open:
+    """The fence of what changes nothing."""
+
+    def alive(self, node: str) -> None: ...
+
+    def check(self, node: str) -> None: ...
+
+
 class Evidence(Protocol):
     """What happened, for the log, the report and the timeline. Carries no secret."""
 
@@ -277,19 +356,26 @@ class Evidence(Protocol):
         ...
 
     def end(self, node: str, outcome: str) -> None:
-        """The node's way out or in is over: `served`, `left`, `halted: <first line>`."""
+        """The node's way out or in is over: `served`, `left`, `halted: <first line>`, `stopped: <first line>`."""
         ...
 
     def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
         """A wait ended. limit_s: its length at most."""
         ...
 
+    def volume(self, node: str, move: Move) -> None:
+        """How far a volume that left the node has come. Said again when more is known: the last counts."""
+        ...
+
     def note(self, node: str, text: str) -> None: ...
+
+
+_OPEN = Open()
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a step may touch."""
+    """Everything a step may touch. fence: put there by `lifecycle.run.execute`."""
 
     clock: Clock
     pins: Pins
@@ -301,4 +387,6 @@ class Ports:
     delivery: Delivery
     secrets: Secrets
     roster: RosterStore
+    rolls: Rolls
     evidence: Evidence
+    fence: Fence = _OPEN

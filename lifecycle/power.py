@@ -39,14 +39,17 @@ def order(ports: Ports, host: str, bmc: Bmc, what: str, ask: Callable[[], T]) ->
                 raise error from None
             ports.evidence.note(host, f"{what}: the management controller failed, asking again in {pause_s:g} s")
         clock.sleep(min(pause_s, left_s))
+        ports.fence.alive(host)
         pause_s = min(pause_s * 2, BACKOFF_MAX_S)
 
 
 def off(ports: Ports, host: str, bmc: Bmc) -> None:
-    """Return once the controller proves that the power is off. Raises BmcUnreachable, NeverPoweredOff."""
+    """Return once the controller proves that the power is off. Raises BmcUnreachable, NeverPoweredOff; before
+    it is cut what the fence says (lifecycle.ports.Fence)."""
     machines = ports.machines
     if order(ports, host, bmc, "power state", lambda: machines.power(host, bmc)) is Power.OFF:
         return
+    ports.fence.check(host)
     ports.evidence.begin(host, "power-off")
     order(ports, host, bmc, "power off", lambda: machines.power_off(host, bmc))
     wait_until(

@@ -96,6 +96,7 @@ def _install(ports: Ports, pin: Pin) -> None:
     host = pin.node
     power.off(ports, host, pin.bmc)
     _note_last_machine(ports, host)
+    ports.fence.check(host)
     ports.evidence.begin(host, "install", pin.os_image)
     power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))
     _wait_booted(ports, pin)

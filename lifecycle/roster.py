@@ -14,8 +14,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ValidationError
 
 from lifecycle.claims import joined_hosts
-from lifecycle.errors import BudgetFull, RosterContended, RosterMissing, RosterUnreadable, StorageTurnTaken
-from lifecycle.ports import Claim, ClaimState, Pin, Ports, Role
+from lifecycle.errors import RosterContended, RosterMissing, RosterUnreadable, StorageTurnTaken
+from lifecycle.ports import Pin, Ports, Role
 from lifecycle.waiting import Blocked, wait_until
 
 TRIES = 30
@@ -34,7 +34,8 @@ class Standing(StrEnum):
 
 class Entry(BaseModel, frozen=True, extra="allow"):
     """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none. unready_before:
-    pods with volumes that were not Ready when its turn began, so that it is not to blame for them.
+    pods with volumes that were not Ready when its turn began, so that it is not to blame for them. halted: a
+    step of its turn did, so nobody need wait for its end.
 
     Extra fields are kept: a newer checkout may have written them.
     """
@@ -47,17 +48,30 @@ class Entry(BaseModel, frozen=True, extra="allow"):
     slot_since_s: float | None = None
     retiring: bool = False
     unready_before: tuple[str, ...] = ()
+    halted: bool = False
+
+
+class Paused(BaseModel, frozen=True, extra="allow"):
+    """Who paused the roll, when, and why."""
+
+    by: str
+    since_s: float
+    reason: str = ""
 
 
 class Roster(BaseModel, frozen=True, extra="allow"):
     """The whole document. serving: the fleet-ready barrier was reached once. storage_turn: the node
-    that is just being taken out of storage, or "". kernels: of each image (lifecycle.image.of), the kernel of
+    that is just being taken out of storage, or "". paused: no further node may leave. run: the run that took
+    the last slot; taken: the nodes whose slots it took. kernels: of each image (lifecycle.image.of), the kernel of
     the first machine that joined with it.
     """
 
     format: int = 1
     serving: bool = False
     storage_turn: str = ""
+    paused: Paused | None = None
+    run: str = ""
+    taken: tuple[str, ...] = ()
     kernels: dict[str, str] = {}
     nodes: dict[str, Entry] = {}
 
@@ -111,6 +125,11 @@ class _LastText:
 _last_text = _LastText()
 
 
+def text(roster: Roster) -> str:
+    """The roster as it is stored."""
+    return _last_text.write(roster)
+
+
 def with_entry(roster: Roster, node: str, entry: Entry) -> Roster:
     """The roster with `entry` for `node`."""
     return roster.model_copy(update={"nodes": {**roster.nodes, node: entry}})
@@ -126,6 +145,7 @@ def enrolled(roster: Roster, pin: Pin) -> Roster:
         "generation": pin.generation,
         "fault_domain": pin.fault_domain,
         "standing": Standing.IN if stays else Standing.OUT,
+        "halted": False,
         "retiring": pin.retire,  # as `retire` marked it in this same up; a host that comes back brings no old mark
     }
     entry = was.model_copy(update=fields) if was else Entry.model_validate(fields)
@@ -183,7 +203,18 @@ def declared_in(pools: Mapping[str, str], name: str, entry: Entry) -> Entry:
 def with_slot(roster: Roster, node: str, entry: Entry, now_s: float) -> Roster:
     """`node` leaves: it holds a slot since now, or since it took it."""
     since_s = entry.slot_since_s if entry.slot_since_s is not None else now_s
-    return with_entry(roster, node, entry.model_copy(update={"slot_since_s": since_s}))
+    return with_entry(roster, node, entry.model_copy(update={"slot_since_s": since_s, "halted": False}))
+
+
+def counted(roster: Roster, node: str, run: str) -> Roster:
+    """One more node that this run takes out. Another run begins to count anew."""
+    taken = taken_by(roster, run)
+    return roster.model_copy(update={"run": run, "taken": taken if node in taken else (*taken, node)})
+
+
+def taken_by(roster: Roster, run: str) -> tuple[str, ...]:
+    """The nodes that this run took out so far, in order."""
+    return roster.taken if roster.run == run else ()
 
 
 def _changed(roster: Roster, node: str, **fields: object) -> Roster:
@@ -195,8 +226,16 @@ def _changed(roster: Roster, node: str, **fields: object) -> Roster:
 
 
 def without_slot(roster: Roster, node: str) -> Roster:
-    """The slot given back; the node stands as it stood."""
-    return _changed(roster, node, slot_since_s=None)
+    """The slot given back; the node stands as it stood, and no run took it out."""
+    taken = tuple(n for n in roster.taken if n != node)
+    before = roster if taken == roster.taken else roster.model_copy(update={"taken": taken})
+    return _changed(before, node, slot_since_s=None, halted=False)
+
+
+def halted(roster: Roster, node: str) -> Roster:
+    """A step of the node's turn halted. A node that holds no slot has no turn."""
+    entry = roster.nodes.get(node)
+    return roster if entry is None or entry.slot_since_s is None else _changed(roster, node, halted=True)
 
 
 def without(roster: Roster, node: str) -> Roster:
@@ -214,7 +253,8 @@ def left(roster: Roster, node: str, *, returns: bool) -> Roster:
 
 def serves(roster: Roster, node: str) -> Roster:
     """The node is in and holds nothing."""
-    return _changed(_turn_over(roster, node), node, standing=Standing.IN, slot_since_s=None, unready_before=())
+    done = _turn_over(roster, node)
+    return _changed(done, node, standing=Standing.IN, slot_since_s=None, unready_before=(), halted=False)
 
 
 def remembers(roster: Roster, node: str, unready: tuple[str, ...]) -> Roster:
@@ -293,59 +333,6 @@ def not_ready(ports: Ports, roster: Roster) -> frozenset[str]:
         return frozenset()
     ready = {n.name for n in ports.kubernetes.nodes() if n.ready}
     return frozenset(n for n in roster.nodes if n not in ready)
-
-
-def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entry]:
-    """Hold a slot of the node's budget; waits for one. Returns the roster and the entry found before.
-
-    A node that is itself out, or holds a slot from an earlier run, needs no further one. Raises
-    BudgetFull naming who holds it and since when.
-    """
-    node, now_s = claim.node, ports.clock.now_s
-    declared = frozenset(ports.pins.declared())
-    found: list[Entry] = []
-
-    def take(roster: Roster) -> Roster | Blocked:
-        entry = roster.nodes.get(node) or _entry_of(claim, pin)
-        entry = entry.model_copy(update={"retiring": entry.retiring or claim.retiring})
-        found[:] = [entry]
-        absent = not_ready(ports, roster)
-        if not counts_as_out(node, entry, {node}, absent):
-            found_out = out_nodes(roster, node, declared, absent)
-            pools = {n: p.pool for n in (node, *found_out) if (p := ports.pins.pin(n))}
-            out = {n: declared_in(pools, n, e) for n, e in found_out.items()}
-            why = blockers(declared_in(pools, node, entry), out, pin.max_unavailable if pin else 1)
-            if why:
-                return Blocked("; ".join(_holder(n, out[n], why[n], now_s()) for n in why), tuple(why))
-        return with_slot(roster, node, entry, now_s())
-
-    roster = wait_until(
-        lambda: update(ports, node, take),
-        what=f"a slot of pool {claim.pool}",
-        node=node,
-        about="roster",
-        ports=ports,
-        limit_s=ports.pins.limits().slot_s,
-        error=BudgetFull,
-    )
-    return roster, found[0]
-
-
-def _holder(name: str, entry: Entry, why: str, now_s: float) -> str:
-    since = "not serving" if entry.slot_since_s is None else f"out for {now_s - entry.slot_since_s:.0f} s"
-    return f"{name} is {since} ({why})"
-
-
-def _entry_of(claim: Claim, pin: Pin | None) -> Entry:
-    """An entry for a node that the roster does not list: what joined once is taken to serve."""
-    return Entry(
-        pool=claim.pool,
-        role=claim.role,
-        generation=claim.generation,
-        fault_domain=pin.fault_domain if pin else "",
-        standing=Standing.IN if claim.state is ClaimState.JOINED else Standing.OUT,
-        retiring=claim.retiring,
-    )
 
 
 def take_storage_turn(ports: Ports, node: str) -> None:

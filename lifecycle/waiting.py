@@ -15,7 +15,11 @@ from lifecycle.ports import Ports
 T = TypeVar("T")
 
 OBSERVE_S = 5.0
-"""Between two observations that must agree: longer than a controller's resync of one object."""
+"""Between two observations that must agree, where each has to be asked for: longer than a controller's resync
+of one object."""
+
+WATCHED_S = 0.5
+"""The same where the API announces every change: what a controller writes in two steps shows within this."""
 
 RETRY_S = 5.0
 """After a port failed to answer: nothing will announce that it is back, so look soon."""
@@ -49,12 +53,14 @@ def wait_until(
     limit_s: float,
     error: type[WaitedTooLong],
     consecutive: int = 1,
+    observe_s: float = OBSERVE_S,
 ) -> T:
-    """Return what `check` returns once it is not Blocked, `consecutive` times in a row.
+    """Return what `check` returns once it is not Blocked, `consecutive` times in a row, `observe_s` apart.
 
     Looks at once, then whenever `about` may have changed, and a last time at the deadline. A PortError
     of the check is no verdict: it blocks and is looked at again. Any other error of the check, and
-    `error` (or the block's own) at the deadline, is raised. The wait is recorded if time passed.
+    `error` (or the block's own) at the deadline, is raised; so is what the fence says of a run that is over.
+    The wait is recorded if time passed.
     """
     clock = ports.clock
     start_s = clock.now_s()
@@ -71,7 +77,7 @@ def wait_until(
                 if good >= consecutive:
                     met = True
                     return seen
-                pause_s = OBSERVE_S
+                pause_s = observe_s
                 blocked = Blocked(f"only {good} good observation of {consecutive} in a row")
             left_s = until_s - clock.now_s()
             if left_s <= 0:
@@ -80,6 +86,7 @@ def wait_until(
                 clock.sleep(min(pause_s, left_s))
             else:
                 clock.wait(blocked.about or about, min(until_s, clock.now_s() + blocked.look_s))
+            ports.fence.alive(node)
     finally:
         end_s = clock.now_s()
         if end_s > start_s:

@@ -25,13 +25,14 @@ from pulumi.automation.events import EngineEvent
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from components import stackfile
-from components.boot.pin import pins
+from components.boot.pin import pins, rollout
 from components.environment import Environment
 from components.fleet import pool_orders
 from components.images import lock as image_lock
 from components.rollout.planner import Plan, Standing, plan
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Limits, Pin
+from rehearsal import letters
 from rehearsal.engine_lock import clear_dead_run, engine_pid
 from rehearsal.providers.command import Command
 from rehearsal.providers.kubernetes import Kubernetes
@@ -97,14 +98,14 @@ class Options:
 
 class Halted(LifecycleError):
     """A run ended before it was done. texts: of each step that halted, what it said; where no step did,
-    the engine's own words."""
+    the engine's own words. stopped: it ended as it was asked to, between two nodes."""
 
-    def __init__(self, verb: str, stack: str, texts: list[str]) -> None:
+    def __init__(self, verb: str, stack: str, texts: list[str], *, stopped: bool = False) -> None:
         said = "\n".join(f"- {text}" for text in texts)
-        super().__init__(
-            f"{verb} of stack {stack} halted:\n{said}\nWhen the cause is gone, run the same command again."
-        )
-        self.texts = texts
+        word = "stopped as asked" if stopped else "halted"
+        again = "" if stopped else "\nWhen the cause is gone, run the same command again."
+        super().__init__(f"{verb} of stack {stack} {word}:\n{said}{again}")
+        self.texts, self.stopped = texts, stopped
 
 
 @dataclass
@@ -162,8 +163,10 @@ class Session:
         try:
             yield self._stack()
         except automation.CommandError as error:
-            said = [e["text"] for e in self.rack.journal.entries[before:] if e["kind"] == "failure"]
-            raise Halted(verb, self.stack_name, said or [engine_words(str(error))]) from None
+            failures = [e for e in self.rack.journal.entries[before:] if e["kind"] == "failure"]
+            said = [e["text"] for e in failures] or [engine_words(str(error))]
+            stopped = bool(failures) and all(e.get("stopped") for e in failures)
+            raise Halted(verb, self.stack_name, said, stopped=stopped) from None
         finally:
             if self.rack.clock.loosened:
                 why = f"this run is not reproducible: {self.rack.clock.loosened}"
@@ -327,6 +330,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
         rack = Rack(world, found, faults, Journal(entries))
         faults.engine_pid = lambda: engine_pid(store.engine_state)
         session = Session(stack, environment, rack, store, options, _workspace(store, stack, data), {})
+        rack.read_letters = lambda: letters.deliver(store, rack, session.save)
         session.stack_text = (session.workspace / "stacks" / f"Pulumi.{stack}.yaml").read_bytes()
         servers = _serve(session)
         try:
@@ -358,7 +362,9 @@ def _serve(session: Session) -> list[grpc.Server]:
     rack = session.rack
     threads = session._parallel() + 32
     providers = {
-        "command": Command(rack, limits(session.environment), session.save, session.on_roster),
+        "command": Command(
+            rack, limits(session.environment), rollout(session.environment), session.save, session.on_roster
+        ),
         "kubernetes": Kubernetes(rack, session.save),
         "tls": Tls(),
     }

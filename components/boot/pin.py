@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from components.boot import digest
 from components.boot.installer import Publication, boot_url, publication
 from components.boot.node import BootConfigurationError, Own, Shared, shared
-from components.environment import Environment, Host, Image
+from components.environment import Drain, Environment, Host, Image
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, Pin, Role
+from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""As the stack file names them; from 0, as Python counts them."""
 
 
 def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
@@ -29,6 +32,15 @@ def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int
         for name, host in declared.machines.hosts.items():
             found[name] = _pin(pool, shares, name, host, digest.digest(common, Own.of(name, host)))
     return found
+
+
+def rollout(environment: Environment) -> Rollout:
+    """When a roll of this environment stops by itself."""
+    said = environment.rollout
+    windows = (
+        Window(tuple(sorted(DAYS.index(day) for day in set(w.days))), w.start, w.end, w.timezone) for w in said.windows
+    )
+    return Rollout(said.stop_after, tuple(windows))
 
 
 def publish(
@@ -97,6 +109,13 @@ def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
         stores=shares.stores,
         soak_s=rollout.soak_s if canary else 0,
         retire=environment.retires(pool, name),
+        drain_timeout=OnTimeout(rollout.on_timeout.drain),
+        detach_timeout=OnTimeout(rollout.on_timeout.detach),
         architecture=shares.release.architecture,
         kernel=shares.release.kernel or "",
+        drain=_drain(rollout.drain),
     )
+
+
+def _drain(said: Drain) -> DrainPolicy:
+    return DrainPolicy(said.empty_dir == "delete", said.unmanaged == "delete", said.local_volumes == "evict")

@@ -139,6 +139,16 @@ def soak_of_canary(s: Sketch) -> Iterator[Flaw]:
             yield Flaw((*p.path, "rollout", "soak_s"), found, "soak_s with canary: true only", fix)
 
 
+def force_where_nothing_is_lost(s: Sketch) -> Iterator[Flaw]:
+    """Forced past a deadline, a control plane could cost etcd's majority, and a storage node somebody's data."""
+    storage = {name for _, name in s.storage_nodes or ()}
+    for p in s.pools or ():
+        why = "control planes" if p.role == "control-plane" else "pools that store" if p.name in storage else ""
+        for key in p.forced if why else ():
+            fix = "write halt, or take the key out; mend what blocks the node, then run up again"
+            yield Flaw((*p.path, "rollout", "on_timeout", key), "force", f"halt for {why}", fix)
+
+
 def storage_on_workers(s: Sketch) -> Iterator[Flaw]:
     """Replicas live on workers: a control plane's budget knows nothing of them."""
     if s.storage_nodes is None:
@@ -265,6 +275,7 @@ RULES: Final[tuple[Rule, ...]] = (
     control_planes_singly,
     budget_can_be_spared,
     soak_of_canary,
+    force_where_nothing_is_lost,
     storage_on_workers,
     storage_disks,
     storage_size,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.environment import Closed, Cluster, PoolRollout, StoragePolicy
+from components.environment import Closed, Cluster, OnTimeout, PoolRollout, StoragePolicy
 from components.fields import Cidr, Count, Domain, Endpoint, Label, Mac, RedfishSystem, Replicas, Soak, StableDisk
 from components.stackfile.problem import Path, path_text
 
@@ -52,7 +52,7 @@ class HostSketch:
 class PoolSketch:
     """A pool as far as it can be read. name: fit to be shown, whatever it is.
 
-    hosts: None if they are no mapping, or an empty one.
+    hosts: None if they are no mapping, or an empty one. forced: what its on_timeout says `force` for.
     """
 
     name: str
@@ -62,6 +62,7 @@ class PoolSketch:
     max_unavailable: int | None
     canary: bool | None
     soak_s: float | None
+    forced: tuple[str, ...]
 
     @property
     def domains(self) -> frozenset[str] | None:
@@ -123,6 +124,7 @@ def _pool(name: object, pool: object) -> PoolSketch:
         max_unavailable=_read(_COUNT, rollout, "max_unavailable", _default(PoolRollout, "max_unavailable")),
         canary=_read(_BOOL, rollout, "canary", _default(PoolRollout, "canary")),
         soak_s=_read(_SOAK, rollout, "soak_s", _default(PoolRollout, "soak_s")),
+        forced=tuple(key for key in OnTimeout.model_fields if _get(_get(rollout, "on_timeout"), key) == "force"),
     )
 
 

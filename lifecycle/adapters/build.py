@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Mapping
+import hashlib
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifecycle import facts
+from lifecycle.adapters import objects
 from lifecycle.adapters.boot_store import BootStore
-from lifecycle.adapters.clock import WallClock
+from lifecycle.adapters.broker import OWN, Broker, SharedView, private_folder
+from lifecycle.adapters.clock import WallClock, WatchingClock
 from lifecycle.adapters.delivery import DirectoryDelivery
+from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence, evidence_file
 from lifecycle.adapters.kube_api import USER, KubeApi, from_authority, from_kubeconfig
@@ -17,13 +24,15 @@ from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.pins import Read, StackFilePins
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.redfish import RedfishMachines
+from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
 from lifecycle.adapters.tls import client_context
+from lifecycle.adapters.view import Source, View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.address import authority
-from lifecycle.commands import Step
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Clock, Pin, Ports, Role
 
@@ -45,23 +54,31 @@ def ports(
     contents: Contents,
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    broker: Callable[[Path, str], Sequence[str]] | None = None,
 ) -> Ports:
     """The ports of a step.
 
     read: reads a stack file. contents: makes what a pin boots. start: where to look for the project,
-    else the working directory. environment: of variables, else the process's own. Raises nothing: what
-    is missing is said by the adapter that misses it.
+    else the working directory. environment: of variables, else the process's own. broker: (folder, stack) ->
+    the command that keeps a view there for all steps; without one, with INGOT_VIEW=own, and for the
+    roster that a preview prints, this process keeps its own. Raises nothing:
+    what is missing is said by the adapter that misses it.
     """
     env = process_environment() if environment is None else environment
-    clock, pins = WallClock(), StackFilePins(start or Path.cwd(), step.stack, read)
-    secrets = StateSecrets(step.stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env)
+    wall = WallClock()
+    pins, secrets, api = _way_in(step.stack, read, start, env, wall)
+    namespaces = frozenset({_namespace(env)})
+    own = View(api, wall, namespaces)
+    source: Source = own
+    if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
+        source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
+    clock = WatchingClock(source)
 
     def boot_store() -> Path:
         return pins.stack_file.boot_store
 
-    api = KubeApi(lambda: _connect(env, pins, secrets, clock), clock)
-    namespace = env.get("INGOT_STORAGE_NAMESPACE") or STORAGE_NAMESPACE
-    kubernetes = ApiKubernetes(api, clock, frozenset({namespace}))
+    namespace = _namespace(env)
+    kubernetes = ApiKubernetes(api, wall, namespaces, source)
     etcd_http = HttpJson(
         clock,
         timeout_s=ETCD_ANSWER_S,
@@ -86,9 +103,56 @@ def ports(
         records=DirectoryRecords(boot_store, step.stack, clock),
         delivery=DirectoryDelivery(boot_store),
         secrets=secrets,
-        roster=ConfigMapRoster(api),
+        roster=ConfigMapRoster(api, source),
+        rolls=LeaseRolls(api, EngineProcess(env)),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
+
+
+def keep_view(stack: str, read: Read, folder: Path, start: Path | None = None) -> None:
+    """Keep the view of a stack's cluster in `folder` for its steps, until none was there for a while."""
+    env, clock = process_environment(), WallClock()
+    _, _, api = _way_in(stack, read, start, env, clock)
+    Broker(folder, View(api, clock, frozenset({_namespace(env)}))).serve()
+
+
+def _way_in(
+    stack: str, read: Read, start: Path | None, env: Mapping[str, str], clock: Clock
+) -> tuple[StackFilePins, StateSecrets, KubeApi]:
+    pins = StackFilePins(start or Path.cwd(), stack, read)
+    secrets = StateSecrets(stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env)
+    return pins, secrets, KubeApi(lambda: _connect(env, pins, secrets, clock), clock)
+
+
+def _namespace(env: Mapping[str, str]) -> str:
+    return env.get("INGOT_STORAGE_NAMESPACE") or STORAGE_NAMESPACE
+
+
+def _broker_folder(pins: StackFilePins, env: Mapping[str, str]) -> Path:
+    """Of the broker for this stack, API and identity, and for this very code, whose facts go through it."""
+    parts = [pins.stack, pins.stack_file.endpoint, _namespace(env)]
+    for name in ("INGOT_KUBECONFIG", "INGOT_SECRETS_FILE"):
+        file = env.get(name, "")
+        parts += [file, hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""]
+    parts += [hashlib.sha256(Path(module).read_bytes()).hexdigest() for module in (facts.__file__, objects.__file__)]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return private_folder(private_folder(pins.root / ".ingot" / "view") / key)
+
+
+def _launch(
+    command: Callable[[Path, str], Sequence[str]], pins: StackFilePins, env: Mapping[str, str], folder: Path
+) -> None:
+    """Start a broker that outlives this step: in a session of its own, with none of its pipes."""
+    with (folder / "log").open("ab") as log:
+        subprocess.Popen(
+            command(folder, pins.stack),
+            cwd=pins.root,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _connect(env: Mapping[str, str], pins: StackFilePins, secrets: StateSecrets, clock: Clock) -> ApiClient:

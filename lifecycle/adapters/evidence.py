@@ -1,6 +1,6 @@
 """What happened: JSON lines for machines, short lines on stderr for whoever watches the engine.
 
-One line a fact: `at` (RFC 3339, UTC), `node`, `event` (`begin`, `end`, `waited` or `note`), and the
+One line a fact: `at` (RFC 3339, UTC), `node`, `event` (`begin`, `end`, `waited`, `volume` or `note`), and the
 event's own fields, named as in `lifecycle.ports.Evidence`. Several steps append to one file at a time.
 """
 
@@ -16,7 +16,7 @@ from typing import TextIO
 
 from lifecycle.adapters.files import safe_name
 from lifecycle.errors import LifecycleError
-from lifecycle.ports import Clock
+from lifecycle.ports import Clock, Move
 
 
 def evidence_file(root: Path, stack: str) -> Path:
@@ -49,6 +49,23 @@ class FileEvidence:
             self._say(node, f"waited {end_s - start_s:.0f} s for {what}")
         else:
             self._say(node, f"gave up after {end_s - start_s:.0f} s of {limit_s:.0f} s: {what}")
+
+    def volume(self, node: str, move: Move) -> None:
+        moments = {"evicted": move.evicted_s, "unmounted": move.unmounted_s, "detached": move.detached_s}
+        moments |= {"attached": move.attached_s, "ready": move.ready_s}
+        shown = {stage: None if at_s is None else _moment(at_s) for stage, at_s in moments.items()}
+        of = {"volume": move.volume, "claim": move.claim, "pod": move.pod, "to": move.to_node}
+        self._append(node, "volume", **of, **shown)
+        start_s, known = (
+            move.evicted_s,
+            [
+                f"{stage} {at_s - (move.evicted_s or at_s):.1f} s"
+                for stage, at_s in moments.items()
+                if at_s is not None and stage != "evicted"
+            ],
+        )
+        if start_s is not None and known:
+            self._say(node, f"volume {move.volume} after its eviction: {', '.join(known)}")
 
     def note(self, node: str, text: str) -> None:
         self._append(node, "note", text=text)

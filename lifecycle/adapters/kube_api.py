@@ -8,13 +8,26 @@ importing them costs every step over a second.
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from lifecycle.adapters.tls import Authority, certificates, client_context
-from lifecycle.adapters.wire import CONNECT_S, READ_S, TRANSIENT, Answer, NoAnswer, Unsure, patiently, shown
+from lifecycle.adapters.wire import (
+    CONNECT_S,
+    READ_S,
+    TRANSIENT,
+    Answer,
+    NoAnswer,
+    Unsure,
+    patiently,
+    retry_after_s,
+    shown,
+)
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Clock
 
@@ -30,17 +43,35 @@ USER, GROUP = "ingot-lifecycle", "system:masters"
 """Who the minted certificate says we are. The group needs no binding to exist, so that the first join
 works while the cluster is being initialised; whoever holds the authority's key has that power anyway."""
 
+RENEW_S = 1800.0
+"""A connection is made anew after this long: a minted certificate lives an hour (lifecycle.adapters.tls)."""
+
+IDLE_S, PROBE_S, PROBES = 10, 3, 3
+"""TCP probes a silent connection, so that one whose far side vanished is noticed after 19 s."""
+CONNECTIONS = 32
+"""Kept open at once: a watch for each kind, and the evictions of a drain."""
+
 UNSET = "unset INGOT_KUBECONFIG to use the stack's own authority"
 
 Json = dict[str, Any]
 
 
+class Refusal(PortError):
+    """An answer that is no success. status: HTTP's. after_s: what Retry-After asks for, None if nothing."""
+
+    def __init__(self, what: str, answer: Answer, after_s: float | None) -> None:
+        super().__init__(what, f"HTTP {answer.status}{_message(answer)}", _remedy(answer.status))
+        self.status, self.after_s = answer.status, after_s
+
+
 class KubeApi:
-    """Asks one cluster. Connects on first use."""
+    """Asks one cluster, from any thread. Connects on first use, and anew after RENEW_S."""
 
     def __init__(self, connect: Callable[[], ApiClient], clock: Clock) -> None:
         self._connect, self._clock = connect, clock
         self._client: ApiClient | None = None
+        self._connected_s, self._host = 0.0, ""
+        self._lock = threading.Lock()
 
     def get(self, what: str, path: str, query: Mapping[str, str] | None = None) -> Json | None:
         """The object at `path`, or None if there is none (404)."""
@@ -100,6 +131,38 @@ class KubeApi:
             self.named(what), f"HTTP {answer.status}" + ("" if secret else _message(answer)), _remedy(answer.status)
         )
 
+    def once(self, what: str, path: str, query: Mapping[str, str]) -> Json:
+        """The object at `path`, asked for once. Raises Refusal; PortError if there is no answer."""
+        try:
+            answer = self._send("GET", f"{path}?{urlencode(query)}", None, "application/json", READ_S)
+        except NoAnswer as error:
+            raise PortError(self.named(what), str(error), _remedy(0)) from error
+        if not answer.ok:
+            raise self.refused(what, answer)
+        return answer.document(self.named(what), _remedy(answer.status))
+
+    @contextmanager
+    def streaming(self, what: str, path: str, query: Mapping[str, str], read_s: float) -> Iterator[Any]:
+        """An open answer that goes on until either side ends it (urllib3's; `shutdown` ends it from elsewhere).
+
+        read_s: the longest silence in it. Raises as `once` does, also for a stream that breaks.
+        """
+        import urllib3
+
+        try:
+            response = self._open("GET", f"{path}?{urlencode(query)}", None, "application/json", read_s).response
+        except NoAnswer as error:
+            raise PortError(self.named(what), str(error), _remedy(0)) from error
+        try:
+            if response.status != 200:
+                text = response.read().decode("utf-8", "replace")
+                raise self.refused(what, Answer(response.status, dict(response.headers), text))
+            yield response
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise PortError(self.named(what), f"{type(error).__name__}: {shown(str(error))}", _remedy(0)) from error
+        finally:
+            response.close()
+
     def answers(self) -> bool:
         """Whether /readyz says yes, asked once and briefly. Never raises."""
         try:
@@ -107,15 +170,28 @@ class KubeApi:
         except Exception:  # noqa: BLE001  # "never raises" is the port's contract: whatever it is, nothing answers there
             return False
 
+    def refused(self, what: str, answer: Answer) -> Refusal:
+        """The error for an answer that is no success."""
+        return Refusal(self.named(what), answer, retry_after_s(answer, self._clock))
+
     def named(self, what: str) -> str:
-        host = self._client.configuration.host if self._client else ""
-        return f"Kubernetes API{' at ' + host if host else ''}, {what}"
+        return f"Kubernetes API{' at ' + self._host if self._host else ''}, {what}"
 
     def _send(self, method: str, url: str, body: object, content_type: str, read_s: float) -> Answer:
         import urllib3
+
+        response = self._open(method, url, body, content_type, read_s)
+        try:
+            return Answer(response.status, dict(response.headers), response.read().decode("utf-8", "replace"))
+        except urllib3.exceptions.HTTPError as error:
+            raise NoAnswer(f"{type(error).__name__}: {shown(str(error))}", sent=True) from error
+
+    def _open(self, method: str, url: str, body: object, content_type: str, read_s: float) -> Any:
+        """The answer, its text not read yet. Raises NoAnswer, PortError."""
+        import urllib3
         from kubernetes.client.exceptions import ApiException
 
-        client = self._client = self._client or self._connect()
+        client = self._connection()
         try:
             _, address, headers, data, form = client.param_serialize(
                 method,
@@ -125,13 +201,28 @@ class KubeApi:
                 auth_settings=["BearerToken"],
             )
             response: Any = client.call_api(method, address, headers, data, form, (CONNECT_S, read_s))
-            return Answer(response.status, dict(response.headers), response.read().decode("utf-8", "replace"))
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             raise NoAnswer(type(error).__name__, sent=False) from error
         except ApiException as error:  # of the client itself, before an answer: TLS
             raise PortError(self.named("TLS"), shown(str(error.reason)), _remedy(401)) from error
         except urllib3.exceptions.HTTPError as error:
             raise NoAnswer(f"{type(error).__name__}: {shown(str(error))}", sent=True) from error
+        if response.status == 401:
+            self._forget(client)
+        return response
+
+    def _connection(self) -> ApiClient:
+        with self._lock:
+            if self._client is None or self._clock.now_s() - self._connected_s > RENEW_S:
+                self._client, self._connected_s = self._connect(), self._clock.now_s()
+                self._host = str(self._client.configuration.host)
+            return self._client
+
+    def _forget(self, client: ApiClient) -> None:
+        """Whoever asks next connects anew: what we showed is not taken any more."""
+        with self._lock:
+            if self._client is client:
+                self._client = None
 
 
 def path(*parts: str) -> str:
@@ -186,7 +277,9 @@ def from_authority(endpoint: str, authority: Authority, now_s: float) -> ApiClie
 
     context = client_context(authority, USER, GROUP, now_s)
     made = _client(client.Configuration(host=f"https://{endpoint}"))
-    made.rest_client.pool_manager = urllib3.PoolManager(ssl_context=context, retries=False)
+    made.rest_client.pool_manager = urllib3.PoolManager(
+        ssl_context=context, retries=False, maxsize=CONNECTIONS, socket_options=keepalive()
+    )
     return made
 
 
@@ -194,7 +287,17 @@ def _client(configuration: Any) -> ApiClient:
     from kubernetes import client
 
     configuration.retries = False  # `patiently` retries, on the step's clock; urllib3 would sleep on its own
+    configuration.connection_pool_maxsize, configuration.socket_options = CONNECTIONS, keepalive()
     return client.ApiClient(configuration)
+
+
+def keepalive() -> list[tuple[int, int, int]]:
+    """Socket options by which TCP itself notices that the far side vanished."""
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", IDLE_S), ("TCP_KEEPINTVL", PROBE_S), ("TCP_KEEPCNT", PROBES)):
+        if hasattr(socket, name):  # not every system lets a process choose
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
 
 
 def _message(answer: Answer) -> str:

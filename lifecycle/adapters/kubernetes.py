@@ -1,40 +1,63 @@
-"""The lifecycle's Kubernetes port, on a real API server."""
+"""The lifecycle's Kubernetes port, on a real API server: reads from watches, writes by requests.
+
+What this step itself wrote is never read older than that: where the watch is behind, the object is asked for.
+"""
 
 from __future__ import annotations
 
+import json
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from lifecycle import labels
 from lifecycle.adapters.kube_api import Json, KubeApi, path
-from lifecycle.address import plain
+from lifecycle.adapters.objects import (
+    OUT_OF_SERVICE,
+    PodSeen,
+    entries,
+    is_newer,
+    node_seen,
+    out_of_service,
+    sub,
+    version_of,
+)
+from lifecycle.adapters.view import Source, View
+from lifecycle.adapters.wire import Answer, retry_after_s
 from lifecycle.errors import PortError
-from lifecycle.ports import Attachment, Budget, Clock, Eviction, Node, Pod
+from lifecycle.ports import Attachment, Budget, Clock, Eviction, Move, Node, Pod
 
 TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 TOKEN_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 """The group to which kubeadm's bindings let a joining kubelet ask for its certificate."""
 MERGE_PATCH = "application/merge-patch+json"
-OUT_OF_SERVICE = labels.OUT_OF_SERVICE
-"""With this taint the cluster deletes a dead node's pods by force and detaches their volumes at once."""
-FINISHED = frozenset({"Succeeded", "Failed"})
-"""Phases in which a pod holds neither a volume nor a place in a budget: a drain has nothing to do for it."""
 TOKEN_TRIES = 3
 """Two of them in a row taken is one chance in 10^18; more means that the server lies."""
+TAINT_TRIES = 10
+"""A kubelet writes its node every few seconds, controllers now and then: ten losses in a row mean a loop somewhere."""
+EVICTIONS = 10
+"""Asked for at once: a node's pods are through in a few round trips, and the API server's own limits hold."""
+NAMESPACE_ENDS = "NamespaceTerminating"
+"""The cause by which an API server refuses whatever is made in a namespace that is being deleted."""
 
 
 class ApiKubernetes:
     """Fulfils `lifecycle.ports.Kubernetes`.
 
-    storage_namespaces: where the storage driver's own pods live; they leave after the volumes.
+    storage_namespaces: where the storage driver's own pods live; they leave after the volumes. source: where
+    the cluster is read from, else a view of its own.
     """
 
-    def __init__(self, api: KubeApi, clock: Clock, storage_namespaces: frozenset[str]) -> None:
-        self._api, self._clock, self._storage_namespaces = api, clock, storage_namespaces
-        self._uids: dict[tuple[str, str], str] = {}
+    def __init__(
+        self, api: KubeApi, clock: Clock, storage_namespaces: frozenset[str], source: Source | None = None
+    ) -> None:
+        self._api, self._clock = api, clock
+        self._source: Source = source or View(api, clock, storage_namespaces)
+        self._written: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
+        self._daemon_sets: dict[str, bool] = {}
 
     def answers(self) -> bool:
         return self._api.answers()
@@ -42,183 +65,140 @@ class ApiKubernetes:
     # ------------------------------------------------------------ nodes
 
     def node(self, name: str) -> Node | None:
-        found = self._api.get(f"node {name}", path("api", "v1", "nodes", name))
-        return None if found is None else self._node(found)
+        found, written = self._source.node(name), self._written.get(name, "")
+        if not written or (found is not None and is_newer(found.version, written)):
+            return None if found is None else found.node
+        asked = self._api.get(f"node {name}", path("api", "v1", "nodes", name))
+        return None if asked is None else node_seen(asked).node
 
     def nodes(self) -> tuple[Node, ...]:
-        return tuple(self._node(item) for item in self._api.items("nodes", path("api", "v1", "nodes")))
+        return self._source.nodes()
 
-    def control_plane_addresses(self) -> dict[str, str]:
+    def control_plane_addresses(self) -> Mapping[str, str]:
         """Internal address -> node, of the control planes: where etcd's members listen."""
-        query = {"labelSelector": "node-role.kubernetes.io/control-plane"}
-        items = self._api.items("control planes", path("api", "v1", "nodes"), query)
-        return {
-            plain(str(a.get("address"))): self._name(item)
-            for item in items
-            for a in _list(item, "status", "addresses")
-            if a.get("type") == "InternalIP" and a.get("address")
-        }
+        return self._source.control_planes()
 
     def set_unschedulable(self, name: str, value: bool) -> None:
-        self._api.ask(
-            f"node {name}, {'cordon' if value else 'uncordon'}",
-            "PATCH",
-            path("api", "v1", "nodes", name),
-            body={"spec": {"unschedulable": value}},
-            content_type=MERGE_PATCH,
-        )
+        self._patch(name, "cordon" if value else "uncordon", {"spec": {"unschedulable": value}})
 
     def set_out_of_service(self, name: str, value: bool) -> None:
-        """Replaces the whole list of taints, which a merge patch cannot do by halves, if nobody else wrote it
-        meanwhile: else the server answers 409, a PortError, and the caller is run again."""
-        where = path("api", "v1", "nodes", name)
-        found = self._api.get(f"node {name}", where)
-        if found is None or _out_of_service(found) == value:
-            return
-        taints = [t for t in _list(found, "spec", "taints") if t.get("key") != OUT_OF_SERVICE]
-        if value:
-            taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
-        version = _map(found, "metadata").get("resourceVersion")
-        self._api.ask(
-            f"node {name}, {'out of' if value else 'back in'} service",
-            "PATCH",
-            where,
-            body={"metadata": {"resourceVersion": version}, "spec": {"taints": taints}},
-            content_type=MERGE_PATCH,
+        """Replaces the whole list of taints, which a merge patch cannot do by halves, unless somebody else wrote
+        the node meanwhile: then it is read and written again. Raises PortError after TAINT_TRIES of that."""
+        what = f"{'out of' if value else 'back in'} service"
+        for _ in range(TAINT_TRIES):
+            found = self._api.get(f"node {name}", path("api", "v1", "nodes", name))
+            if found is None or out_of_service(found) == value:
+                return
+            taints = [t for t in entries(found, "spec", "taints") if t.get("key") != OUT_OF_SERVICE]
+            if value:
+                taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
+            body = {"metadata": {"resourceVersion": version_of(found)}, "spec": {"taints": taints}}
+            if self._patch(name, what, body, final=frozenset({409})):
+                return
+        raise PortError(
+            self._api.named(f"node {name}, {what}"),
+            f"another writer at each of {TAINT_TRIES} tries",
+            "see who else writes its taints, then run `pulumi up` again",
         )
+
+    def _patch(self, name: str, what: str, body: Json, final: frozenset[int] = frozenset()) -> bool:
+        """Whether it was written; not so if the answer's status is in `final`."""
+        where = path("api", "v1", "nodes", name)
+        answer = self._api.ask(f"node {name}, {what}", "PATCH", where, body=body, content_type=MERGE_PATCH, final=final)
+        if not answer.ok:
+            return False
+        self._written[name] = version_of(answer.document(self._api.named(f"node {name}"), "check what answers there"))
+        return True
 
     def delete_node(self, name: str) -> None:
         self._api.ask(f"node {name}, delete", "DELETE", path("api", "v1", "nodes", name), final=frozenset({404}))
-
-    def _node(self, item: Json) -> Node:
-        info = _map(item, "status", "nodeInfo")
-        ready = next((c for c in _list(item, "status", "conditions") if c.get("type") == "Ready"), {})
-        return Node(
-            name=self._name(item),
-            ready=ready.get("status") == "True",
-            unschedulable=bool(_map(item, "spec").get("unschedulable")),
-            os_image=str(info.get("osImage", "")),
-            kernel=str(info.get("kernelVersion", "")),
-            kubelet=str(info.get("kubeletVersion", "")),
-            machine_id=str(info.get("machineID", "")),
-            boot_id=str(info.get("bootID", "")),
-            volumes_in_use=frozenset(str(v) for v in _map(item, "status").get("volumesInUse") or []),
-            volumes_attached=frozenset(str(v.get("name")) for v in _list(item, "status", "volumesAttached")),
-            out_of_service=_out_of_service(item),
-            labels={str(k): str(v) for k, v in _map(item, "metadata", "labels").items()},
-            taints=frozenset(
-                labels.taint(str(t.get("key", "")), str(t.get("value") or ""), str(t.get("effect", "")))
-                for t in _list(item, "spec", "taints")
-            ),
-            ready_changed_s=_moment(ready.get("lastTransitionTime")),
-        )
+        self._written.pop(name, None)
 
     # ------------------------------------------------------------ pods
 
     def pods_on(self, node: str) -> tuple[Pod, ...]:
-        items = list(
-            self._api.items(f"pods on {node}", path("api", "v1", "pods"), {"fieldSelector": f"spec.nodeName={node}"})
-        )
-        self._uids.update({(_key(item), node): str(_map(item, "metadata").get("uid", "")) for item in items})
-        return tuple(self._pod(item) for item in items if not _finished(item))
+        return tuple(replace(s.pod, owner="") if self._orphaned(s) else s.pod for s in self._source.pods_on(node))
+
+    def _orphaned(self, seen: PodSeen) -> bool:
+        """Whether the pod's DaemonSet is gone. The two watches are not in step, so what one of them has not
+        seen is asked for, once."""
+        if not seen.owner_uid:
+            return False
+        if seen.owner_uid not in self._daemon_sets:
+            namespace, _, name = seen.owner_key.partition("/")
+            where = path("apis", "apps", "v1", "namespaces", namespace, "daemonsets", name)
+            found = self._api.get(f"daemon set {seen.owner_key}", where)
+            self._daemon_sets[seen.owner_uid] = found is None or sub(found, "metadata").get("uid") != seen.owner_uid
+        return self._daemon_sets[seen.owner_uid]
 
     def unready_claimants(self) -> tuple[Pod, ...]:
-        pods = (self._pod(item) for item in self._api.items("pods", path("api", "v1", "pods")) if not _finished(item))
-        return tuple(pod for pod in pods if pod.claims and not pod.ready)
+        return self._source.unready_claimants()
 
-    def budgets(self) -> tuple[Budget, ...]:
-        items = self._api.items("disruption budgets", path("apis", "policy", "v1", "poddisruptionbudgets"))
-        return tuple(self._budget(item) for item in items)
+    def budgets(self, node: str = "") -> tuple[Budget, ...]:
+        return self._source.budgets(node)
 
-    def evict(self, pod: Pod) -> Eviction:
-        """Evicts the very pod that `pods_on` saw: one of the same name, started elsewhere since, is left alone."""
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+        """The very pods that `pods_on` saw: one of the same name, started elsewhere since, is left alone. All
+        of them are asked for, also if one fails; then the first failure is raised."""
+        if len(pods) == 1:
+            return {pods[0].key: self._evict(pods[0])}
+        with ThreadPoolExecutor(max_workers=max(1, min(EVICTIONS, len(pods)))) as pool:
+            asked = {pod.key: pool.submit(self._evict, pod) for pod in pods}
+        return {key: answer.result() for key, answer in asked.items()}
+
+    def _evict(self, pod: Pod) -> Eviction:
+        """Refused without asking while the server's own Retry-After says so."""
+        if self._not_before.get(pod.uid or pod.key, 0.0) > self._clock.now_s():
+            return Eviction.REFUSED
         where = path("api", "v1", "namespaces", pod.namespace, "pods", pod.name, "eviction")
         body: Json = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod.name, "namespace": pod.namespace},
         }
-        uid = self._uids.get((pod.key, pod.node))
-        if uid:
-            body["deleteOptions"] = {"preconditions": {"uid": uid}}
-        answer = self._api.ask(f"pod {pod.key}, evict", "POST", where, body=body, final=frozenset({404, 409, 429}))
+        if pod.uid:
+            body["deleteOptions"] = {"preconditions": {"uid": pod.uid}}
+        final = frozenset({403, 404, 409, 429})
+        answer = self._api.ask(f"pod {pod.key}, evict", "POST", where, body=body, final=final)
         if answer.status == 404:
             return Eviction.GONE
         if answer.status == 409:
             return Eviction.GONE if "UID" in answer.text else Eviction.REFUSED
-        return Eviction.REFUSED if answer.status == 429 else Eviction.GRANTED
+        if answer.status == 403:
+            self._namespace_ends(pod, answer)
+        if answer.status == 429:
+            asked_s = retry_after_s(answer, self._clock)
+            self._not_before[pod.uid or pod.key] = self._clock.now_s() + (asked_s or 0.0)
+            return Eviction.REFUSED
+        return Eviction.GRANTED
+
+    def _namespace_ends(self, pod: Pod, answer: Answer) -> None:
+        """Return if the pod goes with its namespace, which takes no eviction any more. Else raise PortError."""
+        try:
+            said = json.loads(answer.text)
+        except ValueError:
+            said = {}
+        if not any(cause.get("reason") == NAMESPACE_ENDS for cause in entries(said, "details", "causes")):
+            raise self._api.refused(f"pod {pod.key}, evict", answer)
 
     def delete_pod(self, pod: Pod) -> None:
         """The very pod that `pods_on` saw, as `evict` does. A finalizer may keep it; the caller looks again."""
-        uid = self._uids.get((pod.key, pod.node))
-        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", **({"preconditions": {"uid": uid}} if uid else {})}
+        preconditions = {"preconditions": {"uid": pod.uid}} if pod.uid else {}
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", **preconditions}
         where = path("api", "v1", "namespaces", pod.namespace, "pods", pod.name)
         self._api.ask(f"pod {pod.key}, delete", "DELETE", where, body=body, final=frozenset({404, 409}))
-
-    def _pod(self, item: Json) -> Pod:
-        meta, name = _map(item, "metadata"), self._name(item)
-        owner = next((o for o in _list(item, "metadata", "ownerReferences") if o.get("controller")), {})
-        claims = [
-            v["persistentVolumeClaim"].get("claimName") if v.get("persistentVolumeClaim") else f"{name}-{v.get('name')}"
-            for v in _list(item, "spec", "volumes")
-            if v.get("persistentVolumeClaim") or v.get("ephemeral")
-        ]
-        namespace = str(meta.get("namespace", ""))
-        return Pod(
-            namespace=namespace,
-            name=name,
-            node=str(_map(item, "spec").get("nodeName") or ""),
-            owner=str(owner.get("kind", "")),
-            mirror="kubernetes.io/config.mirror" in _map(item, "metadata", "annotations"),
-            storage_daemon=namespace in self._storage_namespaces,
-            terminating=bool(meta.get("deletionTimestamp")),
-            ready=any(
-                c.get("type") == "Ready" and c.get("status") == "True" for c in _list(item, "status", "conditions")
-            ),
-            claims=tuple(str(claim) for claim in claims),
-        )
-
-    def _budget(self, item: Json) -> Budget:
-        meta, status, name = _map(item, "metadata"), _map(item, "status"), self._name(item)
-        namespace = str(meta.get("namespace", ""))
-        # A status older than the budget says nothing of it: the eviction API refuses then, and so do we.
-        current = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
-        selector = _map(item, "spec").get("selector")
-        pods: frozenset[str] = frozenset()
-        if isinstance(selector, dict):
-            query = {"labelSelector": _selector(selector)} if selector else {}
-            found = self._api.items(
-                f"pods of budget {namespace}/{name}", path("api", "v1", "namespaces", namespace, "pods"), query
-            )
-            pods = frozenset(_key(pod) for pod in found)
-        return Budget(
-            namespace=namespace,
-            name=name,
-            disruptions_allowed=int(status.get("disruptionsAllowed") or 0) if current else 0,
-            expected_pods=int(status.get("expectedPods") or 0),
-            desired_healthy=int(status.get("desiredHealthy") or 0),
-            pods=pods,
-        )
 
     # ------------------------------------------------------------ volumes
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]:
-        kind = path("apis", "storage.k8s.io", "v1", "volumeattachments")
-        held = [
-            item for item in self._api.items("volume attachments", kind) if _map(item, "spec").get("nodeName") == node
-        ]
-        claims = self._claim_of_volume() if held else {}
-        found = []
-        for item in held:
-            volume = str(_map(item, "spec", "source").get("persistentVolumeName") or "")
-            attached = bool(_map(item, "status").get("attached"))
-            found.append(Attachment(self._name(item), volume, claims.get(volume, ""), node, attached))
-        return tuple(found)
+        return self._source.attachments_on(node)
+
+    def moves(self, node: str) -> tuple[Move, ...]:
+        return self._source.moves(node)
 
     def claims_by_handle(self, driver: str) -> Mapping[str, str]:
         """Volume handle of each of the CSI driver's volumes -> `namespace/claim` ("" if unclaimed)."""
-        volumes = (v for v in self._volumes() if _map(v, "spec", "csi").get("driver") == driver)
-        return {str(_map(v, "spec", "csi").get("volumeHandle", "")): _claimed_by(v) for v in volumes}
+        return self._source.claims_by_handle(driver)
 
     def secret(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """A Secret's data as it is stored (base64), or None if there is no such Secret."""
@@ -227,13 +207,7 @@ class ApiKubernetes:
         if answer.status == 404:
             return None
         found = answer.document(self._api.named(f"secret {namespace}/{name}"), "see the API server's log")
-        return {str(k): str(v) for k, v in _map(found, "data").items()}
-
-    def _claim_of_volume(self) -> dict[str, str]:
-        return {self._name(v): _claimed_by(v) for v in self._volumes()}
-
-    def _volumes(self) -> list[Json]:
-        return list(self._api.items("persistent volumes", path("api", "v1", "persistentvolumes")))
+        return {str(k): str(v) for k, v in sub(found, "data").items()}
 
     # ------------------------------------------------------------ tokens
 
@@ -271,72 +245,6 @@ class ApiKubernetes:
             f"{TOKEN_TRIES} fresh names taken",
             "see `kubectl -n kube-system get secrets`, then run `pulumi up` again",
         )
-
-    def _name(self, item: Json) -> str:
-        name = _map(item, "metadata").get("name")
-        if not isinstance(name, str) or not name:
-            raise PortError(
-                self._api.named("an object"), "one without metadata.name", "check what answers at this address"
-            )
-        return name
-
-
-def _map(item: Any, *keys: str) -> Json:
-    """The object at `keys`, {} where anything on the way is missing or null."""
-    for key in keys:
-        item = item.get(key) if isinstance(item, dict) else None
-    return item if isinstance(item, dict) else {}
-
-
-def _list(item: Json, *keys: str) -> list[Json]:
-    found = _map(item, *keys[:-1]).get(keys[-1])
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
-
-
-def _moment(told: object) -> float | None:
-    """Seconds since 1970 of an RFC 3339 moment; None for what is none."""
-    try:
-        at = datetime.fromisoformat(str(told))
-    except ValueError:
-        return None
-    return at.timestamp() if at.tzinfo else None
-
-
-def _out_of_service(item: Json) -> bool:
-    return any(t.get("key") == OUT_OF_SERVICE for t in _list(item, "spec", "taints"))
-
-
-def _finished(item: Json) -> bool:
-    return _map(item, "status").get("phase") in FINISHED
-
-
-def _key(item: Json) -> str:
-    meta = _map(item, "metadata")
-    return f"{meta.get('namespace', '')}/{meta.get('name', '')}"
-
-
-def _claimed_by(volume: Json) -> str:
-    claim = _map(volume, "spec", "claimRef")
-    return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
-
-
-def _selector(selector: Json) -> str:
-    """A LabelSelector as the query string writes it."""
-    parts = [f"{key}={value}" for key, value in sorted(_map(selector, "matchLabels").items())]
-    for term in _list(selector, "matchExpressions"):
-        key, operator, values = term.get("key"), term.get("operator"), ",".join(term.get("values") or [])
-        written = {
-            "In": f"{key} in ({values})",
-            "NotIn": f"{key} notin ({values})",
-            "Exists": f"{key}",
-            "DoesNotExist": f"!{key}",
-        }
-        if operator not in written:
-            raise PortError(
-                "a PodDisruptionBudget's selector", f"operator {operator!r}", f"expected one of {sorted(written)}"
-            )
-        parts.append(written[str(operator)])
-    return ",".join(parts)
 
 
 def _random(length: int) -> str:

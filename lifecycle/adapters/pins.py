@@ -7,12 +7,12 @@ in the function that does (`Read`), and gets back plain facts (`Declared`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError, NeedsAttention
-from lifecycle.ports import Limits, Pin
+from lifecycle.ports import Limits, Pin, Rollout
 
 PROJECT_FILE = "Pulumi.yaml"
 
@@ -31,6 +31,7 @@ class Declared:
     boot_store: Path
     boot_url: str
     storage_cluster: str
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 Read = Callable[[Path, str], Declared]
@@ -55,7 +56,7 @@ class StackFilePins:
     """
 
     def __init__(self, start: Path, stack: str, read: Read) -> None:
-        self._start, self._stack, self._read = start, stack, read
+        self._start, self.stack, self._read = start, stack, read
 
     def pin(self, node: str) -> Pin | None:
         return self.stack_file.pins.get(node)
@@ -66,6 +67,9 @@ class StackFilePins:
     def limits(self) -> Limits:
         return self.stack_file.limits
 
+    def rollout(self) -> Rollout:
+        return self.stack_file.rollout
+
     @cached_property
     def root(self) -> Path:
         return project_root(self._start)
@@ -74,13 +78,13 @@ class StackFilePins:
     def stack_file(self) -> Declared:
         root = self.root
         try:
-            return self._read(root, self._stack)
+            return self._read(root, self.stack)
         except LifecycleError:
             raise
         except Exception as error:  # `Read` may raise anything; its text says what is wrong
             found = str(error) or type(error).__name__
             raise NeedsAttention(
-                f"stack file of {self._stack} in {root}", found, "correct it, then run `pulumi up` again"
+                f"stack file of {self.stack} in {root}", found, "correct it, then run `pulumi up` again"
             ) from error
 
 

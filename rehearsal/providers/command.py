@@ -13,8 +13,9 @@ import grpc
 
 from lifecycle.commands import NotAStoredCommand, Step, Verb, parse
 from lifecycle.errors import LifecycleError
-from lifecycle.ports import Limits
+from lifecycle.ports import Limits, Ports, Rollout
 from lifecycle.run import execute
+from lifecycle.stops import StoppedAsAsked
 from rehearsal.providers.base import Properties, Provider, Refused
 from rehearsal.rack.clock import Stalled, StepCancelled
 from rehearsal.rack.course import FLEET
@@ -28,22 +29,31 @@ NOTHING = "true"
 class Command(Provider):
     """Commands on one rack.
 
-    limits: the deadlines in force. save: makes the world durable, lock held. on_roster: called with
-    what the roster answered whenever the program asks, which is when a phase's plan is made.
+    limits: the deadlines in force; rollout: when a roll stops by itself. save: makes the world durable, lock
+    held. on_roster: called with what the roster answered whenever the program asks, which is when a phase's
+    plan is made.
     """
 
     version = "1.2.1"
 
     def __init__(
-        self, rack: Rack, limits: Limits, save: Callable[[], None], on_roster: Callable[[dict[str, str]], None]
+        self,
+        rack: Rack,
+        limits: Limits,
+        rollout: Rollout,
+        save: Callable[[], None],
+        on_roster: Callable[[dict[str, str]], None],
     ) -> None:
-        self._rack, self._limits, self._save, self._on_roster = rack, limits, save, on_roster
+        self._rack, self._limits, self._rollout = rack, limits, rollout
+        self._save, self._on_roster = save, on_roster
 
     def touch(self) -> None:
         self._rack.clock.touch()
 
     def begin_phase(self) -> None:
         self._rack.clock.begin_phase(None)
+        with self._rack.clock.lock:
+            self._rack.begin_run()
 
     def replaces(self, kind: str, old: Properties, new: Properties) -> list[str]:
         return ["triggers"] if old.get("triggers") != new.get("triggers") else []
@@ -74,11 +84,14 @@ class Command(Provider):
         step = parse(arguments["command"])
         if step.verb is not Verb.ROSTER:
             raise NotAStoredCommand(f"{arguments['command']}: only the roster is asked for by a program")
-        text = execute(step, ports(self._rack, "roster", self._limits, self._save))
+        text = execute(step, self._ports("roster"))
         self._on_roster(json.loads(text)["nodes"])
         return {**arguments, "stdout": text, "stderr": ""}
 
     # ---------------------------------------------------------------- a step
+
+    def _ports(self, lane: str) -> Ports:
+        return ports(self._rack, lane, self._limits, self._save, self._rollout)
 
     def _mark(self, step: Step) -> None:
         course = self._rack.clock.course
@@ -95,14 +108,16 @@ class Command(Provider):
 
     def _run(self, step: Step, context: grpc.ServicerContext) -> str:
         clock, lane = self._rack.clock, step.node or (FLEET if step.verb is Verb.GATE else step.verb.value)
-        running = [True]
+        running, stopped = [True], False
         context.add_callback(lambda: clock.cancel(lane) if running else None)
         try:
             clock.step_begins(lane)
             with clock.lock:
                 self._rack.faults.step_begins()
                 self._rack.journal.add(self._rack.now_s, "step", verb=step.verb.value, node=step.node)
-            return execute(step, ports(self._rack, lane, self._limits, self._save))
+            return execute(step, self._ports(lane))
+        except StoppedAsAsked as error:
+            failure, stopped = str(error), True
         except (LifecycleError, Stalled) as error:
             failure = str(error)
         except StepCancelled:
@@ -116,12 +131,14 @@ class Command(Provider):
                     self._save()
             finally:
                 clock.step_ends(lane)
-        self._failed(step, failure)
+        self._failed(step, failure, stopped=stopped)
         raise Refused(failure)
 
-    def _failed(self, step: Step, text: str) -> None:
+    def _failed(self, step: Step, text: str, *, stopped: bool) -> None:
+        """stopped: nothing is wrong, the roll ends here as it was asked to."""
         clock = self._rack.clock
         with clock.lock:
             clock.loosen()
-            self._rack.journal.add(self._rack.now_s, "failure", node=step.node, verb=step.verb.value, text=text)
+            facts = {"node": step.node, "verb": step.verb.value, "text": text, **({"stopped": True} if stopped else {})}
+            self._rack.journal.add(self._rack.now_s, "failure", **facts)
             self._save()

@@ -5,18 +5,18 @@ They answer for as long as etcd has its majority.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 
 from lifecycle import labels
 from lifecycle.errors import PortError
-from lifecycle.ports import Attachment, Budget, Eviction, Member, Node, Pod, Role
+from lifecycle.ports import Attachment, Budget, Eviction, Member, Move, Node, OnTimeout, Pod, Role, Roll, Run
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.part import Part
-from rehearsal.rack.rack import Rack
+from rehearsal.rack.rack import HOST, Rack
 from rehearsal.rack.world import KubeNode
 
 Held = Mapping[str, AbstractSet[str]]
@@ -145,7 +145,7 @@ class RackKubernetes(Part):
             node.out_of_service = value
             if value:
                 workloads.give_up(self._rack, name)
-            self._rack.changed(f"node/{name}", "pods")
+            self._rack.changed(f"node/{name}", f"pods/{name}", "claimants")
 
     def delete_node(self, name: str) -> None:
         with self._api("delete_node", name, changes=True):
@@ -179,23 +179,31 @@ class RackKubernetes(Part):
             claims=(volume.claim,) if volume is not None else (),
         )
 
-    def budgets(self) -> tuple[Budget, ...]:
+    def budgets(self, node: str = "") -> tuple[Budget, ...]:
         with self._api("budgets"):
             found = []
             for app in self._rack.world.apps.values():
                 least = workloads.healthy_min(self._rack, app)
                 if least is not None:
                     allowed = max(0, workloads.healthy_pods(self._rack, app.name) - least)
-                    pods = frozenset(f"default/{p.name}" for p in self._rack.world.pods.values() if p.app == app.name)
+                    of_app = (p for p in self._rack.world.pods.values() if p.app == app.name)
+                    pods = frozenset(f"default/{p.name}" for p in of_app if node in ("", p.node))
                     found.append(Budget("default", app.name, allowed, app.replicas, least, pods))
-            return tuple(found)
+            return tuple(b for b in found if b.pods or not node)
 
-    def evict(self, pod: Pod) -> Eviction:
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+        return {pod.key: self._evict(pod) for pod in pods}
+
+    def _evict(self, pod: Pod) -> Eviction:
         with self._api("evict", pod.node, changes=True):
             return workloads.evict(self._rack, pod.name)
 
     def delete_pod(self, pod: Pod) -> None:
         with self._api("delete_pod", pod.node, changes=True):
+            pin = self._rack.pins.get(pod.node)
+            known = self._rack.world.pods.get(pod.name)
+            if known is not None and pin is not None and pin.drain_timeout is OnTimeout.FORCE and not pin.stores:
+                known.forced = True
             workloads.end(self._rack, pod.name)
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]:
@@ -210,6 +218,10 @@ class RackKubernetes(Part):
     def unready_claimants(self) -> tuple[Pod, ...]:
         with self._api("unready_claimants"):
             return tuple(self._pod(p.name) for p in self._rack.world.pods.values() if p.volume and p.phase != "ready")
+
+    def moves(self, node: str) -> tuple[Move, ...]:
+        with self._api("moves", node):
+            return volumes.moves(self._rack, node)
 
     def mint_token(self, ttl_s: float) -> str:
         with self._api("mint_token", self._lane):
@@ -252,6 +264,7 @@ class RackRosterStore(Part):
         with self._call("read"):
             world = self._rack.world
             self._need_api()
+            self._rack.read_letters()
             return (world.roster, str(world.roster_version)) if world.roster_version else ("", "")
 
     def write(self, document: str, version: str) -> bool:
@@ -263,6 +276,46 @@ class RackRosterStore(Part):
             world.roster, world.roster_version = document, world.roster_version + 1
             self._rack.changed("roster")
             return True
+
+    def _need_api(self) -> None:
+        if not quorum.api_answers(self._rack):
+            raise PortError("Kubernetes API", "no answer", "bring a majority of control planes back, then run again")
+
+
+class RackRolls(Part):
+    """The roll's Lease. A rack has one engine at a time, and a run that is at work renews it without a pause, so
+    that no time passes for it; a run that ended is known to have."""
+
+    name = "rolls"
+
+    def run(self) -> Run:
+        return self._rack.run
+
+    def engine_lives(self) -> bool:
+        return True  # a step whose engine went away ends where it waits (StepCancelled)
+
+    def lives(self, run: Run) -> bool | None:
+        return None if run.host != HOST else run.id == self._rack.run.id
+
+    def read(self) -> tuple[Roll | None, str]:
+        with self._call("read"):
+            self._need_api()
+            world, other = self._rack.world, self._rack.faults.named("other-roll")
+            if other:
+                return Roll(Run(other, "elsewhere"), 7, 0, self._rack.now_s), "other"
+            return world.roll, str(world.roll_version) if world.roll is not None else ""
+
+    def write(self, roll: Roll, version: str) -> bool:
+        with self._call("write", changes=True):
+            self._need_api()
+            world = self._rack.world
+            if version != (str(world.roll_version) if world.roll is not None else ""):
+                return False
+            world.roll, world.roll_version = roll, world.roll_version + 1
+            return True
+
+    def keep(self, renew: Callable[[], None], every_s: float) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _need_api(self) -> None:
         if not quorum.api_answers(self._rack):

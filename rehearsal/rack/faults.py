@@ -19,6 +19,7 @@ KINDS = {
     "pdb-never-allows": "the app's PodDisruptionBudget allows no eviction, ever",
     "volume-stuck": "volumes do not detach from the node",
     "storage-degraded": "replicas on the node never get back in sync",
+    "other-roll": "a run of that name, elsewhere, has the roll and renews it",
     "fails": "a port's method fails for a node, the given number of times (all, if none is given)",
     "kill": "SIGKILL of the engine, the program or both when a step begins",
 }
@@ -78,6 +79,14 @@ class Faults:
         for f in found:
             f.struck = True
         return bool(found)
+
+    def named(self, kind: str) -> str:
+        """The subject of the first fault of that kind, "" if there is none; it strikes."""
+        for f in self.faults:
+            if f.kind == kind:
+                f.struck = True
+                return f.subject
+        return ""
 
     def idle(self) -> tuple[str, ...]:
         """The specs that made no difference: a name that is not on the rack, a call that nobody made."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lifecycle.ports import OnTimeout
 from rehearsal.rack import quorum, volumes, workloads
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ TEXTS = {
     "volume-live": "every volume keeps a live replica that is in sync",
     "one-domain": "a volume misses replicas in one fault domain at most",
     "budget": "no pool has more nodes out than its max_unavailable",
-    "drained": "no machine stops while a workload's volume is attached to it",
+    "drained": "no machine stops while a workload's volume is attached to it, unless its pool forces that",
     "data-disks": "no data disk is written by an installer",
-    "disruption": "no PodDisruptionBudget is ever violated",
+    "disruption": "no PodDisruptionBudget is ever violated, unless a node's pool forces that",
 }
 """Each law, in words."""
 
@@ -47,7 +48,9 @@ class Laws:
         """Called when a host loses power: were its volumes gone?"""
         rack = self._rack
         held = sorted(v.name for v in rack.world.volumes.values() if node in (v.attached_to, v.in_use))
-        if held and not self._retired(node):
+        pin = rack.pins.get(node)
+        forced = pin is not None and not pin.stores and pin.detach_timeout is OnTimeout.FORCE
+        if held and not self._retired(node) and not forced:
             text = f"{node} stopped with {', '.join(held)} attached"
             rack.journal.add(rack.now_s, "law", law="drained", subject=node, text=text)
 
@@ -81,8 +84,9 @@ class Laws:
         if world.settled and not cluster_retires:
             for app in world.apps.values():
                 healthy = workloads.healthy_pods(rack, app.name)
-                if app.healthy_min is not None and healthy < app.healthy_min:
-                    found.append((("disruption", app.name), f"{healthy} healthy pods, {app.healthy_min} at least"))
+                least = app.healthy_min
+                if least is not None and healthy < least - workloads.forced_pods(rack, app.name):
+                    found.append((("disruption", app.name), f"{healthy} healthy pods, {least} at least"))
         return found
 
     def _find_in_volumes(self) -> list[tuple[tuple[str, str], str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from lifecycle import owners
 from lifecycle.errors import PortError
@@ -16,15 +17,17 @@ from lifecycle.ports import (
     Claim,
     Credentials,
     Limits,
+    Move,
     Pin,
     Ports,
     Power,
     Progress,
     Role,
+    Rollout,
     Verdict,
 )
 from rehearsal.rack import hosts, volumes
-from rehearsal.rack.cluster_ports import RackEtcd, RackKubernetes, RackRosterStore
+from rehearsal.rack.cluster_ports import RackEtcd, RackKubernetes, RackRolls, RackRosterStore
 from rehearsal.rack.part import Part, Save
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import Host
@@ -49,8 +52,8 @@ class RackClock:
 class RackPins:
     """The stack file that the rack was given."""
 
-    def __init__(self, pins: Mapping[str, Pin], limits: Limits) -> None:
-        self._pins, self._limits = pins, limits
+    def __init__(self, pins: Mapping[str, Pin], limits: Limits, rollout: Rollout) -> None:
+        self._pins, self._limits, self._rollout = pins, limits, rollout
 
     def pin(self, node: str) -> Pin | None:
         return self._pins.get(node)
@@ -60,6 +63,9 @@ class RackPins:
 
     def limits(self) -> Limits:
         return self._limits
+
+    def rollout(self) -> Rollout:
+        return self._rollout
 
 
 class RackStorage(Part):
@@ -265,15 +271,18 @@ class RackEvidence(Part):
     def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
         self._add("waited", node=node, what=what, start_s=start_s, end_s=end_s, limit_s=limit_s, met=met)
 
+    def volume(self, node: str, move: Move) -> None:
+        self._add("volume", node=node, **asdict(move))
+
     def note(self, node: str, text: str) -> None:
         self._add("note", node=node, text=text)
 
 
-def ports(rack: Rack, lane: str, limits: Limits, save: Save) -> Ports:
+def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | None = None) -> Ports:
     """Everything one step may touch. save: called, lock held, after each call that changed the world."""
     return Ports(
         clock=RackClock(rack, lane),
-        pins=RackPins(rack.pins, limits),
+        pins=RackPins(rack.pins, limits, rollout or Rollout()),
         kubernetes=RackKubernetes(rack, lane, save),
         etcd=RackEtcd(rack, lane, save),
         storage=RackStorage(rack, lane, save),
@@ -282,5 +291,6 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save) -> Ports:
         delivery=RackDelivery(rack, lane, save),
         secrets=RackSecrets(),
         roster=RackRosterStore(rack, lane, save),
+        rolls=RackRolls(rack, lane, save),
         evidence=RackEvidence(rack, lane, save),
     )

@@ -11,7 +11,7 @@ import heapq
 import random
 from collections.abc import Callable, Mapping
 
-from lifecycle.ports import ClaimState, Pin, Role
+from lifecycle.ports import ClaimState, Pin, Role, Run
 from rehearsal.rack import hosts, latency, laws, quorum, volumes, workloads
 from rehearsal.rack.clock import VirtualClock
 from rehearsal.rack.faults import Faults
@@ -20,12 +20,16 @@ from rehearsal.rack.world import Event, World
 
 Handler = Callable[["Rack", Event], None]
 
+HOST = "rack"
+"""Where the rack's runs are at home."""
+
 HANDLERS: Mapping[str, Handler] = {**hosts.HANDLERS, **quorum.HANDLERS, **workloads.HANDLERS, **volumes.HANDLERS}
 """What each kind of event does."""
 
 
 class Rack:
-    """A world in motion. pins: the declared nodes of the stack file in force."""
+    """A world in motion. pins: the declared nodes of the stack file in force. read_letters: takes in, lock held,
+    what another terminal asks of the cluster."""
 
     def __init__(
         self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
@@ -41,6 +45,8 @@ class Rack:
         self.clock = VirtualClock(world.now_s, self._next_event_s, self._run_event)
         self.laws = laws.Laws(self)
         self.out: dict[str, set[str]] = {}
+        self.read_letters: Callable[[], None] = lambda: None
+        self.begin_run()
         for name in world.served:
             self.note_standing(name)
 
@@ -49,6 +55,11 @@ class Rack:
         self.pins.clear()
         self.pins.update(pins)
         self.planes = tuple(n for n, pin in pins.items() if pin.role is Role.CONTROL_PLANE)
+
+    def begin_run(self) -> None:
+        """The engine begins a run: no run that has the roll, or had it, is called so."""
+        last = self.world.roll
+        self.run = Run(f"run-{last.generation + 1 if last is not None else 0}", HOST)
 
     @property
     def now_s(self) -> float:

@@ -60,7 +60,9 @@ def usable(folder: Path) -> Iterator[None]:
         raise StoreUnusable(folder, error.strerror or str(error)) from None
 
 
-KEPT = frozenset({"world.json", "world.new", "journal.jsonl", "journal.new", "state", "project", "typed"})
+KEPT = frozenset(
+    {"letter.json", "world.json", "world.new", "journal.jsonl", "journal.new", "state", "project", "typed"}
+)
 """What a rack's folder holds beside its lock; nothing else is ever deleted."""
 
 
@@ -82,6 +84,11 @@ class Store:
     def engine_state(self) -> Path:
         """The engine's file backend."""
         return self.folder / "state"
+
+    @property
+    def letter(self) -> Path:
+        """What another terminal asks of the cluster (rehearsal/letters.py)."""
+        return self.folder / "letter.json"
 
     def hold(self, what: str) -> TextIO:
         """Take the lock for this process; keep the file open for as long. Raises RackBusy, StoreUnusable."""

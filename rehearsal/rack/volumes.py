@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from lifecycle.ports import Move
 from rehearsal.rack import workloads
 from rehearsal.rack.world import Event, Moving, Pod, Volume
 
@@ -108,8 +109,11 @@ def _unmounted(rack: Rack, event: Event) -> None:
         rack.later(RETRY_S, "unmounted", volume.name, event.number)
         return
     volume.in_use = ""
+    moving = rack.world.moving.get(volume.name)
+    if moving is not None:
+        moving.unmounted_s = rack.now_s
     rack.later(rack.draw(*DETACH_S, volume.name, rack.now_s, "detach"), "detached", volume.name)
-    rack.changed(f"node/{node}", "pods")
+    rack.changed(f"node/{node}", f"pods/{node}")
 
 
 def _detached(rack: Rack, event: Event) -> None:
@@ -121,7 +125,7 @@ def _detached(rack: Rack, event: Event) -> None:
     for pod in rack.world.pods.values():
         if pod.volume == volume.name and pod.phase == "attaching":
             want_attached(rack, pod)
-    rack.changed(f"node/{node}", "pods")
+    rack.changed(f"node/{node}", f"pods/{node}")
 
 
 def want_attached(rack: Rack, pod: Pod) -> None:
@@ -147,8 +151,19 @@ def _attached(rack: Rack, event: Event) -> None:
 def pod_ready(rack: Rack, pod: Pod) -> None:
     moving = rack.world.moving.pop(pod.volume, None)
     if moving is not None:
-        facts = moving.model_dump()
-        rack.journal.add(rack.now_s, "attach", volume=pod.volume, ready_s=rack.now_s, **facts)
+        moving.ready_s = rack.now_s
+        rack.world.moved[pod.volume] = moving
+        rack.journal.add(rack.now_s, "attach", volume=pod.volume, **moving.model_dump())
+
+
+def moves(rack: Rack, node: str) -> tuple[Move, ...]:
+    """The last move of each volume that left the node, on its way or done."""
+    last = {**rack.world.moved, **rack.world.moving}
+    left = {name: m for name, m in last.items() if m.from_node == node and name in rack.world.volumes}
+    return tuple(
+        Move(volume=name, claim=f"default/{rack.world.volumes[name].claim}", **m.model_dump())
+        for name, m in sorted(left.items())
+    )
 
 
 # ---------------------------------------------------------------- redundancy
@@ -204,7 +219,7 @@ def _resynced(rack: Rack, event: Event) -> None:
 def _path_back(rack: Rack, event: Event) -> None:
     if rack.world.paths_until_s.get(event.subject, 0) <= rack.now_s:
         rack.world.paths_until_s.pop(event.subject, None)
-    rack.changed("storage", "pods")
+    rack.changed("storage", "claimants")
 
 
 def _failover_ends(rack: Rack, event: Event) -> None:

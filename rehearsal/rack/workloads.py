@@ -47,6 +47,11 @@ def healthy_pods(rack: Rack, app: str) -> int:
     return sum(p.app == app and p.phase == "ready" for p in rack.world.pods.values())
 
 
+def forced_pods(rack: Rack, app: str) -> int:
+    """Pods that a pool's `force` took, and that are not back."""
+    return sum(p.app == app and p.forced for p in rack.world.pods.values())
+
+
 def healthy_min(rack: Rack, app: App) -> int | None:
     """The budget in force; a budget that never allows wants every pod."""
     if app.healthy_min is not None and rack.faults.active("pdb-never-allows", app.name):
@@ -76,7 +81,7 @@ def end(rack: Rack, name: str) -> None:
     if pod.volume:
         volumes.pod_evicted(rack, pod)
     rack.later(rack.draw(*GRACE_S, pod.name, pod.incarnation, "grace"), "pod-gone", pod.name, pod.incarnation)
-    rack.changed(f"node/{pod.node}", "pods")
+    rack.changed(f"node/{pod.node}", f"pods/{pod.node}", "claimants")
 
 
 def _pod_gone(rack: Rack, event: Event) -> None:
@@ -90,7 +95,7 @@ def _pod_gone(rack: Rack, event: Event) -> None:
     if pod.volume:
         volumes.unmount(rack, pod.volume, left)
     place_pending(rack)
-    rack.changed(f"node/{left}", "pods")
+    rack.changed(f"node/{left}", f"pods/{left}", "claimants")
 
 
 def give_up(rack: Rack, node: str) -> None:
@@ -152,12 +157,12 @@ def _pod_ready(rack: Rack, event: Event) -> None:
     pod = rack.world.pods[event.subject]
     if pod.incarnation != event.number or pod.phase != "starting":
         return
-    pod.phase = "ready"
+    pod.phase, pod.forced = "ready", False
     if pod.volume:
         volumes.pod_ready(rack, pod)
     if all(healthy_pods(rack, app.name) == app.replicas for app in rack.world.apps.values()):
         rack.world.settled = True
-    rack.changed(f"node/{pod.node}", "pods")
+    rack.changed(f"node/{pod.node}", f"pods/{pod.node}", "claimants")
 
 
 HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {"pod-gone": _pod_gone, "pod-ready": _pod_ready}

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from lifecycle.ports import Claim, Progress
+from lifecycle.ports import Claim, Progress, Roll
 
 
 class Host(BaseModel):
@@ -59,7 +59,8 @@ class KubeNode(BaseModel):
 
 
 class Pod(BaseModel):
-    """A pod of an app. phase: pending (no node), attaching, starting, ready, terminating."""
+    """A pod of an app. phase: pending (no node), attaching, starting, ready, terminating. forced: it was deleted
+    past its budget, as its node's pool says, and is not Ready again yet."""
 
     name: str
     app: str
@@ -67,6 +68,7 @@ class Pod(BaseModel):
     phase: Literal["pending", "attaching", "starting", "ready", "terminating"] = "pending"
     volume: str = ""
     incarnation: int = 0
+    forced: bool = False
 
 
 class App(BaseModel):
@@ -105,14 +107,16 @@ class Member(BaseModel):
 
 
 class Moving(BaseModel):
-    """A volume on its way with its pod: when it was evicted, detached, attached."""
+    """A volume on its way with its pod: when it was evicted, unmounted, detached, attached, and served again."""
 
     pod: str
     from_node: str
     evicted_s: float
+    unmounted_s: float | None = None
     detached_s: float | None = None
     to_node: str = ""
     attached_s: float | None = None
+    ready_s: float | None = None
 
 
 class Event(BaseModel):
@@ -139,6 +143,7 @@ class World(BaseModel):
     volumes: dict[str, Volume] = Field(default_factory=dict)
     members: dict[str, Member] = Field(default_factory=dict)
     moving: dict[str, Moving] = Field(default_factory=dict)
+    moved: dict[str, Moving] = Field(default_factory=dict)
     maintenance: set[str] = Field(default_factory=set)
     storage_up: bool = False
     cni_up: bool = False
@@ -153,6 +158,8 @@ class World(BaseModel):
     served: set[str] = Field(default_factory=set)
     roster: str = ""
     roster_version: int = 0
+    roll: Roll | None = None
+    roll_version: int = 0
     objects: dict[str, str] = Field(default_factory=dict)
     events: list[Event] = Field(default_factory=list)
     journal_lines: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from cli.node import ROSTER_LIMIT_S, SILENT, app
 from cli.step_ports import contents, declared
 from lifecycle.adapters import build
 from lifecycle.adapters.clock import WallClock
+from lifecycle.adapters.pins import StackFilePins
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.wire import CONNECT_S, READ_S
 from lifecycle.commands import FLEET_VERBS, Step, Verb, parse
 from lifecycle.ports import Bmc, Claim, ClaimState, Role
+from tests.lifecycle.adapters.api_server import api_server, node
 from tests.lifecycle.adapters.wire_server import Reply, Wire, free_port, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,6 +32,7 @@ HEAVY = ("pulumi", "kubernetes", "sushy", "httpx", "cryptography", "pydantic", "
 def run(step: Step, **environment: str) -> Result:
     words = step.command().split()[2:]
     without = dict.fromkeys(("INGOT_KUBECONFIG", "KUBECONFIG", "INGOT_SECRETS_FILE", "INGOT_BMC_USERNAME"))
+    without |= {"INGOT_VIEW": "own"}  # a broker would outlive the test
     without |= {"INGOT_PULUMI": "no-engine"}  # so no state to read, and no time spent on trying
     return CliRunner().invoke(app, words, env={**without, **environment})
 
@@ -149,6 +153,37 @@ class TestLazy:
             [sys.executable, "-c", line, *HEAVY], cwd=REPOSITORY, capture_output=True, text=True, check=True
         )
         assert done.stdout.split() == []
+
+
+class TestOneViewForAllSteps:
+    """What one step made the broker watch, the next one does not list again."""
+
+    def test_a_broker_serves_steps_that_are_processes_of_their_own(
+        self, project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = tmp_path_factory.mktemp("p")  # a socket's path must be short
+        shutil.copytree(project, root, dirs_exist_ok=True)
+        with api_server() as server:
+            server.put("nodes", node("w1"))
+            env = {**os.environ, "INGOT_KUBECONFIG": kubeconfig(root, server.wire.url), "INGOT_PULUMI": "no-engine"}
+            pins = StackFilePins(root, "metal", declared)
+            folder = build._broker_folder(pins, env)
+            words = [sys.executable, "-m", "cli.main", "node", "view", "--stack", "metal", "--folder", str(folder)]
+            with subprocess.Popen(words, cwd=root, env=env) as keeper:
+                try:
+                    server.until_watched()
+                    asked = len(server.wire.asked)
+                    monkeypatch.chdir(root)
+                    for _ in range(2):
+                        ports = build.ports(
+                            Step(Verb.GATE, "metal"), declared, contents, root, env, lambda *_: pytest.fail("another")
+                        )
+                        assert [n.name for n in ports.kubernetes.nodes()] == ["w1"]
+                        assert ports.roster.read() == ("", "")
+                    paths = [a.path for a in server.wire.asked[asked:]]
+                    assert paths == [TestRoster.MAP] * 2  # that there is no roster is asked once more
+                finally:
+                    keeper.kill()
 
 
 class TestRoster:

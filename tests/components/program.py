@@ -61,6 +61,20 @@ class Silent(mocks.Mocks):
         raise AssertionError(args.name)
 
 
+class Outstanding(set[asyncio.Task[Any]]):
+    """What the SDK still waits for. again: how often it put a task back that it had looked at before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[asyncio.Task[Any]] = set()
+        self.again = 0
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        self.again += task in self._seen
+        self._seen.add(task)
+        super().add(task)
+
+
 @dataclass(eq=False)
 class Monitor(mocks.MockMonitor):
     """preview: ids stay unknown. roster: what the roster prints; None: the invoke fails. last: outputs of
@@ -75,6 +89,7 @@ class Monitor(mocks.MockMonitor):
     failed: set[str] = field(default_factory=set)
     invoked: list[str] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    outstanding: Outstanding = field(default_factory=Outstanding)
 
     def __post_init__(self) -> None:
         super().__init__(Silent())
@@ -175,7 +190,7 @@ def run(program: Callable[[], None], monitor: Monitor) -> Monitor:
             dry_run=monitor.preview,
             organization="organization",
             callbacks=None,
-            outputs=set(),
+            outputs=monitor.outstanding,
         )
         pulumi.runtime.configure(settings)
         asyncio.run(run_in_stack(program))

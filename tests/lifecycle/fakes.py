@@ -5,7 +5,8 @@ A `Tap` in front of each port counts calls, can fail one, and can kill the step 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from lifecycle.ports import (
     Eviction,
     Limits,
     Member,
+    Move,
     Node,
     Pin,
     Pod,
@@ -27,6 +29,9 @@ from lifecycle.ports import (
     Power,
     Progress,
     Role,
+    Roll,
+    Rollout,
+    Run,
     Verdict,
 )
 from tests.lifecycle.world import Host, Killed, World
@@ -96,6 +101,9 @@ class FakePins(_Part):
     def limits(self) -> Limits:
         return self.world.limits
 
+    def rollout(self) -> Rollout:
+        return self.world.rollout
+
 
 class FakeKubernetes(_Part):
     name = "kubernetes"
@@ -137,16 +145,22 @@ class FakeKubernetes(_Part):
         self.api()
         return tuple(p for p in self.world.pods.values() if p.node == node)
 
-    def budgets(self) -> tuple[Budget, ...]:
+    def budgets(self, node: str = "") -> tuple[Budget, ...]:
         self.api()
-        return tuple(self._budget(app, least) for app, least in self.world.budgets.items())
+        here = {k for k, p in self.world.pods.items() if node in ("", p.node)}
+        found = (self._budget(app, least) for app, least in self.world.budgets.items())
+        near = (replace(b, pods=b.pods & here) for b in found)
+        return tuple(b for b in near if b.pods or not node)
 
     def _budget(self, app: str, least: int) -> Budget:
         pods = {k: p for k, p in self.world.pods.items() if p.name.startswith(f"{app}-")}
         allowed = sum(p.ready for p in pods.values()) - least
         return Budget("apps", app, max(0, allowed), len(pods), least, frozenset(pods))
 
-    def evict(self, pod: Pod) -> Eviction:
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+        return {pod.key: self._evict(pod) for pod in pods}
+
+    def _evict(self, pod: Pod) -> Eviction:
         self.api()
         if pod.key not in self.world.pods:
             return Eviction.GONE
@@ -169,6 +183,10 @@ class FakeKubernetes(_Part):
     def unready_claimants(self) -> tuple[Pod, ...]:
         self.api()
         return tuple(p for p in self.world.pods.values() if p.claims and not p.ready)
+
+    def moves(self, node: str) -> tuple[Move, ...]:
+        self.api()
+        return tuple(m for m in self.world.moves if m.from_node == node)
 
     def mint_token(self, ttl_s: float) -> str:
         self.api()
@@ -383,6 +401,44 @@ class FakeRosterStore(_Part):
         return True
 
 
+class FakeRolls(_Part):
+    name = "rolls"
+
+    def run(self) -> Run:
+        return self.world.run
+
+    def engine_lives(self) -> bool:
+        return self.world.run.id not in self.world.ended
+
+    def lives(self, run: Run) -> bool | None:
+        return run.id not in self.world.ended if run.place == self.world.run.place else None
+
+    def read(self) -> tuple[Roll | None, str]:
+        self.api()
+        roll = self.world.roll
+        if roll is None:
+            return None, ""
+        if roll.run.id in self.world.renewing:
+            roll = self.world.roll = replace(roll, renewed_s=self.world.now_s)
+        return roll, str(self.world.roll_version)
+
+    def write(self, roll: Roll, version: str) -> bool:
+        self.api()
+        if version != (str(self.world.roll_version) if self.world.roll else ""):
+            return False
+        self.world.roll, self.world.roll_version = roll, self.world.roll_version + 1
+        return True
+
+    @contextmanager
+    def keep(self, renew: Callable[[], None], every_s: float) -> Iterator[None]:
+        run = self.world.run.id
+        self.world.renewing.add(run)
+        try:
+            yield
+        finally:
+            self.world.renewing.discard(run)
+
+
 class FakeEvidence(_Part):
     name = "evidence"
 
@@ -394,6 +450,9 @@ class FakeEvidence(_Part):
 
     def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
         self.world.waits.append((node, what, end_s - start_s, met))
+
+    def volume(self, node: str, move: Move) -> None:
+        self.world.journal.append((node, "note", f"volume {move.volume} left {move.from_node}"))
 
     def note(self, node: str, text: str) -> None:
         self.world.journal.append((node, "note", text))
@@ -417,5 +476,6 @@ def ports(world: World) -> Ports:
         delivery=tap(FakeDelivery),
         secrets=tap(FakeSecrets),
         roster=tap(FakeRosterStore),
+        rolls=tap(FakeRolls),
         evidence=tap(FakeEvidence),
     )

@@ -109,9 +109,10 @@ WAYS = {
 }
 
 
+@pytest.mark.parametrize("engine", ["run-a", "run-b"], ids=["same engine", "next engine"])
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
 @pytest.mark.parametrize("name", WAYS)
-def test_killed_at_every_call(name: str, after: bool) -> None:
+def test_killed_at_every_call(name: str, after: bool, engine: str) -> None:
     before, way = WAYS[name]
     whole = before()
     way(whole)
@@ -125,8 +126,11 @@ def test_killed_at_every_call(name: str, after: bool) -> None:
             way(world)
         except Killed:
             world.kill_at = 0
+            if engine != world.run.id:
+                world.engine_ends(engine)
             way(world)
             assert end_state(world) == expected, f"killed at call {k}"
+            assert world.roll is None or world.roll.run.id == engine
             assert world.broken == [], f"killed at call {k}"
             continue
         break

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lifecycle import roster as rosters
+from lifecycle import slots
 from lifecycle.commands import Verb
 from lifecycle.errors import (
     BmcUnreachable,
@@ -294,10 +294,10 @@ class TestLeaveHalts:
     def test_detach_counts_only_looks_in_a_row(self, world: World) -> None:
         world.pods.pop("apps/db-0")
         world.volumes["pv-0"].attached_to = ""
-        world.later(3, lambda: setattr(world.volumes["pv-0"], "attached_to", "w1"))
+        world.later(0.3, lambda: setattr(world.volumes["pv-0"], "attached_to", "w1"))
         world.later(33, lambda: setattr(world.volumes["pv-0"], "attached_to", ""))
         leave(world, "w1")
-        assert next(w for w in world.waits if w[1] == "volumes detach")[2] >= 35
+        assert next(w for w in world.waits if w[1] == "volumes detach")[2] == 33.5
 
     def test_goes_on_where_it_stood(self, world: World) -> None:
         world.pods["apps/db-2"] = replace(world.pods["apps/db-2"], ready=False)
@@ -482,7 +482,7 @@ class TestASecondTry:
     """A node that an earlier run cordoned still serves: it may go only if that could go now."""
 
     def cordoned(self, world: World, node: str) -> None:
-        rosters.take_slot(ports(world), world.claims[node], world.pins[node])
+        slots.take_slot(ports(world), world.claims[node], world.pins[node])
         world.nodes[node] = replace(world.nodes[node], unschedulable=True)
 
     def test_not_while_another_replica_is_missing(self, world: World) -> None:
@@ -528,7 +528,7 @@ class TestADeadHost:
     def test_goes_on_after_a_kill(self, world: World) -> None:
         self.dies(world, "w1", off=True)
         world.nodes["w1"] = replace(world.nodes["w1"], out_of_service=True, unschedulable=True)
-        rosters.take_slot(ports(world), world.claims["w1"], world.pins["w1"])
+        slots.take_slot(ports(world), world.claims["w1"], world.pins["w1"])
         world.given_up("w1")
         assert leave(world, "w1") == "w1 left"
         assert not world.nodes["w1"].out_of_service
@@ -581,7 +581,7 @@ class TestANodeNoLongerDeclared:
 
     def test_holds_a_slot_while_it_leaves(self, world: World) -> None:
         at = ports(world)
-        rosters.take_slot(at, world.claims["w1"], world.pins.pop("w1"))
+        slots.take_slot(at, world.claims["w1"], world.pins.pop("w1"))
         with pytest.raises(BudgetFull, match="w1"):
             leave(world, "w2")
 

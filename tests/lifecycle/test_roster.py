@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lifecycle import roster
+from lifecycle import roster, slots
 from lifecycle.commands import Verb
 from lifecycle.errors import BudgetFull, RosterContended, RosterUnreadable, StorageTurnTaken
 from lifecycle.ports import ClaimState, Ports, Role
@@ -108,7 +108,7 @@ class TestTakingASlot:
     """By compare-and-swap, so that two that ask at once do not both get it."""
 
     def take(self, world: World, node: str, at: Ports | None = None) -> None:
-        roster.take_slot(at or ports(world), claim(node, ClaimState.JOINED), world.pins[node])
+        slots.take_slot(at or ports(world), claim(node, ClaimState.JOINED), world.pins[node])
 
     def test_holds_it(self) -> None:
         world = serving()
@@ -229,7 +229,7 @@ class TestTheRosterVerb:
 
     def test_in_words(self) -> None:
         world = serving()
-        roster.take_slot(ports(world), claim("w2", ClaimState.JOINED), world.pins["w2"])
+        slots.take_slot(ports(world), claim("w2", ClaimState.JOINED), world.pins["w2"])
         world.nodes["w3"] = fleets.replace_node(world.nodes["w3"], ready=False)
         assert step(world, Verb.ROSTER) == (
             '{"answered": true, "nodes": {"c1": "in", "c2": "in", "c3": "in", '

@@ -10,7 +10,22 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from lifecycle.ports import Claim, Credentials, Limits, Member, Node, Pin, Pod, Power, Progress, Role
+from lifecycle.ports import (
+    Claim,
+    Credentials,
+    Limits,
+    Member,
+    Move,
+    Node,
+    Pin,
+    Pod,
+    Power,
+    Progress,
+    Role,
+    Roll,
+    Rollout,
+    Run,
+)
 
 KUBELET = "v1.36.3"
 
@@ -48,10 +63,12 @@ class World:
     now_s: float = 1000.0
     pins: dict[str, Pin] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    rollout: Rollout = field(default_factory=Rollout)
     nodes: dict[str, Node] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)  # app -> pods that must stay healthy
     volumes: dict[str, Volume] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
     members: dict[str, Member] = field(default_factory=dict)
     maintenance: set[str] = field(default_factory=set)
     hosts: dict[str, Host] = field(default_factory=dict)
@@ -62,6 +79,11 @@ class World:
     failed: set[str] = field(default_factory=set)  # machines that report so
     document: str = ""
     version: int = 0
+    run: Run = field(default_factory=lambda: Run("run-a", "here", "here", 1, 1.0))  # the engine that asks
+    ended: set[str] = field(default_factory=set)  # runs of this machine whose process is gone
+    roll: Roll | None = None
+    roll_version: int = 0
+    renewing: set[str] = field(default_factory=set)  # runs with a step, which renews the roll
     api_up: bool = True
     storage_there: bool = True
     detaches: bool = True
@@ -167,6 +189,11 @@ class World:
     def _takes(self, name: str, but: str) -> bool:
         node = self.nodes[name]
         return name != but and node.ready and not node.unschedulable and self.pins[name].role is Role.WORKER
+
+    def engine_ends(self, run: str) -> None:
+        """Another run begins, after this one's process went away."""
+        self.ended.add(self.run.id)
+        self.run = replace(self.run, id=run, pid=self.run.pid + 1)
 
     def start_kubeadm(self, name: str) -> None:
         host = self.hosts[name]

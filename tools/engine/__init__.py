@@ -4,8 +4,9 @@
 for a `pulumi` binary, so that every part of the project uses the same one.
 """
 
-from tools.engine.choice import MINIMUM, PINNED, Engine, NoEngine, Option, Probes, Source, Version, decide
+from tools.engine.choice import MINIMUM, PINNED, Engine, NoEngine, Option, Probes, Source, decide
 from tools.engine.obtain import ensure, look
+from tools.version import Version
 
 __all__ = [
     "MINIMUM",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tools.engine.cache import LockTimeout
+from tools.cache import LockTimeout
 from tools.engine.choice import NoEngine
 from tools.engine.obtain import ensure, look
 

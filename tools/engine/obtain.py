@@ -11,11 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tools.engine import cache as caches
-from tools.engine import go
+from tools import cache as caches
+from tools import go
+from tools.engine import kept
 from tools.engine.choice import PINNED, Engine, Probes, Source, decide
 from tools.engine.probes import Machine, ask_version
-from tools.engine.running import CommandFailed, Job, run
+from tools.running import CommandFailed, Job, run
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The checkout that this file belongs to."""
@@ -69,7 +70,7 @@ def ensure(project: Path = PROJECT, console: Console | None = None) -> Engine:
     def say(text: str) -> None:
         shown.print(f"Pulumi engine: {text}", highlight=False, markup=False)
 
-    with caches.lock(cache, LOCK_LIMIT_S, lambda holder: say(f"{holder} is getting it; waiting")):
+    with caches.lock(cache / "engine", LOCK_LIMIT_S, lambda holder: say(f"{holder} is getting it; waiting")):
         return settle(machine, lambda source: _obtain(source, cache, shown), say)
 
 
@@ -92,7 +93,7 @@ def settle(probes: Probes, obtain: Callable[[Source], None], say: Callable[[str]
 
 def _obtain(source: Source, cache: Path, console: Console) -> None:
     """Get an engine from `source` into the cache. Raises Unobtainable, CommandFailed or OSError."""
-    root = caches.home(cache)
+    root = kept.home(cache)
     caches.sweep(root.parent)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=caches.SCRATCH) as scratch:
         made = Path(scratch) / "made"
@@ -109,7 +110,7 @@ def keep(made: Path, root: Path, source: Source) -> None:
     reports, trouble = ask_version(made / "bin" / "pulumi")
     if trouble or reports != f"v{PINNED}":
         raise Unobtainable(f"expected an engine that reports v{PINNED}, found {trouble or repr(reports)}")
-    caches.write_record(made, source, reports)
+    kept.write_record(made, source, reports)
     caches.put_in_place(made, root)
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools.engine import cache as caches
+from tools.engine import kept
 from tools.engine.choice import Found
 
 VERSION_LIMIT_S = 60.0
@@ -29,10 +29,10 @@ class Machine:
         return Found(path, reports, trouble)
 
     def cached(self) -> Found | None:
-        return caches.examine(caches.home(self._cache))
+        return kept.examine(kept.home(self._cache))
 
     def destination(self) -> Path:
-        return caches.home(self._cache) / "bin" / "pulumi"
+        return kept.home(self._cache) / "bin" / "pulumi"
 
     def language_host_beside(self, engine: Path) -> bool:
         name = "pulumi-language-python"

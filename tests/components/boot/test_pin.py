@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from components.boot.node import BootConfigurationError
-from components.boot.pin import pins, publish, unknown_releases
+from components.boot.pin import pins, publish, rollout, unknown_releases
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, Pin, Role
+from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -65,6 +65,13 @@ class TestPins:
         without = environment({"pools/hci/rollout/canary": False})
         assert not any(p.soak_s for p in pins(without, lock()).values())
 
+    def test_deadlines_halt_unless_the_pool_says_force(self, environment: Environments, lock: Locks) -> None:
+        said = environment({"pools/hci/rollout/on_timeout": {"detach": "force"}})
+        found = {(p.pool, p.drain_timeout, p.detach_timeout) for p in pins(said, lock()).values()}
+        halt, force = OnTimeout.HALT, OnTimeout.FORCE
+        assert {(d, t) for pool, d, t in found if pool == "hci"} == {(halt, force)}
+        assert {(d, t) for pool, d, t in found if pool != "hci"} == {(halt, halt)}
+
     @pytest.mark.parametrize(
         ("at", "nodes"),
         [
@@ -75,6 +82,23 @@ class TestPins:
     )
     def test_retiring(self, at: str, nodes: set[str], environment: Environments, lock: Locks) -> None:
         assert {n for n, p in pins(environment({at: True}), lock()).items() if p.retire} == nodes
+
+    @pytest.mark.parametrize(
+        ("field", "word", "policy"),
+        [
+            ("empty_dir", "delete", DrainPolicy(empty_dir=True)),
+            ("unmanaged", "delete", DrainPolicy(unmanaged=True)),
+            ("local_volumes", "evict", DrainPolicy(local_volumes=True)),
+            ("empty_dir", "refuse", DrainPolicy()),
+        ],
+    )
+    def test_what_a_drain_may_lose_is_said_for_each_pool(
+        self, field: str, word: str, policy: DrainPolicy, environment: Environments, lock: Locks
+    ) -> None:
+        found = pins(environment({f"pools/hci/rollout/drain/{field}": word}), lock())
+        assert {found[n].drain for n in ("w1", "w2", "w3")} == {policy}
+        assert {found[n].drain for n in ("c1", "c2", "c3")} == {DrainPolicy()}
+        assert found["w1"].generation == pins(environment(), lock())["w1"].generation  # nothing is replaced for it
 
     def test_every_generation_is_a_nodes_own(self, environment: Environments, lock: Locks) -> None:
         found = [p.generation for p in pins(environment(), lock()).values()]
@@ -125,3 +149,15 @@ class TestWhatIsNotPinned:
 
     def test_is_nothing_for_a_whole_fleet(self, environment: Environments, lock: Locks) -> None:
         assert unknown_releases(environment(), lock()) == ()
+
+
+class TestRollout:
+    """When a roll stops by itself, as steps read it."""
+
+    def test_is_never_where_nothing_is_said(self, environment: Environments) -> None:
+        assert rollout(environment()) == Rollout(None, ())
+
+    def test_in_full(self, environment: Environments) -> None:
+        window = {"days": ["sun", "mon", "sun"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}
+        said = environment({"rollout": {"stop_after": 3, "windows": [window]}})
+        assert rollout(said) == Rollout(3, (Window((0, 6), "22:00", "04:00", "Europe/Berlin"),))

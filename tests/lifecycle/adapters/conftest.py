@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lifecycle.adapters.kubernetes import ApiKubernetes
+from lifecycle.adapters.view import View
+from tests.lifecycle.adapters.api_server import Api, connected
 from tests.lifecycle.adapters.authority import ClusterAuthority
 from tests.lifecycle.adapters.wire_server import StillClock, Wire, serving
 
@@ -20,6 +24,27 @@ def wire() -> Iterator[Wire]:
 @pytest.fixture
 def clock() -> StillClock:
     return StillClock()
+
+
+@pytest.fixture
+def server(wire: Wire) -> Api:
+    """A Kubernetes API behind `wire`."""
+    return Api(wire)
+
+
+@pytest.fixture
+def view(wire: Wire, clock: StillClock) -> Iterator[View]:
+    """A view of what answers at `wire`, whose watches pause for no time worth mention."""
+    ended = threading.Event()
+    made = View(connected(wire.url, clock), clock, frozenset({"simplyblock"}), pause=lambda _: ended.wait(0.01))
+    yield made
+    ended.set()
+    made.stop()
+
+
+@pytest.fixture
+def kubernetes(wire: Wire, clock: StillClock, view: View) -> ApiKubernetes:
+    return ApiKubernetes(connected(wire.url, clock), clock, frozenset({"simplyblock"}), view)
 
 
 @pytest.fixture

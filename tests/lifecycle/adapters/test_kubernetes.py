@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import ssl
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,6 +14,7 @@ from lifecycle.adapters.kube_api import KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Attachment, Eviction, Pod
+from tests.lifecycle.adapters.api_server import Api, attachment, budget, connected, node, pod, volume
 from tests.lifecycle.adapters.authority import ClusterAuthority
 from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire, free_port, serving
 
@@ -36,37 +38,21 @@ NODE: dict[str, Any] = {
 }
 
 
-def pod(name: str, *, namespace: str = "shop", node: str = "w1", **over: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}", **over.pop("metadata", {})},
-        "spec": {"nodeName": node, **over.pop("spec", {})},
-        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], **over.pop("status", {})},
-    }
-
-
 @pytest.fixture
 def api(wire: Wire, clock: StillClock) -> KubeApi:
     return connected(wire.url, clock)
 
 
-def connected(url: str, clock: StillClock) -> KubeApi:
-    from kubernetes import client
-
-    configuration = client.Configuration(host=url)
-    configuration.retries = False
-    return KubeApi(lambda: client.ApiClient(configuration), clock)
-
-
-@pytest.fixture
-def kubernetes(api: KubeApi, clock: StillClock) -> ApiKubernetes:
-    return ApiKubernetes(api, clock, frozenset({"simplyblock"}))
+def asked(server: Api, *methods: str) -> list[Asked]:
+    """What was asked with these methods, in order."""
+    return [a for a in server.wire.asked if a.method in methods]
 
 
 class TestNodes:
     """What a Node object says arrives whole; unknown fields are no matter."""
 
-    def test_a_node_is_read(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
+    def test_a_node_is_read(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        server.put("nodes", NODE)
         node = kubernetes.node("w1")
         assert node is not None
         assert (node.ready, node.unschedulable, node.os_image) == (True, True, "Fedora CoreOS 44.20260621.3.1")
@@ -75,11 +61,11 @@ class TestNodes:
         assert node.volumes_in_use == {"kubernetes.io/csi/csi.simplyblock.io^a:b:c"}
         assert node.volumes_attached == {"kubernetes.io/csi/csi.simplyblock.io^a:b:d"}
 
-    def test_its_labels_and_taints_are_read(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+    def test_its_labels_and_taints_are_read(self, server: Api, kubernetes: ApiKubernetes) -> None:
         key = "node-role.kubernetes.io/control-plane"
         taints = [{"key": key, "effect": "NoSchedule"}, {"key": "gpu", "value": "yes", "effect": "NoExecute"}]
         labelled = {"name": "w1", "labels": {key: "", "topology.kubernetes.io/zone": "rack-a"}}
-        wire.on("GET", "/api/v1/nodes/w1", Reply(body={"metadata": labelled, "spec": {"taints": taints}}))
+        server.put("nodes", {"metadata": labelled, "spec": {"taints": taints}})
         node = kubernetes.node("w1")
         assert node is not None
         assert node.labels == {key: "", "topology.kubernetes.io/zone": "rack-a"}
@@ -90,202 +76,292 @@ class TestNodes:
         [("2026-11-25T10:00:00Z", 1795600800.0), ("2026-11-25T10:00:00", None), ("soon", None), (None, None)],
     )
     def test_since_when_it_is_not_ready(
-        self, wire: Wire, kubernetes: ApiKubernetes, told: str | None, found: float | None
+        self, server: Api, kubernetes: ApiKubernetes, told: str | None, found: float | None
     ) -> None:
         condition = {"type": "Ready", "status": "Unknown", "lastTransitionTime": told}
-        wire.on(
-            "GET", "/api/v1/nodes/w1", Reply(body={"metadata": {"name": "w1"}, "status": {"conditions": [condition]}})
-        )
+        server.put("nodes", {"metadata": {"name": "w1"}, "status": {"conditions": [condition]}})
         node = kubernetes.node("w1")
         assert node is not None
         assert (node.ready, node.ready_changed_s) == (False, found)
 
-    def test_no_node_is_none(self, kubernetes: ApiKubernetes) -> None:
+    def test_no_node_is_none(self, server: Api, kubernetes: ApiKubernetes) -> None:
         assert kubernetes.node("w9") is None
 
-    def test_a_list_is_read_to_its_last_page(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        second = {**NODE, "metadata": {"name": "w2"}}
-        wire.on(
-            "GET",
-            "/api/v1/nodes",
-            Reply(body={"metadata": {"continue": "t0k/en="}, "items": [NODE]}),
-            Reply(body={"metadata": {}, "items": [second]}),
-        )
-        assert [n.name for n in kubernetes.nodes()] == ["w1", "w2"]
-        assert "continue=t0k%2Fen%3D" in wire.asked[1].query
+    def test_a_list_is_read_to_its_last_page(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        for number in range(1100):
+            server.put("nodes", node(f"w{number}"))
+        assert {n.name for n in kubernetes.nodes()} == {f"w{number}" for number in range(1100)}
+        assert sum(a.path == "/api/v1/nodes" and "limit=500" in a.query for a in server.wire.asked) == 3
 
-    def test_cordon_patches_one_field(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("PATCH", "/api/v1/nodes/w1", Reply(body=NODE))
+    def test_cordon_patches_one_field(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        server.put("nodes", NODE)
         kubernetes.set_unschedulable("w1", True)
-        assert wire.asked[0].body == {"spec": {"unschedulable": True}}
-        assert wire.asked[0].headers["Content-Type"] == "application/merge-patch+json"
+        (patch,) = asked(server, "PATCH")
+        assert patch.body == {"spec": {"unschedulable": True}}
+        assert patch.headers["Content-Type"] == "application/merge-patch+json"
 
-    def test_out_of_service_is_one_taint_more_and_one_less(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+    def test_what_was_written_here_is_read_back_however_late_the_watch_is(
+        self, wire: Wire, kubernetes: ApiKubernetes
+    ) -> None:
+        old, new = ({**NODE, "metadata": {"name": "w1", "resourceVersion": v}} for v in ("7", "9"))
+        wire.on("GET", "/api/v1/nodes", Reply(body={"metadata": {"resourceVersion": "7"}, "items": [old]}))
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(body=new))
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body={**new, "spec": {}}))
+        kubernetes.set_unschedulable("w1", False)
+        seen = kubernetes.node("w1")
+        assert seen is not None
+        assert not seen.unschedulable
+
+    def test_out_of_service_is_one_taint_more_and_one_less(self, server: Api, kubernetes: ApiKubernetes) -> None:
         other = {"key": "team", "effect": "NoSchedule"}
         ours = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
-        wire.on("PATCH", "/api/v1/nodes/w1", Reply(body=NODE))
         for before, value, after in (([other], True, [other, ours]), ([other, ours], False, [other])):
-            found = {**NODE, "metadata": {"name": "w1", "resourceVersion": "7"}, "spec": {"taints": before}}
-            wire.on("GET", "/api/v1/nodes/w1", Reply(body=found))
+            stored = server.put("nodes", {**NODE, "spec": {"taints": before}})
+            kubernetes.set_out_of_service("w1", value)
+            version = stored["metadata"]["resourceVersion"]
+            assert asked(server, "PATCH")[-1].body == {
+                "metadata": {"resourceVersion": version},
+                "spec": {"taints": after},
+            }
             seen = kubernetes.node("w1")
             assert seen is not None
-            assert seen.out_of_service is not value
-            kubernetes.set_out_of_service("w1", value)
-            assert wire.asked[-1].body == {"metadata": {"resourceVersion": "7"}, "spec": {"taints": after}}
-            kubernetes.set_out_of_service("w1", not value)  # as it is
-            assert wire.asked[-1].method == "GET"
+            assert seen.out_of_service is value
+            kubernetes.set_out_of_service("w1", value)  # as it is
+        assert len(asked(server, "PATCH")) == 2
+
+    def test_a_lost_race_for_its_taints_is_run_again(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        versions = [Reply(body={**NODE, "metadata": {"name": "w1", "resourceVersion": v}}) for v in ("7", "9")]
+        wire.on("GET", "/api/v1/nodes/w1", *versions)
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(409, {"message": "modified"}), versions[1])
+        kubernetes.set_out_of_service("w1", True)
+        sent = [a.body["metadata"]["resourceVersion"] for a in wire.asked if a.method == "PATCH"]
+        assert sent == ["7", "9"]
+
+    def test_a_race_for_its_taints_that_never_ends_is_named(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(409, {"message": "modified"}))
+        with pytest.raises(PortError, match=r"node w1, out of service.*another writer at each of 10 tries"):
+            kubernetes.set_out_of_service("w1", True)
 
     def test_deleting_a_node_that_is_gone_is_no_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         kubernetes.delete_node("w1")
         assert wire.lines() == ["DELETE /api/v1/nodes/w1"]
 
-    def test_control_planes_are_found_by_their_label(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("GET", "/api/v1/nodes", Reply(body={"items": [NODE]}))
-        assert kubernetes.control_plane_addresses() == {"10.0.0.7": "w1"}
-        assert "node-role.kubernetes.io%2Fcontrol-plane" in wire.asked[0].query
+    def test_control_planes_are_found_by_their_label(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        labels = {"node-role.kubernetes.io/control-plane": ""}
+        server.put("nodes", {**NODE, "metadata": {"name": "c1", "labels": labels}})
+        server.put("nodes", NODE)
+        assert kubernetes.control_plane_addresses() == {"10.0.0.7": "c1"}
 
 
 class TestPods:
     """A drain learns of a pod what it must, and of finished pods nothing."""
 
-    def test_pods_of_one_node_are_asked_for(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        owner = {"ownerReferences": [{"kind": "Other"}, {"kind": "StatefulSet", "controller": True}]}
-        claim = {
-            "volumes": [
-                {"name": "d", "persistentVolumeClaim": {"claimName": "data-db-0"}},
-                {"name": "e", "ephemeral": {}},
-            ]
-        }
-        wire.on(
-            "GET",
-            "/api/v1/pods",
-            Reply(
-                body={
-                    "items": [
-                        pod("db-0", metadata=owner, spec=claim),
-                        pod("done", status={"phase": "Succeeded"}),
-                        pod("api-w1", metadata={"annotations": {"kubernetes.io/config.mirror": "x"}}),
-                        pod("spdk", namespace="simplyblock", metadata={"deletionTimestamp": "2026-07-07T00:00:00Z"}),
-                        pod("slow", status={"conditions": [{"type": "Ready", "status": "False"}]}),
-                    ]
-                }
-            ),
-        )
+    def test_pods_of_one_node(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        owners = [{"kind": "Other"}, {"kind": "StatefulSet", "controller": True}]
+        volumes = [{"name": "e", "ephemeral": {}}, {"name": "tmp", "emptyDir": {}}]
+        server.put("pods", pod("db-0", "w1", ownerReferences=owners, claims=("data-db-0",), volumes=volumes))
+        server.put("pods", {**pod("done", "w1"), "status": {"phase": "Succeeded"}})
+        server.put("pods", pod("api-w1", "w1", annotations={"kubernetes.io/config.mirror": "x"}))
+        ending = {"deletionTimestamp": "2027-01-15T08:00:00Z", "finalizers": ["example.com/keep"]}
+        server.put("pods", pod("spdk", "w1", namespace="simplyblock", **ending))
+        server.put("pods", pod("slow", "w1", ready=False))
+        server.put("pods", pod("far", "w2"))
         found = {p.name: p for p in kubernetes.pods_on("w1")}
-        assert wire.asked[0].query.startswith("fieldSelector=spec.nodeName%3Dw1")
         assert sorted(found) == ["api-w1", "db-0", "slow", "spdk"]
-        assert found["db-0"].owner == "StatefulSet"
-        assert "data-db-0" in found["db-0"].claims
+        assert (found["db-0"].owner, found["db-0"].claims) == ("StatefulSet", ("data-db-0", "db-0-e"))
+        assert (found["db-0"].empty_dir, found["slow"].empty_dir) == (True, False)
         assert found["api-w1"].mirror
-        assert found["spdk"].storage_daemon
-        assert found["spdk"].terminating
+        assert (found["spdk"].storage_daemon, found["spdk"].terminating) == (True, True)
+        assert (found["spdk"].ends_s, found["spdk"].finalizers) == (1_800_000_000.0, ("example.com/keep",))
         assert not found["db-0"].storage_daemon
         assert not found["slow"].ready
 
-    def test_unready_pods_with_claims_are_found_also_unscheduled(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        claim = {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data-db-0"}}]}
-        waiting = pod("db-0", spec={**claim, "nodeName": None}, status={"phase": "Pending", "conditions": None})
-        items = [waiting, pod("db-1", spec=claim), pod("web", status={"phase": "Pending", "conditions": []})]
-        wire.on("GET", "/api/v1/pods", Reply(body={"items": items}))
+    def test_unready_pods_with_claims_are_found_also_unscheduled(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        server.put("pods", pod("db-0", claims=("data-db-0",), ready=False))
+        server.put("pods", pod("db-1", "w1", claims=("data-db-1",)))
+        server.put("pods", pod("web", "w1", ready=False))
         assert [(p.name, p.node) for p in kubernetes.unready_claimants()] == [("db-0", "")]
+
+    LOCAL: ClassVar[dict[str, dict[str, Any]]] = {
+        "local": {"local": {"path": "/mnt/a"}},
+        "hostPath": {"hostPath": {"path": "/mnt/a"}},
+        "one-host": {
+            "csi": {"driver": "disk", "volumeHandle": "1"},
+            "nodeAffinity": {
+                "required": {
+                    "nodeSelectorTerms": [
+                        {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["w1"]}]}
+                    ]
+                }
+            },
+        },
+    }
+
+    @pytest.mark.parametrize("kind", LOCAL)
+    def test_volumes_on_the_hosts_own_disks_are_named(self, server: Api, kubernetes: ApiKubernetes, kind: str) -> None:
+        server.put("persistentvolumes", volume("pv-1", "data", **self.LOCAL[kind]))
+        server.put("persistentvolumes", volume("pv-2", "more"))
+        server.put("pods", pod("db-0", "w1", claims=("data", "more")))
+        assert [p.local_volumes for p in kubernetes.pods_on("w1")] == [("pv-1",)]
+
+    def test_a_daemon_set_that_is_gone_leaves_its_pod_unmanaged(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        server.put("daemonsets", {"metadata": {"namespace": "shop", "name": "its-owner", "uid": "uid-of-DaemonSet"}})
+        server.put("pods", pod("agent", "w1", owner="DaemonSet"))
+        server.put("pods", pod("left-over", "w1", namespace="old", owner="DaemonSet"))
+        assert {p.name: p.owner for p in kubernetes.pods_on("w1")} == {"agent": "DaemonSet", "left-over": ""}
+
+    def test_a_daemon_set_that_the_watch_has_not_seen_yet_is_asked_for(
+        self, wire: Wire, kubernetes: ApiKubernetes
+    ) -> None:
+        wire.on("GET", "/api/v1/pods", Reply(body={"items": [pod("agent", "w1", owner="DaemonSet")]}))
+        where = "/apis/apps/v1/namespaces/shop/daemonsets/its-owner"
+        wire.on("GET", where, Reply(body={"metadata": {"name": "its-owner", "uid": "uid-of-DaemonSet"}}))
+        assert [p.owner for p in kubernetes.pods_on("w1")] == ["DaemonSet"]
 
 
 class TestEviction:
-    """201, 404 and 429 are answers; nothing else is."""
+    """201, 404 and 429 are answers; so is a namespace that ends. Nothing else is."""
 
-    POD = Pod("shop", "db-0", "w1")
+    POD = Pod("shop", "db-0", "w1", uid="uid-db-0")
     PATH = "/api/v1/namespaces/shop/pods/db-0/eviction"
+
+    def evict(self, kubernetes: ApiKubernetes) -> Eviction:
+        return kubernetes.evict([self.POD])["shop/db-0"]
 
     def test_granted(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         wire.on("POST", self.PATH, Reply(201, {"kind": "Status", "status": "Success"}))
-        assert kubernetes.evict(self.POD) is Eviction.GRANTED
+        assert self.evict(kubernetes) is Eviction.GRANTED
         assert wire.asked[0].body["apiVersion"] == "policy/v1"
 
     def test_gone(self, kubernetes: ApiKubernetes) -> None:
-        assert kubernetes.evict(self.POD) is Eviction.GONE
+        assert self.evict(kubernetes) is Eviction.GONE
 
     def test_refused_by_a_budget_is_not_tried_again_here(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on(
-            "POST", self.PATH, Reply(429, {"message": "Cannot evict pod as it would violate"}, {"Retry-After": "10"})
-        )
-        assert kubernetes.evict(self.POD) is Eviction.REFUSED
+        wire.on("POST", self.PATH, Reply(429, {"message": "Cannot evict pod as it would violate"}))
+        assert self.evict(kubernetes) is Eviction.REFUSED
         assert len(wire.asked) == 1
 
+    def test_a_retry_after_is_waited_out_without_asking(
+        self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes
+    ) -> None:
+        wire.on("POST", self.PATH, Reply(429, {}, {"Retry-After": "10"}), Reply(201, {}))
+        assert [self.evict(kubernetes) for _ in range(3)] == [Eviction.REFUSED] * 3
+        assert len(wire.asked) == 1
+        clock.now += 10
+        assert self.evict(kubernetes) is Eviction.GRANTED
+
+    def test_all_of_a_node_are_asked_though_one_fails(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        pods = [Pod("shop", f"db-{number}", "w1") for number in range(30)]
+        wire.on("POST", "/api/v1/namespaces/shop/pods/db-3/eviction", Reply(422, {"message": "no"}))
+        with pytest.raises(PortError, match=r"pod shop/db-3, evict.*HTTP 422"):
+            kubernetes.evict(pods)
+        assert len(wire.asked) == 30
+
+    def test_none_waits_for_another(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        both = threading.Barrier(2, timeout=10)
+
+        def meet(asked: Asked) -> Reply:
+            both.wait()
+            return Reply(201, {})
+
+        pods = [Pod("shop", name, "w1") for name in ("a", "b")]
+        for one in pods:
+            wire.on("POST", f"/api/v1/namespaces/shop/pods/{one.name}/eviction", meet)
+        assert set(kubernetes.evict(pods).values()) == {Eviction.GRANTED}
+
+    def test_a_namespace_that_is_being_deleted_takes_its_pods_along(
+        self, wire: Wire, kubernetes: ApiKubernetes
+    ) -> None:
+        details = {"causes": [{"reason": "NamespaceTerminating", "message": "namespace shop is being terminated"}]}
+        wire.on("POST", self.PATH, Reply(403, {"reason": "Forbidden", "message": "no", "details": details}))
+        assert self.evict(kubernetes) is Eviction.GRANTED
+
+    def test_a_verb_that_we_lack_is_an_error_that_says_so(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("POST", self.PATH, Reply(403, {"reason": "Forbidden", "message": "cannot create pods/eviction"}))
+        with pytest.raises(PortError, match=r"HTTP 403 cannot create pods/eviction.*grant this verb"):
+            self.evict(kubernetes)
+
     def test_only_the_pod_that_was_seen_is_evicted(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("GET", "/api/v1/pods", Reply(body={"items": [pod("db-0")]}))
         conflict = {"message": "Operation cannot be fulfilled: Precondition failed: UID in precondition: uid-db-0"}
         wire.on("POST", self.PATH, Reply(409, conflict))
-        kubernetes.pods_on("w1")
-        assert kubernetes.evict(self.POD) is Eviction.GONE
-        assert wire.asked[1].body["deleteOptions"] == {"preconditions": {"uid": "uid-db-0"}}
+        assert self.evict(kubernetes) is Eviction.GONE
+        assert wire.asked[0].body["deleteOptions"] == {"preconditions": {"uid": "uid-db-0"}}
 
     def test_two_budgets_on_one_pod_are_an_error_that_says_so(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         wire.on("POST", self.PATH, Reply(500, {"message": "This pod has more than one PodDisruptionBudget"}))
-        with pytest.raises(PortError, match=r"shop/db-0.*more than one PodDisruptionBudget"):
-            kubernetes.evict(self.POD)
+        with pytest.raises(PortError, match=r"pod shop/db-0, evict.*more than one PodDisruptionBudget"):
+            self.evict(kubernetes)
 
     def test_delete_is_of_the_pod_that_was_seen(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("GET", "/api/v1/pods", Reply(body={"items": [pod("db-0")]}))
-        wire.on("DELETE", "/api/v1/namespaces/shop/pods/db-0", Reply(409, {"message": "Precondition failed: UID"}))
-        kubernetes.pods_on("w1")
         kubernetes.delete_pod(self.POD)
-        assert wire.asked[1].body["preconditions"] == {"uid": "uid-db-0"}
+        assert wire.asked[0].body["preconditions"] == {"uid": "uid-db-0"}
 
 
 class TestBudgets:
-    """A budget's status counts only if it is about the budget as it is."""
+    """A budget's status counts only if it is about the budget as it is; its pods are found by their labels."""
 
-    LIST = "/apis/policy/v1/poddisruptionbudgets"
+    TERMS: ClassVar[dict[str, tuple[dict[str, Any], set[str]]]] = {
+        "labels": ({"matchLabels": {"app": "db"}}, {"db-0", "db-1"}),
+        "In": ({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}]}, {"db-0", "web"}),
+        "NotIn": ({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["a"]}]}, {"db-1", "web"}),
+        "Exists": ({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}, {"db-0", "web"}),
+        "DoesNotExist": ({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}, {"db-1"}),
+        "both": (
+            {"matchLabels": {"app": "db"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]},
+            {"db-0"},
+        ),
+        "empty": ({}, {"db-0", "db-1", "web"}),
+    }
 
-    def budget(self, **over: Any) -> dict[str, Any]:
-        status = {"observedGeneration": 2, "disruptionsAllowed": 1, "expectedPods": 3, "desiredHealthy": 2}
-        selector = {
-            "matchLabels": {"app": "db"},
-            "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}],
-        }
-        return {
-            "metadata": {"namespace": "shop", "name": "db", "generation": 2},
-            "spec": {"selector": over.pop("selector", selector)},
-            "status": {**status, **over},
-        }
+    @pytest.mark.parametrize("on", ["", "w1"])
+    @pytest.mark.parametrize("term", TERMS)
+    def test_selects(self, server: Api, kubernetes: ApiKubernetes, term: str, on: str) -> None:
+        selector, expected = self.TERMS[term]
+        server.put("poddisruptionbudgets", budget("it", selector))
+        server.put("pods", pod("db-0", "w1", labels={"app": "db", "tier": "a"}))
+        server.put("pods", pod("db-1", "w1", labels={"app": "db"}))
+        server.put("pods", pod("web", "w1", labels={"app": "web", "tier": "b"}))
+        server.put("pods", pod("other", "w1", namespace="far", labels={"app": "db", "tier": "a"}))
+        (found,) = kubernetes.budgets(on)
+        assert found.pods == {f"shop/{name}" for name in expected}
+        assert (found.disruptions_allowed, found.expected_pods, found.desired_healthy) == (1, 3, 2)
 
-    def test_it_is_read_with_the_pods_it_selects(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("GET", self.LIST, Reply(body={"items": [self.budget()]}))
-        wire.on("GET", "/api/v1/namespaces/shop/pods", Reply(body={"items": [pod("db-0"), pod("db-1")]}))
-        (budget,) = kubernetes.budgets()
-        assert (budget.disruptions_allowed, budget.expected_pods, budget.desired_healthy) == (1, 3, 2)
-        assert budget.pods == {"shop/db-0", "shop/db-1"}
-        assert wire.asked[1].query.startswith("labelSelector=app%3Ddb%2Ctier+in+%28a%2Cb%29")
+    def test_of_one_node_with_its_pods_only(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        for name in ("db", "web"):
+            server.put("poddisruptionbudgets", budget(name, {"matchLabels": {"app": name}}))
+        server.put("pods", pod("db-0", "w1", labels={"app": "db"}))
+        server.put("pods", pod("db-1", "w2", labels={"app": "db"}))
+        server.put("pods", pod("web-0", "w2", labels={"app": "web"}))
+        assert [(b.name, set(b.pods)) for b in kubernetes.budgets("w1")] == [("db", {"shop/db-0"})]
 
-    def test_a_status_of_an_older_budget_allows_nothing(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("GET", self.LIST, Reply(body={"items": [self.budget(observedGeneration=1)]}))
-        wire.on("GET", "/api/v1/namespaces/shop/pods", Reply(body={"items": []}))
+    def test_without_a_selector_none(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        without = budget("db", {})
+        del without["spec"]["selector"]
+        server.put("poddisruptionbudgets", without)
+        server.put("pods", pod("db-0", "w1"))
+        assert kubernetes.budgets("w1") == ()
+
+    def test_a_status_of_an_older_budget_allows_nothing(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        server.put("poddisruptionbudgets", budget("db", {}, observedGeneration=0))
         assert kubernetes.budgets()[0].disruptions_allowed == 0
 
-    def test_an_operator_nobody_knows_is_named(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+    def test_an_operator_nobody_knows_is_named(self, server: Api, kubernetes: ApiKubernetes) -> None:
         strange = {"matchExpressions": [{"key": "a", "operator": "Near", "values": []}]}
-        wire.on("GET", self.LIST, Reply(body={"items": [self.budget(selector=strange)]}))
+        server.put("poddisruptionbudgets", budget("db", strange))
+        server.put("pods", pod("db-0", "w1"))
         with pytest.raises(PortError, match="Near"):
-            kubernetes.budgets()
+            kubernetes.budgets("w1")
 
 
 class TestAttachments:
     """A VolumeAttachment is joined with its volume's claim."""
 
-    def test_those_of_the_node(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        def attachment(name: str, node: str, volume: str, attached: bool) -> dict[str, Any]:
-            source = {"persistentVolumeName": volume}
-            spec = {"attacher": "csi.simplyblock.io", "nodeName": node, "source": source}
-            return {"metadata": {"name": name}, "spec": spec, "status": {"attached": attached}}
-
-        items = [
-            attachment("a1", "w1", "pv-7", True),
-            attachment("a2", "w2", "pv-8", True),
-            attachment("a3", "w1", "pv-9", False),
-        ]
-        wire.on("GET", "/apis/storage.k8s.io/v1/volumeattachments", Reply(body={"items": items}))
-        claimed = {"metadata": {"name": "pv-7"}, "spec": {"claimRef": {"namespace": "shop", "name": "data-db-0"}}}
-        wire.on("GET", "/api/v1/persistentvolumes", Reply(body={"items": [claimed]}))
+    def test_those_of_the_node(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        server.put("volumeattachments", attachment("a1", "w1", "pv-7"))
+        server.put("volumeattachments", attachment("a2", "w2", "pv-8"))
+        server.put("volumeattachments", attachment("a3", "w1", "pv-9", attached=False))
+        server.put("persistentvolumes", volume("pv-7", "data-db-0"))
         assert kubernetes.attachments_on("w1") == (
             Attachment("a1", "pv-7", "shop/data-db-0", "w1", True),
             Attachment("a3", "pv-9", "", "w1", False),
@@ -328,62 +404,58 @@ class TestToken:
 class TestHostileWire:
     """What is transient is tried again within bounds; the rest is an error that names the object."""
 
-    def test_retry_after_is_obeyed_on_the_steps_clock(
-        self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes
-    ) -> None:
+    def test_retry_after_is_obeyed_on_the_steps_clock(self, wire: Wire, clock: StillClock, api: KubeApi) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(429, "Too many requests", {"Retry-After": "7"}), Reply(body=NODE))
-        assert kubernetes.node("w1") is not None
+        assert api.get("node w1", "/api/v1/nodes/w1") is not None
         assert clock.slept == [7.0]
 
     @pytest.mark.parametrize("asked", ["soon", "-1", ""])
     def test_a_retry_after_nobody_understands_is_left_aside(
-        self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes, asked: str
+        self, wire: Wire, clock: StillClock, api: KubeApi, asked: str
     ) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(503, "", {"Retry-After": asked}), Reply(body=NODE))
-        assert kubernetes.node("w1") is not None
+        assert api.get("node w1", "/api/v1/nodes/w1") is not None
         assert clock.slept == [0.5]
 
     def test_a_retry_after_of_a_day_does_not_stop_the_step_for_a_day(
-        self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes
+        self, wire: Wire, clock: StillClock, api: KubeApi
     ) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(503, "", {"Retry-After": "86400"}))
         with pytest.raises(PortError, match=r"node w1.*HTTP 503"):
-            kubernetes.node("w1")
+            api.get("node w1", "/api/v1/nodes/w1")
         assert sum(clock.slept) <= 120
 
-    def test_a_server_that_stays_down_ends_in_an_error(
-        self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes
-    ) -> None:
+    def test_a_server_that_stays_down_ends_in_an_error(self, wire: Wire, clock: StillClock, api: KubeApi) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(502, "<html>Bad Gateway</html>"))
         with pytest.raises(PortError, match=r"127\.0\.0\.1.*node w1.*HTTP 502 <html>Bad Gateway"):
-            kubernetes.node("w1")
+            api.get("node w1", "/api/v1/nodes/w1")
         assert len(wire.asked) == 5
 
-    def test_a_reset_connection_is_tried_again(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+    def test_a_reset_connection_is_tried_again(self, wire: Wire, api: KubeApi) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(reset=True), Reply(body=NODE))
-        assert kubernetes.node("w1") is not None
+        assert api.get("node w1", "/api/v1/nodes/w1") is not None
 
     def test_nobody_listens(self, clock: StillClock) -> None:
         api = connected(f"http://127.0.0.1:{free_port()}", clock)
         with pytest.raises(PortError, match=r"node w1.*NewConnectionError.*VIP"):
-            ApiKubernetes(api, clock, frozenset()).node("w1")
+            api.get("node w1", "/api/v1/nodes/w1")
 
     @pytest.mark.parametrize("body", ["<html>login</html>", "[1]", '{"items": 7}', ""])
     def test_garbage_is_an_error_never_an_empty_cluster(self, wire: Wire, kubernetes: ApiKubernetes, body: str) -> None:
         wire.on("GET", "/api/v1/pods", Reply(body=body))
-        with pytest.raises(PortError, match="pods on w1"):
+        with pytest.raises(PortError, match=r"127\.0\.0\.1.*, pods: expected an answer"):
             kubernetes.pods_on("w1")
 
     @pytest.mark.parametrize(("status", "remedy"), [(401, "stack's `ca`"), (403, "auth can-i")])
-    def test_a_refusal_says_what_to_do(self, wire: Wire, kubernetes: ApiKubernetes, status: int, remedy: str) -> None:
+    def test_a_refusal_says_what_to_do(self, wire: Wire, api: KubeApi, status: int, remedy: str) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(status, {"message": "no"}))
         with pytest.raises(PortError, match=rf"HTTP {status} no.*{remedy}"):
-            kubernetes.node("w1")
+            api.get("node w1", "/api/v1/nodes/w1")
         assert len(wire.asked) == 1
 
-    def test_answers_is_what_readyz_says(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+    def test_answers_is_what_readyz_says(self, wire: Wire, api: KubeApi) -> None:
         wire.on("GET", "/readyz", Reply(body="ok"), Reply(500, "[-]etcd failed"), Reply(reset=True))
-        assert [kubernetes.answers() for _ in range(3)] == [True, False, False]
+        assert [api.answers() for _ in range(3)] == [True, False, False]
 
     def test_answers_never_raises(self, clock: StillClock) -> None:
         def broken() -> Any:

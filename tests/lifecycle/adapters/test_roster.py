@@ -8,7 +8,7 @@ import pytest
 
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.errors import PortError
-from tests.lifecycle.adapters.test_kubernetes import connected
+from tests.lifecycle.adapters.api_server import connected
 from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire
 
 MAPS = "/api/v1/namespaces/ingot-system/configmaps"

@@ -147,6 +147,7 @@ class TestPins:
         assert pins.pin("w1") == pin_of("w1")
         assert pins.pin("w9") is None
         assert pins.limits().drain_s == 7
+        assert pins.rollout().stop_after is None
         assert asked == [(tmp_path, "org/ingot/metal")]
 
     def test_a_stack_is_named_by_its_last_part(self) -> None:

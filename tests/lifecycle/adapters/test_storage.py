@@ -12,7 +12,7 @@ from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.storage import Control, SimplyblockStorage, find_control
 from lifecycle.errors import PortError
 from lifecycle.ports import Verdict
-from tests.lifecycle.adapters.test_kubernetes import connected
+from tests.lifecycle.adapters.api_server import connected
 from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire
 
 CLUSTER = "4502977c-ae2d-4046-a8c5-ccc7fa78eb9a"

@@ -27,23 +27,30 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. body: JSON, or text as it is. reset: drop the connection instead."""
+    """An answer. body: JSON, or text as it is. reset: drop the connection instead. stream: the chunks of an
+    answer that goes on; one of None drops the connection in the middle."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     reset: bool = False
+    stream: Iterator[bytes | None] | None = None
 
 
 Script = Callable[[Asked], Reply]
 
 
 class Wire:
-    """The server's memory: what was asked, and what each (method, path) answers, in turn; the last stays."""
+    """The server's memory: what was asked, and what each (method, path) answers, in turn; the last stays.
+
+    Watches that nobody scripted stay open and say nothing. otherwise: answers what has no reply of its own.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.url = ""
+        self.otherwise: Script | None = None
+        self.closing = threading.Event()
         self._replies: dict[tuple[str, str], list[Reply | Script]] = {}
         self._lock = threading.Lock()
 
@@ -53,13 +60,23 @@ class Wire:
     def answer(self, asked: Asked) -> Reply:
         with self._lock:
             self.asked.append(asked)
-            found = self._replies.get((asked.method, asked.path))
-            if not found:
+            watch = "watch=1" in asked.query.split("&")
+            found = self._replies.get(("WATCH" if watch else asked.method, asked.path))
+            if not found and self.otherwise is not None:
+                found = [self.otherwise]
+            elif not found and watch:
+                return Reply(stream=self._silence())
+            elif not found:
                 return Reply(404, {"kind": "Status", "status": "Failure", "message": "not found", "code": 404})
             reply = found.pop(0) if len(found) > 1 else found[0]
         return reply if isinstance(reply, Reply) else reply(asked)
 
+    def _silence(self) -> Iterator[bytes]:
+        self.closing.wait()
+        yield from ()
+
     def lines(self) -> list[str]:
+        """Each request but lists and watches of what is kept in sight: `METHOD path`."""
         return [f"{a.method} {a.path}" for a in self.asked]
 
 
@@ -79,6 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.close_connection = True
             return
+        if reply.stream is not None:
+            self._stream(reply.status, reply.stream)
+            return
         text = reply.body if isinstance(reply.body, str) else "" if reply.body is None else json.dumps(reply.body)
         self.send_response(reply.status)
         headers = {"Content-Type": "application/json", **reply.headers}
@@ -87,6 +107,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def _stream(self, status: int, chunks: Iterator[bytes | None]) -> None:
+        """Chunked, as the API server sends a watch."""
+        self.close_connection = True
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.flush()
+        for chunk in chunks:
+            if chunk is None:
+                return
+            self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_one  # the base class's names
 
@@ -109,10 +146,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Wire]:
+def serving(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Wire]:
     """A server for the length of a `with`."""
     wire = Wire()
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"wire": wire}))
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"wire": wire}))
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     wire.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
@@ -121,6 +158,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Wire]:
     try:
         yield wire
     finally:
+        wire.closing.set()
         server.shutdown()
         thread.join()
         server.server_close()

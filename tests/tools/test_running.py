@@ -9,7 +9,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from tools.engine.running import CommandFailed, Job, run
+from tools.running import CommandFailed, Job, run
 
 
 def job(script: str, limit_s: float = 30) -> Job:

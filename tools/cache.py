@@ -1,25 +1,18 @@
-"""The cache folder: where engines are kept, what is recorded of each, and who may write."""
+"""The cache folder: where what was got or built is kept, and who may write there."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.engine.choice import PINNED, Found, Source
-
 VARIABLE = "INGOT_CACHE"
 """Environment variable that moves the cache folder, for instance to one that checkouts share."""
-
-RECORD = "record.json"
-"""Beside each cached engine: its version, source and digest."""
 
 SCRATCH = "new-"
 """Begins the names of folders in which something is being made."""
@@ -38,37 +31,10 @@ def folder(project: Path) -> Path:
     return Path(chosen).expanduser().resolve() if chosen else project / ".cache"
 
 
-def home(cache: Path) -> Path:
-    """Where the pinned engine for this kind of machine is kept; its binary is `bin/pulumi`."""
-    return cache / "engine" / f"pulumi-{PINNED}-{platform.system().lower()}-{platform.machine().lower()}"
-
-
 def digest(path: Path) -> str:
     """The SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_record(root: Path, source: Source, reports: str) -> None:
-    """Record what was put under `root`, so that `examine` can tell whether it is still that."""
-    record = {"version": reports, "source": source.value, "sha256": digest(root / "bin" / "pulumi")}
-    (root / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def examine(root: Path) -> Found | None:
-    """The engine under `root` compared with its record, without running it; None if there is none."""
-    binary = root / "bin" / "pulumi"
-    if not binary.exists():
-        return None
-    try:
-        record = json.loads((root / RECORD).read_text(encoding="utf-8"))
-        reports, recorded, origin = str(record["version"]), str(record["sha256"]), str(record["source"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Found(binary, "", f"its record {root / RECORD} cannot be read ({type(error).__name__})")
-    actual = digest(binary)
-    if actual != recorded:
-        return Found(binary, reports, f"its SHA-256 is {actual[:16]}..., recorded was {recorded[:16]}...")
-    return Found(binary, reports, origin=origin)
 
 
 def sweep(folder: Path) -> None:
@@ -89,12 +55,12 @@ def put_in_place(made: Path, root: Path) -> None:
 
 
 @contextmanager
-def lock(cache: Path, limit_s: float, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the cache's lock. `waiting` is told once who holds it. Raises LockTimeout after `limit_s`.
+def lock(folder: Path, limit_s: float, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a folder. `waiting` is told once who holds it. Raises LockTimeout after `limit_s`.
 
     The kernel drops the lock with its holder, however that ends.
     """
-    path = cache / "engine" / "lock"
+    path = folder / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     until_s = time.monotonic() + limit_s
     with path.open("a+", encoding="utf-8") as file:

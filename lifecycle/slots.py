@@ -1,0 +1,138 @@
+"""A slot of its budget for a node that leaves, and where a roll stops between two of them.
+
+The rules of a budget are the roster's (`lifecycle.roster.blockers`). A pause, `rollout.stop_after` and
+`rollout.windows` end a roll here, before a node is touched; none of them keeps a node waiting that is out
+already, because that one is missing until it is healed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from lifecycle import roster
+from lifecycle.errors import BudgetFull, LifecycleError, WaitedTooLong
+from lifecycle.ports import Claim, ClaimState, Limits, Pin, Ports, Rollout
+from lifecycle.rolls import moment
+from lifecycle.roster import Entry, Roster, Standing
+from lifecycle.stops import RollPaused, RollStopped, StoppedAsAsked
+from lifecycle.waiting import Blocked, wait_until
+from lifecycle.windows import next_opening
+
+
+def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entry]:
+    """Hold a slot of the node's budget; waits for one. Returns the roster and the entry found before.
+
+    A node that is itself out, or holds a slot from an earlier run, needs no further one. Raises BudgetFull
+    naming who holds it and since when; RollPaused and RollStopped once the nodes that are out have come in.
+    """
+    node, now_s = claim.node, ports.clock.now_s
+    declared = frozenset(ports.pins.declared())
+    run, rollout = ports.rolls.run().id, ports.pins.rollout()
+    found: list[Entry] = []
+
+    def take(now: Roster) -> Roster | Blocked:
+        entry = now.nodes.get(node) or _entry_of(claim, pin)
+        entry = entry.model_copy(update={"retiring": entry.retiring or claim.retiring})
+        found[:] = [entry]
+        absent = roster.not_ready(ports, now)
+        if roster.counts_as_out(node, entry, {node}, absent):
+            return roster.with_slot(now, node, entry, now_s())
+        stop = boundary(now, node, entry, run, rollout, now_s())
+        if stop is not None:
+            raise stop
+        found_out = roster.out_nodes(now, node, declared, absent)
+        pools = {n: p.pool for n in (node, *found_out) if (p := ports.pins.pin(n))}
+        out = {n: roster.declared_in(pools, n, e) for n, e in found_out.items()}
+        why = roster.blockers(roster.declared_in(pools, node, entry), out, pin.max_unavailable if pin else 1)
+        if why:
+            return Blocked("; ".join(_holder(n, out[n], why[n], now_s()) for n in why), tuple(why))
+        taken = roster.with_slot(now, node, entry, now_s())
+        return taken if entry.retiring else roster.counted(taken, node, run)
+
+    try:
+        held = wait_until(
+            lambda: roster.update(ports, node, take),
+            what=f"a slot of pool {claim.pool}",
+            node=node,
+            about="roster",
+            ports=ports,
+            limit_s=ports.pins.limits().slot_s,
+            error=BudgetFull,
+        )
+    except StoppedAsAsked:
+        _finish(ports, node, declared)
+        raise
+    return held, found[0]
+
+
+def boundary(now: Roster, node: str, entry: Entry, run: str, rollout: Rollout, now_s: float) -> StoppedAsAsked | None:
+    """Why the roll ends before this node, or None. Pure.
+
+    A node that retires is kept waiting by a pause only: its leave was said by itself, with its losses listed.
+    """
+    if now.paused is not None:
+        reason = f": {now.paused.reason}" if now.paused.reason else ""
+        return RollPaused(node, f"it paused by {now.paused.by} since {moment(now.paused.since_s)}{reason}")
+    if entry.retiring:
+        return None
+    taken, at = len(roster.taken_by(now, run)), datetime.fromtimestamp(now_s, UTC)
+    opens = next_opening(rollout.windows, at)
+    reached = rollout.stop_after is not None and taken >= rollout.stop_after
+    if not reached and opens == at:
+        return None
+    found = f"{taken} replaced by this run" + (f", as many as rollout.stop_after lets it ({taken})" if reached else "")
+    if opens > at:
+        found += f", and no window of rollout.windows open; the next opens at {moment(opens.timestamp())}"
+    return RollStopped(node, found, opens.timestamp() if opens > at else None)
+
+
+def _finish(ports: Ports, node: str, declared: frozenset[str]) -> None:
+    """Return once no other node is in the middle of its turn: the engine ends all lanes as soon as one says stop.
+    Nodes whose step halted are not waited for, nor longer than their own deadlines let them take."""
+
+    def finished() -> bool | Blocked:
+        others = {n: e for n, e in roster.read(ports, node).nodes.items() if n != node and n in declared}
+        busy = sorted(n for n, e in others.items() if e.slot_since_s is not None and not e.halted)
+        return Blocked(f"{', '.join(busy)} on the way out or in", tuple(busy)) if busy else True
+
+    with suppress(WaitedTooLong):  # why the roll stops is what the user must read
+        wait_until(
+            finished,
+            what="the roll stops here, once the nodes that are out serve",
+            node=node,
+            about="roster",
+            ports=ports,
+            limit_s=turn_s(ports.pins.limits()),
+            error=BudgetFull,
+        )
+
+
+def turn_s(limits: Limits) -> float:
+    """The longest that one node's turn takes if every part of it takes as long as it may."""
+    out_s = limits.gate_s + limits.drain_s + limits.detach_s + limits.etcd_s + limits.redundancy_s + limits.power_s
+    return out_s + limits.boot_s + limits.join_s + limits.redundancy_s + limits.attach_s
+
+
+def mark_halted(ports: Ports, node: str) -> None:
+    """Nobody waits for the end of this node's turn any more. If that cannot be said now, they wait in vain."""
+    with suppress(LifecycleError):
+        if ports.records.initialised_by() is not None and ports.kubernetes.answers():
+            roster.update(ports, node, lambda now: roster.halted(now, node))
+
+
+def _holder(name: str, entry: Entry, why: str, now_s: float) -> str:
+    since = "not serving" if entry.slot_since_s is None else f"out for {now_s - entry.slot_since_s:.0f} s"
+    return f"{name} is {since} ({why})"
+
+
+def _entry_of(claim: Claim, pin: Pin | None) -> Entry:
+    """An entry for a node that the roster does not list: what joined once is taken to serve."""
+    return Entry(
+        pool=claim.pool,
+        role=claim.role,
+        generation=claim.generation,
+        fault_domain=pin.fault_domain if pin else "",
+        standing=Standing.IN if claim.state is ClaimState.JOINED else Standing.OUT,
+        retiring=claim.retiring,
+    )

@@ -1,0 +1,56 @@
+"""What ends a roll without anything being wrong with a node: it was asked to stop, or it is another run's turn."""
+
+from __future__ import annotations
+
+from lifecycle.errors import Halt, WaitedTooLong
+
+
+class StoppedAsAsked(Halt):
+    """The roll ends between two nodes because somebody, or the stack file, said so.
+
+    `ingot up` ends with an exit code of its own then: nothing has to be mended.
+    """
+
+    untouched = True
+
+
+class RollPaused(StoppedAsAsked):
+    """Somebody paused the roll."""
+
+    expected = "the roll to go on"
+    remedy = "runbooks/roll.md#paused: `ingot pause STACK --resume` when it may go on, then run `pulumi up` again"
+
+
+class RollStopped(StoppedAsAsked):
+    """The stack file's `rollout` ends the roll here. next_s: when nodes may leave again, None for in the next run."""
+
+    expected = "the stack file to let one more node leave in this run"
+    remedy = "runbooks/roll.md#stopped: nothing is wrong; run `pulumi up` again then"
+
+    def __init__(self, node: str, found: str, next_s: float | None) -> None:
+        super().__init__(node, found)
+        self.next_s = next_s
+
+
+class RollTaken(WaitedTooLong):
+    """Another run rolls this fleet. `names`: that run."""
+
+    untouched = True
+    expected = "no other run to roll this fleet"
+    remedy = "runbooks/roll.md#taken: let that run end, or stop it, then run `pulumi up` again"
+    shows = "kubectl get lease ingot-roll -n ingot-system -o yaml"
+
+
+class RollLost(Halt):
+    """Another run took the roll over while this step was busy."""
+
+    expected = "its run to have the roll still"
+    remedy = "runbooks/roll.md#lost: let the other run end, then run `pulumi up` again"
+    shows = "kubectl get lease ingot-roll -n ingot-system -o yaml"
+
+
+class EngineGone(Halt):
+    """The engine that asked for this step has ended: whatever the step did now, nobody would know of it."""
+
+    expected = "the engine that asked for this step to be there"
+    remedy = "runbooks/roll.md#engine: run `pulumi up` again, it goes on from here"
