@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lifecycle.adapters.evidence import FileEvidence
-from report.evidence import Begin, End, Event, Note, Waited
+from lifecycle.ports import Move
+from report.evidence import Begin, End, Event, Note, Volume, Waited
 
 Entries = Iterable[Mapping[str, Any]]
 
@@ -48,6 +50,8 @@ def write(entries: Entries, path: Path) -> None:
                 evidence.end(e["node"], e["outcome"])
             case "waited":
                 evidence.waited(e["node"], e["what"], e["start_s"], e["end_s"], e["limit_s"], e["met"])
+            case "volume":
+                evidence.volume(e["node"], Move(**{f.name: e[f.name] for f in fields(Move)}))
             case "note":
                 evidence.note(e["node"], e["text"])
 
@@ -76,6 +80,11 @@ def _event(e: Mapping[str, Any]) -> Event | None:
                 limit_s=e["limit_s"],
                 met=e["met"],
             )
+        case "volume":
+            stages = ("evicted", "detached", "attached", "ready")
+            came = {stage: _at(at_s) for stage in stages if (at_s := e[f"{stage}_s"]) is not None}
+            of = {"volume": e["volume"], "pod": e["pod"], "to": e["to_node"]}
+            return Volume.model_validate({"at": _at(e["at"]), "node": e["node"], "event": "volume", **of, **came})
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 
 from lifecycle import labels
@@ -23,8 +24,7 @@ Held = Mapping[str, AbstractSet[str]]
 
 def _node(rack: Rack, kube: KubeNode, in_use: Held, attached: Held) -> Node:
     claim = rack.world.claims.get(kube.name)
-    kind = (rack.role(kube.name), rack.world.hosts[kube.name].fault_domain, claim is not None and claim.stores)
-    return _made(
+    seen = _made(
         kube.name,
         kube.ready,
         kube.unschedulable,
@@ -36,15 +36,19 @@ def _node(rack: Rack, kube: KubeNode, in_use: Held, attached: Held) -> Node:
         frozenset(in_use.get(kube.name, ())),
         frozenset(attached.get(kube.name, ())),
         kube.out_of_service,
-        _labels(*kind) if kube.labels is None else frozenset(kube.labels.items()),
-        labels.taints(kind[0]) if kube.taints is None else frozenset(kube.taints),
         kube.ready_changed_s,
+        rack.world.hosts[kube.name].fault_domain,
+        # Words of an enumeration hash slowly, and a thousand nodes are asked for at each leave.
+        claim is not None and claim.role is Role.CONTROL_PLANE,
+        claim is not None and claim.stores,
     )
-
-
-@lru_cache(maxsize=1024)
-def _labels(role: Role, fault_domain: str, stores: bool) -> frozenset[tuple[str, str]]:
-    return frozenset(labels.labels(role, fault_domain, stores=stores).items())
+    if kube.labels is None and kube.taints is None:
+        return seen
+    return replace(
+        seen,
+        labels=seen.labels if kube.labels is None else dict(kube.labels),
+        taints=seen.taints if kube.taints is None else frozenset(kube.taints),
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -60,11 +64,13 @@ def _made(
     in_use: frozenset[str],
     attached: frozenset[str],
     out_of_service: bool,
-    has: frozenset[tuple[str, str]],
-    taints: frozenset[str],
     ready_changed_s: float,
+    fault_domain: str,
+    control_plane: bool,
+    stores: bool,
 ) -> Node:
     """A Node that reads as before is the same object: a thousand of them are asked for at each leave."""
+    role = Role.CONTROL_PLANE if control_plane else Role.WORKER
     return Node(
         name=name,
         ready=ready,
@@ -77,8 +83,8 @@ def _made(
         volumes_in_use=in_use,
         volumes_attached=attached,
         out_of_service=out_of_service,
-        labels=dict(has),
-        taints=taints,
+        labels=labels.labels(role, fault_domain, stores=stores),
+        taints=labels.taints(role),
         ready_changed_s=ready_changed_s,
     )
 

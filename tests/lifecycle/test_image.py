@@ -11,8 +11,19 @@ from lifecycle.commands import Verb
 from lifecycle.errors import FleetNotReady, WrongImage
 from lifecycle.ports import ClaimState, Node
 from lifecycle.roster import Roster
-from tests.lifecycle.fakes import FakeKubernetes, Tap
-from tests.lifecycle.fleets import bring_in, execute_with, fresh, pin, replace_machine, roster, serving, standings, step
+from tests.lifecycle.fakes import FakeKubernetes, Tap, ports
+from tests.lifecycle.fleets import (
+    bring_in,
+    claim,
+    execute_with,
+    fresh,
+    pin,
+    replace_machine,
+    roster,
+    serving,
+    standings,
+    step,
+)
 from tests.lifecycle.world import KUBELET, World
 
 SEEN = Node("w1", True, False, "OS g1", "6.18", KUBELET, "w1-m1", "w1-b1")
@@ -84,6 +95,16 @@ class TestTheKernelOfAnImage:
         assert roster(world).kernels == {"OS g1": "6.18"}
         with pytest.raises(WrongImage, match=r"kernel 6.17"):
             bring_in(world, "w3")
+
+    def test_of_two_that_join_at_once_the_first_to_write_it_down_decides(self) -> None:
+        world = serving()
+        before = roster(world)
+        written = before.model_copy(update={"kernels": {"OS g1": "6.17"}})
+        world.document, world.version = written.model_dump_json(), world.version + 1
+        joining = claim("w1", ClaimState.PROVISIONING)
+        with pytest.raises(WrongImage, match=r"kernel 6.18, .* instead of OS g1, kernel 6.17"):
+            image.settle_kernel(ports(world), pin("w1"), joining, SEEN, before)
+        assert roster(world).kernels == {"OS g1": "6.17"}
 
     def test_the_barrier_asks_for_it(self) -> None:
         world = serving()

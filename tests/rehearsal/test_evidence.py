@@ -28,6 +28,21 @@ ENTRIES = (
         "limit_s": 900,
         "met": True,
     },
+    {
+        "at": 31.3,
+        "kind": "volume",
+        "node": "w1",
+        "volume": "pv-7",
+        "claim": "default/data-db-0",
+        "from_node": "w1",
+        "pod": "default/db-0",
+        "evicted_s": 11.0,
+        "unmounted_s": 12.0,
+        "detached_s": 14.25,
+        "to_node": "w2",
+        "attached_s": None,
+        "ready_s": None,
+    },
     {"at": 31.3, "kind": "note", "node": "w1", "text": "a note"},
     {"at": 40.1, "kind": "failure", "node": "w1", "verb": "leave", "text": "halted"},
     {"at": 40.1, "kind": "end", "node": "w1", "outcome": "halted: pv-7"},
@@ -42,12 +57,12 @@ class TestLines:
         found = read((tmp_path / "x.jsonl").read_text().splitlines())
         assert found.unread == ()
         assert found.events == events(ENTRIES)
-        assert [e.event for e in found.events] == ["begin", "waited", "note", "end"]
+        assert [e.event for e in found.events] == ["begin", "waited", "volume", "note", "end"]
 
     def test_a_second_rehearsal_replaces_the_first(self, tmp_path: Path) -> None:
         for _ in range(2):
             write(ENTRIES, tmp_path / "x.jsonl")
-        assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 4
+        assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 5
 
 
 class TestARehearsal:
@@ -64,4 +79,6 @@ class TestARehearsal:
         assert again.roll_s == pytest.approx(found.roll.roll_s)
         assert sorted(row.node for row in again.nodes) == sorted(NODES)
         assert {row.image_after for row in again.nodes} == {f"Fedora CoreOS {NEW}"}
+        assert again.attaches
+        assert {a.volume for a in again.attaches} <= {a.volume for a in found.roll.attaches}
         assert {p.ratio for p in pairs(again, found.roll)} <= {"1 ×", ""}
