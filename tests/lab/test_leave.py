@@ -1,0 +1,203 @@
+"""The lifecycle's own functions on a real API server: nodes leave it, whatever happens meanwhile.
+
+Kubernetes, the roster and the roll's Lease are real. Machines, storage and records are the tests' fakes, as no
+host stands behind these nodes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pytest
+
+from lab import fleet as make
+from lab.fleet import Fleet
+from lab.lab import Lab
+from lifecycle import roster
+from lifecycle.adapters.clock import WatchingClock
+from lifecycle.adapters.engine_process import EngineProcess
+from lifecycle.adapters.kube_api import KubeApi, from_kubeconfig
+from lifecycle.adapters.kubernetes import ApiKubernetes
+from lifecycle.adapters.roll import LeaseRolls
+from lifecycle.adapters.roster import ConfigMapRoster
+from lifecycle.adapters.view import View
+from lifecycle.commands import Step, Verb
+from lifecycle.errors import BudgetFull, DrainBlocked
+from lifecycle.ports import Claim, ClaimState, Limits, Node, Ports
+from lifecycle.roster import Entry, Roster, Standing
+from lifecycle.run import execute
+from lifecycle.stops import RollTaken
+from tests.lab.eventually import eventually
+from tests.lifecycle import fakes
+from tests.lifecycle.fleets import pin
+from tests.lifecycle.world import Host, World
+
+pytestmark = pytest.mark.lab
+
+GENERATION = "0123456789abcdef"
+WORKERS = tuple(f"w{number}" for number in range(1, 11))
+
+
+@dataclass
+class Cluster:
+    """A lab whose workers are all declared, joined and in. world: what is not real."""
+
+    lab: Lab
+    fleet: Fleet
+    world: World
+
+    def ports(self, run: str = "one") -> Ports:
+        """Those of a step of this run, with a view and a connection of its own, as a process has them."""
+        clock = self.fleet.clock
+        api = KubeApi(lambda: from_kubeconfig(self.lab.kubeconfig), clock)
+        view = View(api, clock, frozenset({"simplyblock"}))
+        return replace(
+            fakes.ports(self.world),
+            clock=WatchingClock(view),
+            kubernetes=ApiKubernetes(api, clock, frozenset({"simplyblock"}), view),
+            roster=ConfigMapRoster(api, view),
+            rolls=LeaseRolls(api, EngineProcess({"INGOT_RUN": run})),
+        )
+
+    def leave(self, node: str, run: str = "one") -> str:
+        return execute(Step(Verb.LEAVE, "metal", node, GENERATION), self.ports(run))
+
+    def node(self, name: str) -> Node | None:
+        return self.ports().kubernetes.node(name)
+
+    def entry(self, name: str) -> Entry:
+        return roster.read(self.ports(), name).nodes[name]
+
+    def app(self, name: str, *, replicas: int, on: str, budget: int | None = None, claim: str = "") -> None:
+        """A Deployment whose pods are on one node now, and may be anywhere."""
+        others = [w for w in WORKERS if w != on and self.node(w) is not None]
+        for other in others:
+            self.ports().kubernetes.set_unschedulable(other, True)
+        if claim:
+            self.fleet.create(make.claim(claim))
+        deployment = make.deployment(name, replicas, claim=claim)
+        self.fleet.create(deployment)
+        if budget is not None:
+            self.fleet.create(make.budget(name, name, min_available=budget))
+        eventually(lambda: self.ready(name) == replicas, f"{replicas} Ready pods of {name}")
+        for other in others:
+            self.ports().kubernetes.set_unschedulable(other, False)
+
+    def ready(self, name: str) -> int:
+        status = (self.fleet.read(make.deployment(name, 1)) or {}).get("status") or {}
+        return int(status.get("readyReplicas") or 0)
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Lab.start(tmp_path_factory.mktemp("lab"), systems=1) as lab:
+        fleet = Fleet(lab.kubeconfig)
+        fleet.create_nodes(len(WORKERS))
+        found = Cluster(lab, fleet, World(initialised="cp1", limits=Limits(slot_s=30, drain_s=60, detach_s=60)))
+        kubernetes = found.ports().kubernetes
+        eventually(lambda: sum(n.ready for n in kubernetes.nodes()) == len(WORKERS), "all nodes Ready")
+        entries = {}
+        for node in kubernetes.nodes():
+            declared = pin(node.name, GENERATION, stores=False, os_image=node.os_image, kubelet=node.kubelet)
+            found.world.pins[node.name] = declared
+            found.world.hosts[node.name] = Host(generation=GENERATION)
+            found.world.claims[node.name] = Claim(
+                "metal",
+                node.name,
+                GENERATION,
+                ClaimState.JOINED,
+                declared.bmc,
+                declared.pool,
+                declared.role,
+                stores=False,
+                machine_id=node.machine_id,
+            )
+            entries[node.name] = Entry(
+                pool=declared.pool, role=declared.role, generation=GENERATION, fault_domain="", standing=Standing.IN
+            )
+        roster.update(found.ports(), "fleet", lambda _: Roster(serving=True, nodes=entries))
+        yield found
+
+
+class TestLeave:
+    """A node leaves by evictions that its budgets allow, and no volume stays attached to it."""
+
+    def test_moves_pods_and_volumes_and_then_the_node_is_gone(self, cluster: Cluster) -> None:
+        cluster.app("web", replicas=4, on="w1", budget=3)
+        cluster.app("db", replicas=1, on="w1", claim="data")
+        kubernetes = cluster.ports().kubernetes
+        eventually(lambda: [a for a in kubernetes.attachments_on("w1") if a.attached], "the volume attached")
+        assert cluster.leave("w1") == "w1 left"
+        assert cluster.node("w1") is None
+        assert kubernetes.attachments_on("w1") == ()
+        eventually(lambda: cluster.ready("web") == 4 and cluster.ready("db") == 1, "both to run elsewhere")
+        left = cluster.entry("w1")
+        assert left.standing is Standing.OUT
+        assert left.slot_since_s is not None
+        assert cluster.world.claims["w1"].state is ClaimState.LEFT
+
+    def test_halts_at_a_budget_that_does_not_give_way_and_goes_on_once_it_does(self, cluster: Cluster) -> None:
+        cluster.world.limits = replace(cluster.world.limits, drain_s=8)
+        cluster.app("web", replicas=2, on="w1", budget=1)
+        # Nowhere to go: what is evicted stays pending, so the budget allows one eviction and no second.
+        for other in WORKERS[1:]:
+            cluster.ports().kubernetes.set_unschedulable(other, True)
+        with pytest.raises(DrainBlocked, match="PodDisruptionBudget default/web"):
+            cluster.leave("w1")
+        assert cluster.ready("web") == 1
+        halted = cluster.node("w1")
+        assert halted is not None
+        assert halted.unschedulable
+        for other in WORKERS[1:]:
+            cluster.ports().kubernetes.set_unschedulable(other, False)
+        assert cluster.leave("w1") == "w1 left"
+
+    def test_outlives_a_restart_of_the_api_server(self, cluster: Cluster) -> None:
+        cluster.app("web", replicas=6, on="w1", budget=5)
+        with ThreadPoolExecutor(1) as pool:
+            leaving = pool.submit(cluster.leave, "w1")
+            eventually(lambda: (n := cluster.node("w1")) is not None and n.unschedulable, "the cordon")
+            cluster.lab.restart_apiserver(kill=True)
+            assert leaving.result(120) == "w1 left"
+        eventually(lambda: cluster.ready("web") == 6, "all to run elsewhere")
+
+
+class TestOnlyOne:
+    """Whatever is asked at once, one node is out, and one run takes it out."""
+
+    def test_of_ten_that_race_for_one_slot(self, cluster: Cluster) -> None:
+        cluster.world.limits = replace(cluster.world.limits, slot_s=3)
+        start = threading.Barrier(len(WORKERS))
+
+        def race(node: str) -> str:
+            start.wait(30)
+            try:
+                return cluster.leave(node)
+            except BudgetFull as full:
+                return f"refused for {', '.join(full.names)}"
+
+        with ThreadPoolExecutor(len(WORKERS)) as pool:
+            said = dict(zip(WORKERS, pool.map(race, WORKERS), strict=True))
+        (gone,) = [node for node in WORKERS if said[node] == f"{node} left"]
+        assert {said[node] for node in WORKERS if node != gone} == {f"refused for {gone}"}
+        assert [node for node in WORKERS if cluster.node(node) is None] == [gone]
+        assert not any(n.unschedulable for n in cluster.ports().kubernetes.nodes())
+
+    def test_run_has_the_roll_and_the_second_is_told_which(self, cluster: Cluster) -> None:
+        cluster.world.limits = replace(cluster.world.limits, drain_s=300)
+        cluster.app("web", replicas=2, on="w1", budget=1)
+        elsewhere = WORKERS[1:]
+        for other in elsewhere:
+            cluster.ports().kubernetes.set_unschedulable(other, True)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(cluster.leave, "w1", "first")
+            eventually(lambda: (n := cluster.node("w1")) is not None and n.unschedulable, "the cordon")
+            with pytest.raises(RollTaken, match="first"):
+                cluster.leave("w2", run="second")
+            assert cluster.entry("w2").slot_since_s is None
+            for other in elsewhere:
+                cluster.ports().kubernetes.set_unschedulable(other, False)
+            assert first.result(120) == "w1 left"
