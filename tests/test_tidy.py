@@ -160,8 +160,9 @@ class TestEveryErrorIsTriggered:
     """R4: each error class is named by a test that provokes it; bases are provoked by their kinds."""
 
     def test_of_lifecycle(self) -> None:
-        tree = ast.parse((PROJECT / "lifecycle" / "errors.py").read_text(encoding="utf-8"))
-        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        files = [PROJECT / "lifecycle" / name for name in ("errors.py", "losses.py")]
+        trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+        classes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
         bases = {base.id for node in classes for base in node.bases if isinstance(base, ast.Name)}
         names = {node.name for node in classes} - bases
         tested = "\n".join(text for _, text in sources("tests"))
