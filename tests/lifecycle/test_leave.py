@@ -29,7 +29,7 @@ from lifecycle.errors import (
     UnmanagedPods,
     VolumesStillAttached,
 )
-from lifecycle.ports import Claim, ClaimState, Member, Node, Pod, Ports, Power, Verdict
+from lifecycle.ports import Claim, ClaimState, Member, Move, Node, Pod, Ports, Power, Verdict
 from tests.lifecycle.fakes import FakeEtcd, FakeEvidence, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import (
     bring_in,
@@ -88,6 +88,11 @@ class TestAWorkerLeaves:
         leave(world, "w1")
         order = [c for c in world.changes if c in ("evict apps/db-0", "maintenance w1", "evict sb/sn")]
         assert order == ["evict apps/db-0", "maintenance w1", "evict sb/sn"]
+
+    def test_says_how_its_volumes_moved(self, world: World) -> None:
+        world.moves = [Move("pv-0", "apps/data-db-0", "w1"), Move("pv-1", "apps/data-db-1", "w2")]
+        leave(world, "w1")
+        assert [entry[2] for entry in world.journal if entry[1] == "note"] == ["volume pv-0 left w1"]
 
     def test_waits_for_a_budget_that_heals(self, world: World) -> None:
         key = "apps/db-2"

@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.errors import ClusterSilent, FleetNotReady, NeverReady, PortError
 from lifecycle.ports import Ports
-from lifecycle.waiting import LOOK_AGAIN_S, OBSERVE_S, Blocked, wait_for_api, wait_until
+from lifecycle.waiting import LOOK_AGAIN_S, OBSERVE_S, WATCHED_S, Blocked, wait_for_api, wait_until
 from tests.lifecycle.fakes import ports
 from tests.lifecycle.fleets import serving
 from tests.lifecycle.world import World
@@ -98,6 +98,21 @@ class TestObservationsInARow:
         at, start_s = ports(world), world.now_s
         wait(at, lambda: True, consecutive=2)
         assert world.now_s == start_s + OBSERVE_S
+
+    def test_closer_where_a_watch_announces_every_change(self, world: World) -> None:
+        at, start_s = ports(world), world.now_s
+        wait_until(
+            lambda: True,
+            what="it",
+            node="w1",
+            about="node/w1",
+            ports=at,
+            limit_s=100,
+            error=NeverReady,
+            consecutive=2,
+            observe_s=WATCHED_S,
+        )
+        assert world.now_s == start_s + WATCHED_S
 
     def test_count_from_nought_after_a_bad_one(self, world: World) -> None:
         answers = iter([True, Blocked("bad"), True, True, True])

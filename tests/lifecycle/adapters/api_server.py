@@ -107,6 +107,8 @@ class Api:
     # ------------------------------------------------------------ as the wire asks it
 
     def answer(self, asked: Asked) -> Reply:
+        if asked.path == "/readyz":
+            return Reply(body="ok")
         query = {key: values[0] for key, values in parse_qs(asked.query).items()}
         kind = next((kind for kind, path in COLLECTIONS.items() if path == asked.path), "")
         if kind and asked.method == "GET":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import threading
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lifecycle.adapters.kube_api import KubeApi, from_authority, from_kubeconfig
+from lifecycle.adapters.kube_api import IDLE_S, PROBE_S, PROBES, RENEW_S, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
+from lifecycle.adapters.store import STALE_S
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Attachment, Eviction, Pod
 from tests.lifecycle.adapters.api_server import Api, attachment, budget, connected, node, pod, volume
@@ -464,6 +466,17 @@ class TestHostileWire:
         assert not KubeApi(broken, clock).answers()
 
 
+class Counting:
+    """Connects to `url`; `count` is how often."""
+
+    def __init__(self, url: str, clock: StillClock) -> None:
+        self.url, self.clock, self.count = url, clock, 0
+
+    def __call__(self) -> Any:
+        self.count += 1
+        return connected(self.url, self.clock)._connect()
+
+
 CLUSTERS = (
     "server: '{https}', certificate-authority-data: {other}",
     "server: '{https}', certificate-authority-data: {both}",
@@ -539,6 +552,29 @@ class TestConnecting:
             file = kubeconfig(tmp_path, f"server: '{wire.url}', certificate-authority-data: {ca}")
             api = KubeApi(lambda: from_kubeconfig(file, cluster.authority.certificate), clock)
             assert api.get("node w1", "/api/v1/nodes/w1") is not None
+
+    def test_a_connection_is_made_anew_before_its_certificate_ends(self, wire: Wire, clock: StillClock) -> None:
+        made = Counting(wire.url, clock)
+        api = KubeApi(made, clock)
+        for after_s in (0, RENEW_S - 1, 2, RENEW_S + 1):
+            clock.now += after_s
+            api.get("node w1", "/api/v1/nodes/w1")
+        assert made.count == 3
+
+    def test_one_that_is_not_taken_any_more_is_not_shown_again(self, wire: Wire, clock: StillClock) -> None:
+        wire.on("GET", "/api/v1/nodes/w1", Reply(401, {"message": "expired"}), Reply(body=NODE))
+        made = Counting(wire.url, clock)
+        api = KubeApi(made, clock)
+        with pytest.raises(PortError, match="HTTP 401"):
+            api.get("node w1", "/api/v1/nodes/w1")
+        assert api.get("node w1", "/api/v1/nodes/w1") is not None
+        assert made.count == 2
+
+    def test_a_far_side_that_vanished_is_noticed_by_tcp(self, tmp_path: Path) -> None:
+        made = from_kubeconfig(kubeconfig(tmp_path, "server: 'http://127.0.0.1:1'"))
+        options = made.rest_client.pool_manager.connection_pool_kw["socket_options"]
+        assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+        assert IDLE_S + PROBE_S * PROBES <= STALE_S
 
     def test_a_kubeconfig_that_is_none_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "config").write_text("a: [")

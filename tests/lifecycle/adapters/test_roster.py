@@ -47,7 +47,8 @@ class Store:
 
     def _write(self, body: dict[str, Any]) -> Reply:
         self.document, self.version = body["data"]["roster.json"], self.version + 1
-        return Reply(reset=True) if self.lose_answers else Reply(body=body)
+        meta = {**body["metadata"], "resourceVersion": str(self.version)}
+        return Reply(reset=True) if self.lose_answers else Reply(body={**body, "metadata": meta})
 
 
 @pytest.fixture
@@ -117,3 +118,54 @@ class TestLostAnswers:
         wire.on("POST", MAPS, Reply(429, "", {"Retry-After": "3"}), store.create)
         assert roster.write("one", "")
         assert clock.slept == [3.0]
+
+
+class Behind:
+    """A watch that has seen no more of the roster than it is told to."""
+
+    def __init__(self) -> None:
+        self.seen = ("", "")
+
+    def roster(self) -> tuple[str, str]:
+        return self.seen
+
+
+class TestReadFromAWatch:
+    """It costs no request, and is never older than what this step wrote or lost against."""
+
+    @pytest.fixture
+    def behind(self) -> Behind:
+        return Behind()
+
+    @pytest.fixture
+    def watched(self, wire: Wire, clock: StillClock, behind: Behind) -> ConfigMapRoster:
+        return ConfigMapRoster(connected(wire.url, clock), behind)  # type: ignore[arg-type]  # all that it asks a Source
+
+    def test_no_request(self, wire: Wire, behind: Behind, watched: ConfigMapRoster) -> None:
+        behind.seen = ("one", "1")
+        assert watched.read() == ("one", "1")
+        assert wire.asked == []
+
+    def test_that_there_is_none_is_asked_for(self, store: Store, behind: Behind, watched: ConfigMapRoster) -> None:
+        store.document, store.version = "one", 1
+        assert watched.read() == ("one", "1")
+
+    def test_what_was_written_here(self, wire: Wire, store: Store, behind: Behind, watched: ConfigMapRoster) -> None:
+        store.document, store.version, behind.seen = "one", 9, ("one", "9")
+        assert watched.write("two", "9")
+        assert watched.read() == ("two", "10")  # though the watch still shows version 9
+        behind.seen = ("three", "11")
+        assert watched.read() == ("three", "11")
+        assert [line for line in wire.lines() if line.startswith("GET")] == []
+
+    def test_after_a_lost_race_it_is_asked_for(self, store: Store, behind: Behind, watched: ConfigMapRoster) -> None:
+        store.document, store.version, behind.seen = "theirs", 2, ("one", "1")
+        assert not watched.write("mine", "1")
+        assert watched.read() == ("theirs", "2")
+        assert watched.write("mine", "2")
+
+    def test_after_a_lost_answer_it_is_asked_for(self, store: Store, behind: Behind, watched: ConfigMapRoster) -> None:
+        store.document, store.version, behind.seen = "one", 1, ("one", "1")
+        store.lose_answers = True
+        assert watched.write("mine", "1")
+        assert watched.read() == ("mine", "2")

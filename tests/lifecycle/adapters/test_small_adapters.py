@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.adapters.clock import POLL_S, WallClock
+from lifecycle.adapters.clock import POLL_S, WallClock, WatchingClock
 from lifecycle.adapters.delivery import DirectoryDelivery
 from lifecycle.adapters.evidence import FileEvidence
 from lifecycle.adapters.pins import Declared, StackFilePins, project_root, stack_file_name
 from lifecycle.errors import LifecycleError, NeedsAttention
-from lifecycle.ports import Credentials, Limits
+from lifecycle.ports import Credentials, Limits, Move
 from tests.lifecycle.adapters.pinned import pin_of
 from tests.lifecycle.adapters.wire_server import StillClock
 
@@ -37,6 +37,41 @@ class TestWallClock:
         clock.wait("pods", before_s - 60)
         clock.sleep(-1)
         assert clock.now_s() - before_s < POLL_S / 2
+
+
+class Announced:
+    """Counts of changes, as a view keeps them; `waits` are those that were asked for."""
+
+    def __init__(self, *counts: int) -> None:
+        self.counts, self.waits = list(counts), list[tuple[str, int]]()
+
+    def wait(self, topic: str, since: int, limit_s: float) -> int:
+        self.waits.append((topic, since))
+        if not self.counts:
+            raise NeedsAttention("kubeconfig x", "nothing", "name another")
+        return self.counts.pop(0)
+
+
+class TestWatchingClock:
+    """A wait ends with the change; what changed since the last look is not waited for once more."""
+
+    def test_each_wait_goes_on_from_the_one_before(self) -> None:
+        view = Announced(7, 9, 9)
+        clock = WatchingClock(view)
+        for topic in ("node/w1", "pods/w1", "roster"):
+            clock.wait(topic, clock.now_s() + 60)
+        assert view.waits == [("node/w1", -1), ("pods/w1", 7), ("roster", 9)]
+
+    @pytest.mark.parametrize("topic", ["storage", "etcd", "host/w1"])
+    def test_what_no_watch_shows_is_polled(self, topic: str) -> None:
+        view = Announced()
+        clock = WatchingClock(view)
+        clock.wait(topic, clock.now_s())
+        assert view.waits == []
+
+    def test_a_view_that_cannot_tell_is_left_aside(self) -> None:
+        clock = WatchingClock(Announced())
+        clock.wait("node/w1", clock.now_s())  # whoever looks next says what is wrong
 
 
 class TestDelivery:
@@ -103,6 +138,26 @@ class TestEvidence:
             "fleet all of the fleet",
             "w1 left",
         ]
+
+    def test_how_far_a_volume_has_come(self, tmp_path: Path) -> None:
+        people, file, start_s = io.StringIO(), tmp_path / "metal.jsonl", 1_800_000_000
+        evidence = FileEvidence(lambda: file, StillClock(), people)
+        stages = (start_s, start_s + 2.5, start_s + 4)
+        evidence.volume("w1", Move("pv-1", "shop/data", "w1", "shop/db-0", *stages, to_node="w2"))
+        (line,) = [json.loads(line) for line in file.read_text().splitlines()]
+        assert {
+            key: line[key] for key in ("event", "volume", "claim", "pod", "to", "evicted", "detached", "ready")
+        } == {
+            "event": "volume",
+            "volume": "pv-1",
+            "claim": "shop/data",
+            "pod": "shop/db-0",
+            "to": "w2",
+            "evicted": "2027-01-15T08:00:00.000Z",
+            "detached": "2027-01-15T08:00:04.000Z",
+            "ready": None,
+        }
+        assert people.getvalue() == "w1 volume pv-1 after its eviction: unmounted 2.5 s, detached 4.0 s\n"
 
     def test_two_steps_share_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "metal.jsonl"

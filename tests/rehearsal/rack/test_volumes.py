@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.rack import workloads
+from rehearsal.rack import volumes, workloads
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import App, Host, KubeNode, Pod, Volume, World
 
@@ -66,6 +66,23 @@ class TestAPodMovesOn:
         leave(rack, "n1")
         settled(rack)
         assert (volume.attached_to, volume.in_use, rack.world.pods["db-0"].phase) == ("n2", "n2", "ready")
+
+
+class TestAMove:
+    """The moment of each stage is kept, for the evidence of the node that the volume left."""
+
+    def test_stage_by_stage(self, rack: Rack) -> None:
+        begun_s = rack.now_s
+        leave(rack, "n1")
+        settled(rack)
+        (move,) = volumes.moves(rack, "n1")
+        assert (move.volume, move.claim, move.from_node, move.pod) == ("pv", "default/c", "n1", "db-0")
+        stages = (move.evicted_s, move.unmounted_s, move.detached_s, move.attached_s, move.ready_s)
+        known = [at_s for at_s in stages if at_s is not None]
+        assert known[0] == begun_s
+        assert len(known) == len(stages)
+        assert known == sorted(known)
+        assert volumes.moves(rack, move.to_node) == ()
 
 
 class TestADeadHost:
