@@ -70,7 +70,10 @@ class EngineProcess:
         import psutil
 
         own = psutil.Process()
-        above = own.parents()
+        try:
+            above = own.parents()
+        except psutil.Error:  # a machine that hides the processes of others: the step is then a run of its own
+            above = []
         names = [_name(process) for process in above]
         engines = [p for p, name in zip(above, names, strict=True) if name == ENGINE]
         plugins = [p for p, name in zip(above, names, strict=True) if name.startswith(PLUGINS)]

@@ -57,7 +57,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """The properties whose change replaces the resource."""
         return []
 
-    def unchanged(self, kind: str, new: Properties) -> None:
+    def unchanged(self, kind: str, name: str, new: Properties) -> None:
         """The engine found that this resource does not differ."""
 
     def create(self, kind: str, name: str, new: Properties, context: grpc.ServicerContext) -> tuple[str, Properties]:
@@ -108,7 +108,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self.touch()
         kind = _kind(request.urn)
         if request.old_inputs == request.news:
-            self.unchanged(kind, read(request.news))
+            self.unchanged(kind, _name(request.urn), read(request.news))
             return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
         old, new = read(request.old_inputs), read(request.news)
         changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))

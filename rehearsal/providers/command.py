@@ -58,13 +58,15 @@ class Command(Provider):
     def replaces(self, kind: str, old: Properties, new: Properties) -> list[str]:
         return ["triggers"] if old.get("triggers") != new.get("triggers") else []
 
-    def unchanged(self, kind: str, new: Properties) -> None:
-        self._mark(parse(new["create"]))
+    def unchanged(self, kind: str, name: str, new: Properties) -> None:
+        if name not in self._rack.world.deleted:  # else its step comes: a replacement that an earlier run began
+            self._mark(parse(new["create"]))
 
     def create(self, kind: str, name: str, new: Properties, context: grpc.ServicerContext) -> tuple[str, Properties]:
         step = parse(new["create"])
         text = self._run(step, context)
         with self._rack.clock.lock:
+            self._rack.world.deleted.discard(name)
             self._rack.world.next_seq += 1
             made = f"{name}-{self._rack.world.next_seq}"
         self._mark(step)
@@ -79,6 +81,8 @@ class Command(Provider):
     def delete(self, kind: str, name: str, old: Properties, context: grpc.ServicerContext) -> None:
         if old.get("delete"):
             self._run(parse(old["delete"]), context)
+        with self._rack.clock.lock:
+            self._rack.world.deleted.add(name)
 
     def invoke(self, token: str, arguments: Properties) -> Properties:
         step = parse(arguments["command"])

@@ -130,7 +130,8 @@ class Event(BaseModel):
 
 
 class World(BaseModel):
-    """The whole rack. version: of this shape, so that an old file is refused with words."""
+    """The whole rack. version: of this shape, so that an old file is refused with words. deleted: the engine's
+    resources that it deleted, and did not make again yet."""
 
     version: int = 1
     seed: int
@@ -160,6 +161,7 @@ class World(BaseModel):
     roster_version: int = 0
     roll: Roll | None = None
     roll_version: int = 0
+    deleted: set[str] = Field(default_factory=set)
     objects: dict[str, str] = Field(default_factory=dict)
     events: list[Event] = Field(default_factory=list)
     journal_lines: int = 0

@@ -85,6 +85,7 @@ class TestPause:
         back = fleet.up(OLD)
         assert back.error == ""
         assert set(back.nodes_asked("provision")) == replaced, "more than what was replaced was rolled back"
+        assert [e["text"] for e in back.journal if "not reproducible" in e.get("text", "")] == []
         back.assert_whole(OLD)
 
     def test_before_the_first_up_there_is_nothing_to_pause(self, tmp_path: Path) -> None:
@@ -106,12 +107,22 @@ class TestAnotherRoll:
         resumed.assert_whole(NEW)
 
 
-def batch(data: Data) -> None:
+class TestACanary:
+    """The first of its pool, alone."""
+
+    def test_that_fails_is_the_last_one_touched(self, fleet: Fleet) -> None:
+        halted = fleet.up(NEW, "storage-degraded:w1")
+        assert "w1" in halted.error
+        assert halted.nodes_asked("leave") == NODES[:4]
+        assert halted.broken == []
+
+
+def batch(data: Data, count: int = 2) -> None:
     """A pool that stores nothing, forces its drains, and takes pods like any other."""
     made = copy.deepcopy(data["pools"]["workers"])
     hosts: Data = {}
     for i, (name, host) in enumerate(made["machines"]["hosts"].items()):
-        if i < 2:
+        if i < count:
             text = f"b{i + 1}"
             host.pop("data_disks")
             host.update(os_disk=host["os_disk"].replace(name.upper(), text.upper()), mac=f"52:54:00:00:03:0{i + 1}")
@@ -120,6 +131,35 @@ def batch(data: Data) -> None:
     made["machines"]["hosts"] = hosts
     made["rollout"] = {"on_timeout": {"drain": "force"}}
     data["pools"]["batch"] = made
+
+
+def lanes(data: Data) -> None:
+    batch(data, 4)
+    data["pools"]["batch"]["rollout"]["max_unavailable"] = 2
+
+
+def lanes_rolled(data: Data) -> None:
+    lanes(data)
+    data["pools"]["batch"]["image"] = {**data["image"], "version": NEW}
+    data["rollout"] = {"stop_after": 3}
+
+
+@pytest.mark.faults
+class TestLanes:
+    """The engine ends every lane when one says stop, so none says so while a node of another is out."""
+
+    def test_stop_between_nodes_too(self, empty: Fleet) -> None:
+        assert empty.up(OLD, change=lanes).error == ""
+        stopped = empty.up(OLD, change=lanes_rolled)
+        assert "stopped as asked" in stopped.error
+        assert len(stopped.nodes_asked("leave")) == 4
+        nodes = {n: stopped.world.nodes[n] for n in ("b1", "b2", "b3", "b4")}
+        assert [n for n, node in nodes.items() if not node.ready or node.unschedulable] == []
+        assert sorted(stopped.image_of(n) for n in nodes) == [OLD, NEW, NEW, NEW]
+        assert stopped.broken == []
+        done = empty.up(OLD, change=lanes_rolled)
+        assert done.error == ""
+        assert {done.image_of(n) for n in nodes} == {NEW}
 
 
 def rolled(data: Data) -> None:
