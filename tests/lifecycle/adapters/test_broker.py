@@ -19,6 +19,8 @@ from lifecycle.errors import PortError
 from tests.lifecycle.adapters.api_server import COLLECTIONS, Api, attachment, budget, node, pod, volume
 from tests.lifecycle.adapters.wire_server import Reply, Wire
 
+FAR_S = 60.0
+"""A wait that lasts half as long was not woken."""
 ROOT = Path(__file__).resolve().parents[3]
 KEEPER = """
 import sys
@@ -125,8 +127,10 @@ class TestOneForAll:
             found = asking.node("w1")
             if found is not None and found.node.ready:
                 return
-            clock.wait("node/w1", clock.now_s() + 30)
-        pytest.fail("it was not woken")
+            begun_s = clock.now_s()
+            clock.wait("node/w1", begun_s + FAR_S)
+            assert clock.now_s() - begun_s < FAR_S / 2
+        pytest.fail("it was woken for nothing")
 
     def test_an_error_arrives_as_it_is(self, wire: Wire, keepers: Keepers, folder: Path) -> None:
         wire.on("GET", "/api/v1/nodes", Reply(403, {"message": "nodes is forbidden"}))
@@ -161,7 +165,7 @@ class TestABrokerThatEnds:
         since = asking.wait("node/w1", -1, 0)
         killer = threading.Timer(0.2, lambda: os.kill(keepers.started[0].pid, signal.SIGKILL))
         killer.start()
-        asking.wait("node/w1", since, 30)
+        asking.wait("node/w1", since, FAR_S)
         assert len(keepers.started) == 2
 
     def test_counts_of_another_broker_are_not_compared(self, server: Api, keepers: Keepers, folder: Path) -> None:
@@ -170,7 +174,9 @@ class TestABrokerThatEnds:
         asking._hang_up()
         keepers.started[0].kill()
         keepers.started[0].wait()
-        assert asking.wait("node/w1", 10**9, 30) < 10**9
+        begun_s = WallClock().now_s()
+        asking.wait("node/w1", 10**9, FAR_S)
+        assert WallClock().now_s() - begun_s < FAR_S / 2
 
     def test_none_can_be_started(self, server: Api, view: View, folder: Path) -> None:
         server.put("nodes", node("w1"))
