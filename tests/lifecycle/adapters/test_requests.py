@@ -98,7 +98,7 @@ class TestALeave:
         asked = leave(nodes)
         assert asked.pop("GET nodes", 0) <= 3  # only while the watch is behind what this step wrote itself
         assert asked == {
-            "GET readyz": 1,
+            "GET readyz": 2,  # by the roll's Lease, and by the leave
             "PUT configmaps": 4,  # slot, storage turn taken and given back, left
             "PATCH nodes": 1,
             "POST eviction": PODS,
