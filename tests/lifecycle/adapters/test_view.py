@@ -253,6 +253,16 @@ class TestStorms:
         view.stop()
 
 
+def until_watching(view: View, *kinds: str) -> None:
+    """Return once the view sees every change of these kinds."""
+    pause = pausing()
+    for _ in range(1000):
+        if all(view._store.kinds[kind].lost_s is None for kind in kinds):
+            return
+        pause(0)
+    pytest.fail(f"{kinds} are not watched")
+
+
 class TestTrust:
     """What was not watched for too long is not read; nothing stands for an empty cluster."""
 
@@ -266,6 +276,7 @@ class TestTrust:
         failing = requests(server.wire, "/api/v1/nodes", "watch") + 3
         while requests(server.wire, "/api/v1/nodes", "watch") < failing:
             assert view.pods_on("w1") == ()
+        until_watching(view, "pods", "persistentvolumes", "daemonsets")
         assert names(view) == ["w1"]  # not for long yet
         clock.now += STALE_S + 1
         with pytest.raises(
@@ -274,8 +285,7 @@ class TestTrust:
             view.nodes()
         view.pods_on("w1")  # the others are watched
         server.wire.on("WATCH", "/api/v1/nodes", server.answer)
-        view.start()
-        server.until_watched()
+        until_watching(view, "nodes")
         assert names(view) == ["w1"]
 
     def test_a_kind_that_does_not_exist_is_empty(self, wire: Wire, view: View) -> None:
