@@ -76,7 +76,7 @@ class Wire:
         yield from ()
 
     def lines(self) -> list[str]:
-        """Each request but lists and watches of what is kept in sight: `METHOD path`."""
+        """Each request as `METHOD path`."""
         return [f"{a.method} {a.path}" for a in self.asked]
 
 
