@@ -62,6 +62,9 @@ def drain(pods: int, rounds: int) -> dict[str, float]:
     }
 
 
+CASES: dict[str, Callable[..., dict[str, float]]] = {"drain": drain}
+
+
 def _ingot(lab: Lab, node: str) -> tuple[float, int]:
     """What a leave does between its cordon and its detach, with a view and a connection of its own."""
     clock = Fleet(lab.kubeconfig).clock
