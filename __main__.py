@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.boot.node import BootConfigurationError
+from components.boot.contract import BootConfigurationError
 from components.boot.pin import pins
 from components.fleet import Fleet, FleetArgs
 from components.images import lock

@@ -25,6 +25,7 @@ from components.fields import (
     Domain,
     Endpoint,
     FedoraCoreOsVersion,
+    FlatcarVersion,
     HttpsUrl,
     Hugepages,
     Identifier,
@@ -36,13 +37,16 @@ from components.fields import (
     Port,
     RedfishSystem,
     Replicas,
+    Schematic,
     Soak,
     StableDisk,
+    TalosVersion,
     TimeOfDay,
     Timezone,
 )
 
 V = TypeVar("V")
+Architecture = Literal["x86_64", "aarch64"]
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -63,15 +67,43 @@ class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=Tr
     """Every model here: unknown fields are refused, values never change."""
 
 
-class Image(Closed):
-    """One exact release of one OS, as pinned in stacks/images.lock.json."""
+class FedoraCoreOsImage(Closed):
+    """One exact release of Fedora CoreOS, as pinned in stacks/images.lock.json."""
 
-    os: Literal["fedora-coreos"] = "fedora-coreos"
+    os: Literal["fedora-coreos"]
     """The operating system."""
     version: FedoraCoreOsVersion
     """The exact release; a bump of this line rolls the fleet."""
-    architecture: Literal["x86_64", "aarch64"] = "x86_64"
+    architecture: Architecture = "x86_64"
     """Of the machines' processors."""
+
+
+class FlatcarImage(Closed):
+    """One exact release of Flatcar Container Linux, as pinned in stacks/images.lock.json."""
+
+    os: Literal["flatcar"]
+    """The operating system."""
+    version: FlatcarVersion
+    """The exact release; a bump of this line rolls the fleet."""
+    architecture: Architecture = "x86_64"
+    """Of the machines' processors."""
+
+
+class TalosImage(Closed):
+    """One exact release of Talos Linux with its extensions, as pinned in stacks/images.lock.json."""
+
+    os: Literal["talos"]
+    """The operating system."""
+    version: TalosVersion
+    """The exact release; a bump of this line rolls the fleet."""
+    schematic: Schematic
+    """The image factory's id of what is added to the release: extensions and kernel arguments."""
+    architecture: Architecture = "x86_64"
+    """Of the machines' processors."""
+
+
+Image = Annotated[FedoraCoreOsImage | FlatcarImage | TalosImage, Field(discriminator="os")]
+"""What a machine boots. A system is one more model here, and one module in components/boot."""
 
 
 class Bmc(Closed):

@@ -239,6 +239,33 @@ FedoraCoreOsVersion = Annotated[
 ]
 """MAJOR.DATE.STREAM.REVISION, with stream 3 for stable, 2 for testing, 1 for next."""
 
+FlatcarVersion = Annotated[
+    str,
+    Field(pattern=r"^[0-9]+\.[0-3]\.[0-9]+$", max_length=64),
+    text(
+        "an exact Flatcar release such as 4593.2.4",
+        _exact,
+        fix="write all of MAJOR.CHANNEL.REVISION; the channel is 2 for stable, 3 for lts, 1 for beta, 0 for alpha",
+    ),
+]
+"""MAJOR.CHANNEL.REVISION, with channel 2 for stable, 3 for lts, 1 for beta, 0 for alpha."""
+
+TalosVersion = Annotated[
+    str,
+    Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$", max_length=32),
+    text("an exact Talos release such as v1.13.9", _exact, fix="write v and three numbers with dots between"),
+]
+
+Schematic = Annotated[
+    str,
+    Field(pattern=r"^[0-9a-f]{64}$"),
+    text(
+        "the id of an image factory's schematic",
+        fix="write the 64 hexadecimal digits that the image factory gives for the schematic",
+    ),
+]
+"""SHA-256 of the schematic's canonical YAML, which names an image factory's artifacts."""
+
 KubernetesVersion = Annotated[
     str,
     Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$", max_length=32),

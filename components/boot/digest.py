@@ -1,7 +1,7 @@
 """The digest of what a machine boots. When it changes, the machine is replaced; nothing else replaces it.
 
-It covers the pinned image and every byte that is published for the node. Of secrets it covers a version
-number each, so that a rotation can be rolled out while no secret leaves a trace.
+It covers the pinned image and every byte that is published for the node, or configures it. Of secrets it
+covers a version number each, so that a rotation can be rolled out while no secret leaves a trace.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from components.boot.contract import Own, PoolBoot, covered
 from components.boot.ignition import canonical_json
-from components.boot.node import Own
-from components.images.fedora_coreos import INITRAMFS, KERNEL, METAL, ROOTFS
-from components.images.lock import Release
 
 FORMAT: Final = 1
 """Of what is digested. Raising it replaces every machine of every fleet."""
@@ -29,33 +27,30 @@ STAND_IN: Final = Own(
     fault_domain="domain",
 )
 """The node for which what a pool shares is rendered once: rendering each node costs a fleet seconds."""
-BOOTED: Final = (KERNEL, INITRAMFS, ROOTFS, METAL)
-"""The artifacts of a release that a bare-metal installation boots or writes. A new AMI replaces no metal."""
 
 _SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
-def shared_digest(
-    release: Release, files: Mapping[str, bytes], secret_versions: Mapping[str, int] | None = None
-) -> str:
-    """64 hexadecimal digits of what the nodes of a pool share. See `digest`.
+def shared_digest(boot: PoolBoot, secret_versions: Mapping[str, int] | None = None) -> str:
+    """64 hexadecimal digits of what the nodes of a pool share: the pinned image, and every byte for STAND_IN
+    under the generation BLANK, so every byte that is not a node's own. See `digest`.
 
-    files: what is published for STAND_IN under the generation BLANK, so every byte that is not a node's
-    own. secret_versions: a number for each secret by name; raises ValueError for anything else, so that
-    no secret is ever digested.
+    secret_versions: a number for each secret by name; raises ValueError for anything else, so that no
+    secret is ever digested.
     """
+    release, files = boot.asked.release, covered(boot, STAND_IN, BLANK)
     versions = dict(secret_versions or {})
     for name, version in versions.items():
         if not _SECRET_NAME.fullmatch(name) or type(version) is not int or version < 0:
             raise ValueError("secret_versions: expected names such as pki with a version number, found something else")
-    covered = {
+    content = {
         "format": FORMAT,
         "image": [release.os, release.version, release.architecture, release.os_image],
-        "artifacts": {name: release.artifact(name).sha256 for name in BOOTED},
+        "artifacts": {name: release.artifact(name).sha256 for name in boot.artifacts},
         "files": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
         "secrets": versions,
     }
-    return hashlib.sha256(canonical_json(covered)).hexdigest()
+    return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def digest(shared: str, own: Own) -> str:

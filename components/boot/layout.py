@@ -22,6 +22,11 @@ def script(generation: str, node: str) -> str:
     return f"{BOOT}/{generation}/{node}.ipxe"
 
 
+def boot_url(store: str, generation: str, node: str) -> str:
+    """Where the boot override leads. store: the boot store's URL."""
+    return f"{store}/{script(generation, node)}"
+
+
 def installer(generation: str, node: str) -> str:
     """The installer's own Ignition configuration."""
     return f"{BOOT}/{generation}/{node}.ign"

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.boot import digest
-from components.boot.installer import Publication, boot_url, publication
-from components.boot.node import BootConfigurationError, Own, Shared, shared
-from components.environment import Drain, Environment, Host, Image
+from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
+from components.boot.layout import boot_url
+from components.boot.systems import pool_boot
+from components.environment import Drain, Environment, Host
 from components.images.lock import Lock, UnknownRelease
 from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
@@ -27,10 +28,10 @@ def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int
     """
     found: dict[str, Pin] = {}
     for pool, declared in environment.pools.items():
-        shares = _shared(environment, lock, pool)
-        common = _shared_digest(shares, secret_versions)
+        boot = pool_boot(environment, lock, pool)
+        common = digest.shared_digest(boot, secret_versions)
         for name, host in declared.machines.hosts.items():
-            found[name] = _pin(pool, shares, name, host, digest.digest(common, Own.of(name, host)))
+            found[name] = _pin(pool, boot, name, host, digest.digest(common, Own.of(name, host)))
     return found
 
 
@@ -55,8 +56,8 @@ def publish(
         names = ", ".join(name for _, name, _ in environment.hosts())
         problem = f"expected a host of the stack file, found none of this name; it has {names}"
         raise BootConfigurationError(node, (problem,))
-    shares, own = _shared(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
-    return publication(shares, own, digest.generation(digest.digest(_shared_digest(shares, secret_versions), own)))
+    boot, own = pool_boot(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
+    return boot.publication(own, digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own)))
 
 
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
@@ -75,44 +76,33 @@ def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelea
     return tuple(found.values())
 
 
-def _shared(environment: Environment, lock: Lock, pool: str) -> Shared:
-    image: Image = environment.image_of(environment.pools[pool])
-    release = lock.release(image.os, image.version, image.architecture)
-    kubernetes = lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
-    return shared(environment, pool, release, kubernetes)
-
-
-def _shared_digest(shares: Shared, secret_versions: Mapping[str, int] | None) -> str:
-    stand_in = publication(shares, digest.STAND_IN, digest.BLANK)
-    return digest.shared_digest(shares.release, stand_in.files, secret_versions)
-
-
-def _pin(pool: str, shares: Shared, name: str, host: Host, of: str) -> Pin:
-    environment = shares.environment
+def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
+    asked = boot.asked
+    environment = asked.environment
     rollout, hosts = environment.pools[pool].rollout, environment.pools[pool].machines.hosts
     generation = digest.generation(of)
     canary = rollout.canary and name == next(iter(hosts))
     return Pin(
         node=name,
         pool=pool,
-        role=Role(shares.role),
+        role=Role(asked.role),
         generation=generation,
-        os_image=shares.release.os_image,
+        os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment, name, generation),
+        boot_url=boot_url(environment.boot_store.url, generation, name),
         bmc=Bmc(host.bmc.url, host.bmc.verify_tls),
         mac=host.mac,
         os_disk=host.os_disk,
         data_disks=host.data_disks,
         fault_domain=host.fault_domain,
         max_unavailable=rollout.max_unavailable,
-        stores=shares.stores,
+        stores=asked.stores,
         soak_s=rollout.soak_s if canary else 0,
         retire=environment.retires(pool, name),
         drain_timeout=OnTimeout(rollout.on_timeout.drain),
         detach_timeout=OnTimeout(rollout.on_timeout.detach),
-        architecture=shares.release.architecture,
-        kernel=shares.release.kernel or "",
+        architecture=asked.release.architecture,
+        kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
     )
 

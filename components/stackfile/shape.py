@@ -6,7 +6,7 @@ import datetime
 import difflib
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -16,10 +16,13 @@ from components.environment import Environment
 from components.fields import QUOTE_IT
 from components.stackfile.problem import SECRET, Flaw, Path, show
 
+_NO_TAG: Final = ("union_tag_not_found", "union_tag_invalid")
+"""Nothing, or nothing known, says which model of a union is meant."""
 _KEY = "[key]"  # where pydantic marks that a mapping's key is at fault, not its value
 
 _EXPECTED: Final[Mapping[str, tuple[str, str]]] = {
     "model_type": ("a mapping", "write keys and values below it"),
+    "model_attributes_type": ("a mapping", "write keys and values below it"),
     "dict_type": ("a mapping of names", "write a name and what belongs to it below"),
     "tuple_type": ("a list", "write one item a line, each after a -"),
     "bool_type": ("true or false", "write true or false"),
@@ -41,8 +44,12 @@ def check(data: object, written: Mapping[Path, str]) -> tuple[Environment | None
 
 
 def _flaw(error: ErrorDetails, written: Mapping[Path, str]) -> Flaw:
-    path: Path = error["loc"]
-    value: object = error["input"]
+    path, value = _untagged(error["loc"]), error["input"]
+    if error["type"] in _NO_TAG:
+        path = (*path, str(error["ctx"]["discriminator"]).strip("'"))
+        value = error["ctx"].get("tag")
+        if error["type"] == "union_tag_not_found":
+            return _missing(path)
     expected, fix = _wanted(error, value)
     if path[-1:] == (_KEY,):
         path = path[:-1]
@@ -63,8 +70,10 @@ def _wanted(error: ErrorDetails, value: object) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "ingot":
         return str(context["expected"]), str(context["fix"])
-    if kind == "literal_error":
-        expected = str(context["expected"]).replace("'", "")
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = str(context.get("expected") or context["expected_tags"]).replace("'", "")
+        *most, last = expected.replace(" or ", ", ").split(", ")
+        expected = f"{', '.join(most)} or {last}" if most else last
         near = _nearest(value, expected.replace(" or ", ", ").split(", "))
         if near is not None:
             return expected, f"did you mean {near}?"
@@ -115,14 +124,47 @@ def _field(path: Path) -> FieldInfo | None:
 
 
 def _type_at(path: Path) -> Any:
-    """The type that the models give to the value at `path`, or None."""
+    """The type that the models give to the value at `path`, or None; of a union, its first model."""
     here: Any = Environment
     for key in path:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            info = here.model_fields.get(str(key))
-            here = None if info is None else info.annotation
-        elif get_origin(here) in (dict, tuple):
-            here = get_args(here)[1 if get_origin(here) is dict else 0]
-        if get_origin(here) in (Union, types.UnionType):  # every union here is "or nothing"
-            here = next(a for a in get_args(here) if a is not type(None))
-    return here
+        here = _inside(_models(here)[0], key)
+    return _models(here)[0]
+
+
+def _untagged(path: Path) -> Path:
+    """Where a value is in the file: pydantic's path also names the model of each union that it went through."""
+    here: Any = Environment
+    found: list[object] = []
+    for key in path:
+        tagged = [m for m in _models(here) if _tag(m) == key] if len(_models(here)) > 1 else []
+        if tagged:
+            here = tagged[0]
+        else:
+            here = _inside(_models(here)[0], key)
+            found.append(key)
+    return tuple(found)
+
+
+def _inside(here: Any, key: object) -> Any:
+    if isinstance(here, type) and issubclass(here, BaseModel):
+        info = here.model_fields.get(str(key))
+        return None if info is None else info.annotation
+    if get_origin(here) in (dict, tuple):
+        return get_args(here)[1 if get_origin(here) is dict else 0]
+    return None
+
+
+def _models(here: Any) -> list[Any]:
+    """The members of a union, or the type alone; "or nothing" and annotations left out."""
+    if get_origin(here) is Annotated:
+        return _models(get_args(here)[0])
+    if get_origin(here) in (Union, types.UnionType):
+        return [m for a in get_args(here) if a is not type(None) for m in _models(a)]
+    return [here]
+
+
+def _tag(model: Any) -> object:
+    """The one value of its `os` or `kind`, by which a union knows the model."""
+    fields = getattr(model, "model_fields", {})
+    says = next((fields[name].annotation for name in ("os", "kind") if name in fields), None)
+    return get_args(says)[0] if says is not None and get_origin(says) is Literal else None

@@ -150,8 +150,8 @@ def obeys(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
     """Whether a value obeys the part of JSON Schema that our schema is written in."""
     if "$ref" in schema:
         return obeys(value, whole["$defs"][schema["$ref"].rsplit("/", 1)[1]], whole)
-    if "anyOf" in schema:
-        return any(obeys(value, s, whole) for s in schema["anyOf"])
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return any(obeys(value, s, whole) for s in choices)
     kinds: dict[str, Any] = {
         "object": dict,
         "array": list,
@@ -209,6 +209,7 @@ class TestSchema:
             (("image", "version"), "stable"),
             (("image", "version"), 44.2),
             (("image", "versoin"), "x"),
+            (("image", "os"), "debian"),
             (("pools", "Storage"), {}),
             (("pools", "storage", "role"), "master"),
             (("pools", "storage", "machines", "hosts", "w1", "mac"), "52:54"),

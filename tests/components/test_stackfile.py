@@ -312,7 +312,7 @@ class TestScratchCopy:
         assert made == as_file(with_image(raw, "44.20260707.3.1"))
 
     def test_with_image_leaves_a_pools_own_image(self, raw: dict[str, Any]) -> None:
-        raw["pools"]["workers"]["image"] = {"version": "44.20260621.3.1"}
+        raw["pools"]["workers"]["image"] = {"os": "fedora-coreos", "version": "44.20260621.3.1"}
         environment = validate(with_image(raw, "44.20260707.3.1"), "here")
         assert environment.image_of(environment.pools["workers"]).version == "44.20260621.3.1"
 

@@ -29,7 +29,7 @@ def fleet() -> dict[str, Any]:
     workers = {f"w{i}": host(f"w{i}", 16 + i, f"{by_id}A_{i}", f"{by_id}B_{i}") for i in (1, 2, 3)}
     return {
         "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.example"},
-        "image": {"version": OLD},
+        "image": {"os": "fedora-coreos", "version": OLD},
         "boot_store": {"url": "https://boot.example", "directory": "/srv/boot"},
         "pools": {
             "control": {"role": "control-plane", "machines": {"hosts": {f"c{i}": host(f"c{i}", i) for i in (1, 2, 3)}}},

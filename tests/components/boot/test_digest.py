@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.boot import digest
+from components.boot.contract import Own
 from components.boot.digest import BLANK
-from components.boot.installer import publication
-from components.boot.node import Own, Shared, shared
 from components.boot.pin import pins
+from components.boot.systems import pool_boot
 from components.environment import Environment
 from components.images.lock import Lock
 
@@ -31,10 +31,18 @@ WORKERS = {"w1", "w2", "w3"}
 W1 = "pools/hci/machines/hosts/w1"
 METAL = "images/fedora-coreos/44.20260101.3.0/x86_64"
 
+
+def coreos(version: str) -> dict[str, str]:
+    return {"os": "fedora-coreos", "version": version}
+
+
 STACK: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the fleet's image": ({"image/version": "44.20260202.3.0"}, ALL),
-    "the image of one pool": ({"pools/hci/image": {"version": "44.20260202.3.0"}}, WORKERS),
-    "the image of one pool, said anew": ({"pools/hci/image": {"version": "44.20260101.3.0"}}, set()),
+    "the image of one pool": ({"pools/hci/image": coreos("44.20260202.3.0")}, WORKERS),
+    "the image of one pool, said anew": (
+        {"pools/hci/image": {"os": "fedora-coreos", "version": "44.20260101.3.0"}},
+        set(),
+    ),
     "the architecture": ({"image/architecture": "aarch64"}, ALL),
     "Kubernetes": ({"cluster/kubernetes": "v1.36.4"}, ALL),
     "the cluster's name": ({"cluster/name": "other"}, ALL),
@@ -165,7 +173,7 @@ class TestSameEverywhere:
         assert digest.generation(whole) == whole[:16]
 
 
-KNOWN = {"c1": "9981f24d1e4a544f", "w1": "bf24fa2668269e69"}
+KNOWN = {"c1": "2e96056e8c54c456", "w1": "aa8004e060dfcafa"}
 
 NAME = st.sampled_from(["w1", "w2"])
 DISK = st.sampled_from([f"/dev/disk/by-id/{c}" for c in "abcd"])
@@ -174,16 +182,10 @@ IN_NO_FILE = {"the kernel's digest"}
 """iPXE cannot check it, so nothing that is published holds it. The digest covers it all the same."""
 
 
-def shares(environment: Environment, lock: Lock, pool: str) -> Shared:
-    image = environment.image_of(environment.pools[pool])
-    kubernetes = lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
-    return shared(environment, pool, lock.release(image.os, image.version, image.architecture), kubernetes)
-
-
 def published(environment: Environment, lock: Lock) -> dict[str, dict[str, bytes]]:
     """What is published for each node, but for its generation."""
     return {
-        name: dict(publication(shares(environment, lock, pool), Own.of(name, host), BLANK).files)
+        name: dict(pool_boot(environment, lock, pool).publication(Own.of(name, host), BLANK).files)
         for pool, name, host in environment.hosts()
     }
 
@@ -196,8 +198,8 @@ class TestCoversEveryByte:
     )
     @given(one=OWN, other=OWN)
     def test_of_any_two_hosts(self, one: Own, other: Own, environment: Environments, lock: Locks) -> None:
-        pool = shares(environment(), lock(), "hci")
-        files = [publication(pool, own, BLANK).files for own in (one, other)]
+        pool = pool_boot(environment(), lock(), "hci")
+        files = [pool.publication(own, BLANK).files for own in (one, other)]
         digests = [digest.digest("0" * 64, own) for own in (one, other)]
         assert (files[0] == files[1]) == (digests[0] == digests[1])
 

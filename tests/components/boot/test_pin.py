@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.boot.node import BootConfigurationError
+from components.boot.contract import BootConfigurationError
 from components.boot.pin import pins, publish, rollout, unknown_releases
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
@@ -138,10 +138,13 @@ class TestWhatIsNotPinned:
 
     def test_refuses(self, environment: Environments, lock: Locks) -> None:
         with pytest.raises(UnknownRelease, match=r"image fedora-coreos 44\.20260303\.3\.0"):
-            pins(environment({"pools/hci/image": {"version": "44.20260303.3.0"}}), lock())
+            pins(environment({"pools/hci/image": {"os": "fedora-coreos", "version": "44.20260303.3.0"}}), lock())
 
     def test_is_all_listed(self, environment: Environments, lock: Locks) -> None:
-        changes = {"pools/hci/image": {"version": "44.20260303.3.0"}, "cluster/kubernetes": "v1.37.0"}
+        changes = {
+            "pools/hci/image": {"os": "fedora-coreos", "version": "44.20260303.3.0"},
+            "cluster/kubernetes": "v1.37.0",
+        }
         assert [u.what for u in unknown_releases(environment(changes), lock())] == [
             "kubernetes v1.37.0 (x86_64)",
             "image fedora-coreos 44.20260303.3.0 (x86_64)",

@@ -1,4 +1,4 @@
-"""components/boot/node.py: the installed system, as the stack file and the lock say."""
+"""components/boot/fedora_coreos.py: the installed system, as the stack file and the lock say."""
 
 from __future__ import annotations
 
@@ -14,18 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from components.boot import ignition_rules
+from components.boot.contract import Asked, BootConfigurationError, Own, ask
 from components.boot.digest import BLANK
+from components.boot.identity import host_id, host_nqn
 from components.boot.ignition import Ignition, Verification, inlined, parse
-from components.boot.installer import publication
-from components.boot.node import (
-    BootConfigurationError,
-    Own,
-    host_id,
-    host_nqn,
-    node_configuration,
-    shared,
-    with_generation,
-)
+from components.boot.systems import pool_boot
 from components.environment import Environment
 from components.images.lock import KubernetesRelease, Lock, Release
 
@@ -34,11 +27,9 @@ Locks = Callable[..., Lock]
 FIXED = settings(derandomize=True, deadline=None, max_examples=30)
 
 
-def configure(environment: Environment, lock: Lock, pool: str, host: str) -> Ignition:
-    image = environment.image_of(environment.pools[pool])
-    release = lock.release(image.os, image.version, image.architecture)
-    kubernetes = lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
-    return node_configuration(environment, pool, host, release, kubernetes)
+def configure(environment: Environment, lock: Lock, pool: str, host: str, generation: str = BLANK) -> Ignition:
+    own = Own.of(host, environment.pools[pool].machines.hosts[host])
+    return parse(pool_boot(environment, lock, pool).configuration(own, generation))
 
 
 def texts(configuration: Ignition) -> dict[str, str]:
@@ -163,7 +154,7 @@ class TestSystem:
         assert made.storage.filesystems == ()
 
     def test_knows_its_generation(self, environment: Environments, lock: Locks) -> None:
-        made = with_generation(configure(environment(), lock(), "hci", "w1"), "0123456789abcdef")
+        made = configure(environment(), lock(), "hci", "w1", "0123456789abcdef")
         assert texts(made)["/etc/ingot/generation"] == "0123456789abcdef\n"
         assert parse(made.to_bytes()) == made
 
@@ -201,20 +192,11 @@ class TestKubeadm:
 class TestRefuses:
     """What does not fit together, all of it at once."""
 
-    def test_a_host_of_another_pool(self, environment: Environments, lock: Locks) -> None:
-        with pytest.raises(BootConfigurationError, match=r"hci/c1.*\n.*hosts of pool hci: w1, w2, w3"):
-            configure(environment(), lock(), "hci", "c1")
-
-    def test_an_unknown_pool(self, environment: Environments, lock: Locks) -> None:
-        release = lock().release("fedora-coreos", "44.20260101.3.0", "x86_64")
-        with pytest.raises(BootConfigurationError, match="one of the pools: control, hci"):
-            node_configuration(environment(), "spare", "w1", release, lock().kubernetes_release("v1.36.3", "x86_64"))
-
     def test_all_that_was_looked_up_wrongly(self, environment: Environments, lock: Locks) -> None:
         release = lock().release("fedora-coreos", "44.20260202.3.0", "x86_64")
         made = environment({"pools/hci/machines/hosts/w1/data_disks": ["/dev/disk/by-id/nvme-OS_w1"]})
         with pytest.raises(BootConfigurationError) as refused:
-            node_configuration(made, "hci", "w1", release, lock().kubernetes_release("v1.36.4", "aarch64"))
+            ask(made, "hci", release, lock().kubernetes_release("v1.36.4", "aarch64"))
         assert len(refused.value.problems) == 4
         for found in ("image of its pool", "Kubernetes v1.36.3", "Kubernetes for x86_64", "among its data disks"):
             assert any(found in p for p in refused.value.problems), found
@@ -261,13 +243,12 @@ class TestHoldsNoSecret:
             assert pattern.search(sample.encode())
 
     def test_no_input_is_of_a_type_that_carries_one(self) -> None:
-        assert get_type_hints(node_configuration) == {
+        assert get_type_hints(Asked) == {
             "environment": Environment,
-            "pool": str,
-            "host": str,
+            "role": str,
+            "stores": bool,
             "release": Release,
             "kubernetes": KubernetesRelease,
-            "return": Ignition,
         }
 
     def test_no_text_of_the_stack_file_can_bring_one_in(self, document: dict[str, Any], lock: Locks) -> None:
@@ -322,16 +303,11 @@ class TestAnyFleet:
         }
         made["storage"]["driver"] = made["storage"]["driver"] | {"hugepages_mib": 2 * pages}
         declared = Environment.model_validate(made)
-        pool = shared(
-            declared,
-            "only",
-            lock.release("fedora-coreos", declared.image.version, architecture),
-            lock.kubernetes_release("v1.36.3", architecture),
-        )
+        pool = pool_boot(declared, lock, "only")
         own = Own.of(name, declared.pools["only"].machines.hosts[name])
         installed = configure(declared, lock, "only", name)
         assert parse(installed.to_bytes()) == installed
-        published = publication(pool, own, BLANK)
+        published = pool.publication(own, BLANK)
         for path, data in published.files.items():
             if path.endswith(".ign"):
                 assert ignition_rules.faults(json.loads(data)) == ()
@@ -342,7 +318,7 @@ class TestAnyFleet:
 
 _ENVIRONMENT: dict[str, Any] = {
     "cluster": {"name": "any", "kubernetes": "v1.36.3", "endpoint": "api.example"},
-    "image": {"version": "44.20260101.3.0"},
+    "image": {"os": "fedora-coreos", "version": "44.20260101.3.0"},
     "boot_store": {"url": "https://boot.example:8443/a", "directory": "/srv/boot"},
     "storage": {
         "driver": {"kind": "simplyblock", "chart_version": "26.2.8", "cluster_id": "c-1", "pool_name": "p-1"},

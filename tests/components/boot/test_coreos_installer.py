@@ -1,4 +1,4 @@
-"""components/boot/installer.py: what is published installs the pinned image on the OS disk, and only there."""
+"""components/boot/coreos_installer.py: what is published installs the pinned image on the OS disk, and only there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from components.boot.contract import BootConfigurationError, Publication
+from components.boot.coreos_installer import IMAGE, INSTALLED, SETTINGS
 from components.boot.ignition import File, Ignition, Verification, inlined, parse
-from components.boot.installer import IMAGE, INSTALLED, SETTINGS, Publication
-from components.boot.node import BootConfigurationError
 from components.boot.pin import pins, publish
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease

@@ -1,4 +1,4 @@
-"""What the boot store publishes for one node: the live system that installs the pinned image, and no more.
+"""What the boot store publishes for one node of Fedora CoreOS: the live system that installs the pinned image.
 
 The live system runs from memory. It fetches the pinned image, checks its digest (Ignition) and the
 publisher's signature (coreos-installer), writes it to the one disk named as the OS disk, and reboots.
@@ -8,11 +8,11 @@ docs/decisions/0013.md says why it is done this way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from components.boot import layout, scripts
+from components.boot.contract import BootConfigurationError, Own, Publication
+from components.boot.files import data_disks_file, environment_file, generation_file, program
 from components.boot.ignition import (
     Dropin,
     File,
@@ -25,18 +25,7 @@ from components.boot.ignition import (
     fetched,
     inline,
 )
-from components.boot.node import (
-    BootConfigurationError,
-    Own,
-    Shared,
-    data_disks_file,
-    environment_file,
-    generation_file,
-    of_host,
-    program,
-    with_generation,
-)
-from components.environment import Environment
+from components.boot.ignition_node import Installed
 from components.images.fedora_coreos import INITRAMFS, KERNEL, METAL, ROOTFS
 from components.images.lock import Release
 
@@ -47,21 +36,7 @@ RETRY_S: Final = 10
 """Between attempts to fetch. The machine never goes on to what is on its disk; the step's limit ends it."""
 
 
-@dataclass(frozen=True)
-class Publication:
-    """What is published for one node. files: path in the boot store -> bytes. kernel_arguments: of the live system.
-
-    boot_url: where the boot override leads.
-    """
-
-    node: str
-    generation: str
-    boot_url: str
-    kernel_arguments: tuple[str, ...]
-    files: Mapping[str, bytes]
-
-
-def publication(pool: Shared, own: Own, generation: str) -> Publication:
+def publication(pool: Installed, own: Own, generation: str) -> Publication:
     """Everything that a host of `pool` fetches from the boot store to become the node `own`.
 
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
@@ -69,29 +44,24 @@ def publication(pool: Shared, own: Own, generation: str) -> Publication:
     """
     name = own.name
     arguments = kernel_arguments(
-        rootfs_url=pool.release.artifact(ROOTFS).url,
-        ignition_url=f"{pool.environment.boot_store.url}/{layout.installer(generation, name)}",
+        rootfs_url=pool.asked.release.artifact(ROOTFS).url,
+        ignition_url=f"{pool.asked.environment.boot_store.url}/{layout.installer(generation, name)}",
         os_disk=own.os_disk,
     )
     if odd := [a for a in arguments if not layout.PLAIN.fullmatch(a)]:
         problem = f"expected kernel arguments without spaces, quotes, backslashes and $, found {odd}"
         raise BootConfigurationError(name, (problem,))
-    live = live_configuration(pool, own, with_generation(of_host(pool, own), generation), generation)
+    live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
     return Publication(
         node=name,
         generation=generation,
-        boot_url=boot_url(pool.environment, name, generation),
+        boot_url=layout.boot_url(pool.asked.environment.boot_store.url, generation, name),
         kernel_arguments=arguments,
         files={
-            layout.script(generation, name): script(name, pool.release, arguments).encode("ascii"),
+            layout.script(generation, name): script(name, pool.asked.release, arguments).encode("ascii"),
             layout.installer(generation, name): live.to_bytes(),
         },
     )
-
-
-def boot_url(environment: Environment, node: str, generation: str) -> str:
-    """Where the installer for this generation of the node is published."""
-    return f"{environment.boot_store.url}/{layout.script(generation, node)}"
 
 
 def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tuple[str, ...]:
@@ -128,10 +98,10 @@ def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
     )
 
 
-def live_configuration(pool: Shared, own: Own, installed: Ignition, generation: str) -> Ignition:
+def live_configuration(pool: Installed, own: Own, installed: Ignition, generation: str) -> Ignition:
     """The live system's own configuration: the image, checked by digest; the installed system's
     configuration; how to install them; and the guard that keeps the installer from a data disk."""
-    release = pool.release
+    release = pool.asked.release
     metal = release.artifact(METAL)
     if metal.signature is None:
         problem = f"expected a signature of {METAL}, found none; pin {release} again from the publisher's metadata"
@@ -146,7 +116,7 @@ def live_configuration(pool: Shared, own: Own, installed: Ignition, generation: 
         File(path=SETTINGS, mode=0o644, contents=inline(settings)),
         File(path=scripts.OS_DISK, mode=0o644, contents=inline(f"{own.os_disk}\n")),
         data_disks_file(own),
-        environment_file(pool.environment, own.name, "installer"),
+        environment_file(pool.asked.environment, own.name, "installer"),
         generation_file(generation),
         program("ingot-guard", scripts.GUARD),
         program("ingot-report", scripts.REPORT),

@@ -1,0 +1,84 @@
+"""Fedora CoreOS: what its nodes boot. Fulfils components.boot.contract.System.
+
+Kubernetes arrives as programs from its official release host, each checked by its pinned digest, below
+/usr/local (which is /var/usrlocal here); containerd comes with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from components.boot import coreos_installer, kubeadm, scripts
+from components.boot.contract import Asked, Own, Publication
+from components.boot.files import text_file
+from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
+from components.boot.ignition_node import Installed, shared_files
+from components.images.fedora_coreos import INITRAMFS, KERNEL, METAL, OS, ROOTFS
+from components.images.lock import KubernetesRelease
+
+HUGEPAGE_MIB: Final = 2
+NO_UPDATES: Final = "[updates]\nenabled = false\n"
+
+
+@dataclass(frozen=True)
+class FedoraCoreOsPool:
+    """Fulfils components.boot.contract.PoolBoot."""
+
+    installed: Installed
+    artifacts: tuple[str, ...] = (KERNEL, INITRAMFS, ROOTFS, METAL)
+
+    @property
+    def asked(self) -> Asked:
+        return self.installed.asked
+
+    def publication(self, own: Own, generation: str) -> Publication:
+        return coreos_installer.publication(self.installed, own, generation)
+
+    def configuration(self, own: Own, generation: str) -> bytes:
+        return self.installed.with_generation(own, generation).to_bytes()
+
+
+@dataclass(frozen=True)
+class FedoraCoreOs:
+    """Fulfils components.boot.contract.System."""
+
+    os: str = OS
+
+    def pool(self, asked: Asked) -> FedoraCoreOsPool:
+        files = [*shared_files(asked), *_kubernetes(asked.kubernetes)]
+        files.append(text_file("/etc/zincati/config.d/90-disable-auto-updates.toml", NO_UPDATES))
+        return FedoraCoreOsPool(
+            Installed(
+                asked=asked,
+                files=tuple(files),
+                directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
+                units=_units(),
+                kernel_arguments=_kernel_arguments(asked) if asked.stores else KernelArguments(),
+            )
+        )
+
+
+def _kubernetes(release: KubernetesRelease) -> Iterator[File]:
+    for name, artifact in (("kubeadm", release.kubeadm), ("kubectl", release.kubectl), ("kubelet", release.kubelet)):
+        contents = fetched(artifact.url, artifact.sha256)
+        yield File(path=f"{scripts.PROGRAMS}/{name}", mode=0o755, contents=contents)
+    for name, artifact in (("cni-plugins.tgz", release.cni_plugins), ("crictl.tar.gz", release.crictl)):
+        yield File(path=f"{scripts.ARCHIVES}/{name}", mode=0o644, contents=fetched(artifact.url, artifact.sha256))
+
+
+def _units() -> tuple[Unit, ...]:
+    return (
+        Unit(name="containerd.service", enabled=True),
+        Unit(name="ingot-join.service", enabled=True, contents=scripts.JOIN_UNIT),
+        Unit(name="ingot-unpack.service", enabled=True, contents=scripts.UNPACK_UNIT),
+        Unit(name="kubelet.service", enabled=True, contents=scripts.KUBELET_UNIT),
+    )
+
+
+def _kernel_arguments(asked: Asked) -> KernelArguments:
+    # Reserved at boot, before memory is fragmented and before the kubelet counts it. The size comes
+    # first: the kernel reads the arguments in order.
+    pages = -(-asked.environment.storage.driver.hugepages_mib // HUGEPAGE_MIB)
+    return KernelArguments(should_exist=(f"hugepagesz={HUGEPAGE_MIB}M", f"hugepages={pages}"))

@@ -1,0 +1,50 @@
+"""Files that boot configurations are made of, for every system that Ignition configures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.boot import kubeadm, scripts
+from components.boot.contract import Own
+from components.boot.ignition import File, Resource, canonical_json, inline
+from components.environment import Environment
+
+
+def text_file(path: str, text: str, *, overwrite: bool | None = None) -> File:
+    """A file of text that everybody may read. overwrite: the image brings one of this name."""
+    return _file(path, inline(text), overwrite)
+
+
+def json_file(path: str, document: dict[str, Any]) -> File:
+    """A document that everybody may read."""
+    return _file(path, inline(canonical_json(document)), None)
+
+
+def program(name: str, text: str) -> File:
+    """A program of ours."""
+    return File(path=f"{scripts.PROGRAMS}/{name}", mode=0o755, contents=inline(text))
+
+
+def environment_file(environment: Environment, node: str, role: str) -> File:
+    """What the programs in components/boot/scripts.py read. Every value is of a form that shells leave alone."""
+    values = {
+        "INGOT_ENDPOINT": kubeadm.endpoint(environment.cluster),
+        "INGOT_NODE": node,
+        "INGOT_ROLE": role,
+        "INGOT_STORE": environment.boot_store.url,
+    }
+    return text_file(scripts.ENVIRONMENT, "".join(f"{key}='{value}'\n" for key, value in values.items()))
+
+
+def data_disks_file(own: Own) -> File:
+    """The disks that nothing but the storage driver may touch, one stable id a line."""
+    return text_file(scripts.DATA_DISKS, "".join(f"{disk}\n" for disk in own.data_disks))
+
+
+def generation_file(generation: str) -> File:
+    """The file that says which generation a machine boots."""
+    return text_file(scripts.GENERATION, generation + "\n")
+
+
+def _file(path: str, contents: Resource, overwrite: bool | None) -> File:
+    return File(path=path, mode=0o644, contents=contents, overwrite=overwrite)

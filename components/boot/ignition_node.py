@@ -1,0 +1,102 @@
+"""The installed system of one node, as an Ignition configuration, for every system that Ignition configures.
+
+It names the data disks and never formats, partitions or mounts one (the storage driver takes them raw);
+it opens no login; and it holds no secret: a machine's credentials reach it at its one-time location when
+it joins. What only one system needs is that system's module's (components/boot/fedora_coreos.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from components.boot import kubeadm, scripts
+from components.boot.contract import Asked, Own
+from components.boot.files import (
+    data_disks_file,
+    environment_file,
+    generation_file,
+    json_file,
+    program,
+    text_file,
+)
+from components.boot.identity import host_id, host_nqn
+from components.boot.ignition import Directory, File, Ignition, KernelArguments, Storage, Systemd, Unit
+from lifecycle import labels
+
+FORWARDING: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"
+FORWARDING_6: Final = "net.ipv6.conf.all.forwarding = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
+"""Only where pods have IPv6 addresses: a host that forwards ignores router advertisements."""
+CONTAINERD: Final = """\
+version = 2
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+    SystemdCgroup = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/opt/cni/bin"
+"""
+CRICTL: Final = f"runtime-endpoint: {kubeadm.SOCKET}\n"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What the installed systems of a pool share, made once for all of them."""
+
+    asked: Asked
+    files: tuple[File, ...]
+    directories: tuple[Directory, ...]
+    units: tuple[Unit, ...]
+    kernel_arguments: KernelArguments
+
+    def of_host(self, own: Own) -> Ignition:
+        """The configuration of one host."""
+        files = sorted([*self.files, *_own_files(self.asked, own)], key=lambda f: f.path)
+        return Ignition(
+            storage=Storage(files=tuple(files), directories=self.directories),
+            systemd=Systemd(units=self.units),
+            kernel_arguments=self.kernel_arguments,
+        )
+
+    def with_generation(self, own: Own, generation: str) -> Ignition:
+        """The same with the generation that it belongs to, so that a machine can say which one it runs.
+
+        Apart from the rest, because the generation is the digest of all else.
+        """
+        configuration = self.of_host(own)
+        files = sorted([*configuration.storage.files, generation_file(generation)], key=lambda f: f.path)
+        storage = configuration.storage.model_copy(update={"files": tuple(files)})
+        return configuration.model_copy(update={"storage": storage})
+
+
+def shared_files(asked: Asked) -> Iterator[File]:
+    """Files that every node of a pool has, whichever system it runs."""
+    environment = asked.environment
+    yield program("ingot-join", scripts.JOIN)
+    yield program("ingot-report", scripts.REPORT)
+    yield text_file("/etc/modules-load.d/kubernetes.conf", "br_netfilter\noverlay\n")
+    yield text_file("/etc/modules-load.d/nvme-tcp.conf", "nvme-tcp\n")
+    if asked.stores:
+        yield text_file("/etc/modules-load.d/simplyblock.conf", "nbd\nvfio_pci\n")
+    forwarding = FORWARDING + (FORWARDING_6 if ":" in environment.cluster.pod_cidr else "")
+    yield text_file("/etc/sysctl.d/90-kubernetes.conf", forwarding)
+    yield text_file("/etc/containerd/config.toml", CONTAINERD, overwrite=True)
+    yield text_file("/etc/crictl.yaml", CRICTL)
+    if asked.role == "control-plane":
+        yield json_file(f"{scripts.KUBEADM}/cluster.json", kubeadm.cluster(environment.cluster))
+        yield json_file(f"{scripts.KUBEADM}/kubelet.json", kubeadm.kubelet())
+
+
+def _own_files(asked: Asked, own: Own) -> Iterator[File]:
+    cluster, name = asked.environment.cluster.name, own.name
+    control_plane = asked.role == "control-plane"
+    registration = kubeadm.registration(name, labels.registered(own.fault_domain, stores=asked.stores))
+    yield text_file("/etc/hostname", f"{name}\n", overwrite=True)
+    yield text_file("/etc/nvme/hostid", f"{host_id(cluster, name)}\n", overwrite=True)
+    yield text_file("/etc/nvme/hostnqn", f"{host_nqn(cluster, name)}\n", overwrite=True)
+    yield environment_file(asked.environment, name, asked.role)
+    yield data_disks_file(own)
+    yield json_file(f"{scripts.KUBEADM}/join.json", kubeadm.join(registration, control_plane=control_plane))
+    if control_plane:
+        yield json_file(f"{scripts.KUBEADM}/init.json", kubeadm.init(registration))
