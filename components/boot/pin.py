@@ -93,7 +93,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         bmc=Bmc(host.bmc.url, host.bmc.verify_tls),
         mac=host.mac,
         os_disk=host.os_disk,
-        data_disks=host.data_disks,
+        data_disks=host.kept_disks,
         fault_domain=host.fault_domain,
         max_unavailable=rollout.max_unavailable,
         stores=asked.stores,
