@@ -41,6 +41,8 @@ EVICTIONS = 10
 """Asked for at once: a node's pods are through in a few round trips, and the API server's own limits hold."""
 NAMESPACE_ENDS = "NamespaceTerminating"
 """The cause by which an API server refuses whatever is made in a namespace that is being deleted."""
+BUDGETS_OVERLAP = "more than one PodDisruptionBudget"
+"""In the text of the 500 with which an API server refuses each eviction of such a pod: its only sign of it."""
 
 
 class ApiKubernetes:
@@ -158,7 +160,7 @@ class ApiKubernetes:
         }
         if pod.uid:
             body["deleteOptions"] = {"preconditions": {"uid": pod.uid}}
-        final = frozenset({403, 404, 409, 429})
+        final = frozenset({403, 404, 409, 429, 500})  # whoever drains asks again after a 500
         answer = self._api.ask(f"pod {pod.key}, evict", "POST", where, body=body, final=final)
         if answer.status == 404:
             return Eviction.GONE
@@ -166,6 +168,10 @@ class ApiKubernetes:
             return Eviction.GONE if "UID" in answer.text else Eviction.REFUSED
         if answer.status == 403:
             self._namespace_ends(pod, answer)
+        if answer.status == 500:
+            if BUDGETS_OVERLAP not in answer.text:
+                raise self._api.refused(f"pod {pod.key}, evict", answer)
+            return Eviction.REFUSED
         if answer.status == 429:
             asked_s = retry_after_s(answer, self._clock)
             self._not_before[pod.uid or pod.key] = self._clock.now_s() + (asked_s or 0.0)

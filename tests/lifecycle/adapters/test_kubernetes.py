@@ -290,9 +290,15 @@ class TestEviction:
         assert self.evict(kubernetes) is Eviction.GONE
         assert wire.asked[0].body["deleteOptions"] == {"preconditions": {"uid": "uid-db-0"}}
 
-    def test_two_budgets_on_one_pod_are_an_error_that_says_so(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("POST", self.PATH, Reply(500, {"message": "This pod has more than one PodDisruptionBudget"}))
-        with pytest.raises(PortError, match=r"pod shop/db-0, evict.*more than one PodDisruptionBudget"):
+    def test_two_budgets_on_one_pod_refuse_it(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        said = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        wire.on("POST", self.PATH, Reply(500, {"message": said}))
+        assert self.evict(kubernetes) is Eviction.REFUSED
+        assert len(wire.asked) == 1
+
+    def test_a_server_that_fails_is_an_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("POST", self.PATH, Reply(500, {"message": "etcdserver: request timed out"}))
+        with pytest.raises(PortError, match=r"pod shop/db-0, evict.*HTTP 500 etcdserver"):
             self.evict(kubernetes)
 
     def test_delete_is_of_the_pod_that_was_seen(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
