@@ -271,6 +271,9 @@ class TestTrust:
         view.nodes()
         view.start()
         server.until_watched()
+        server.cut_watches()
+        with server.lock:  # each is opened again, so that it goes on from a version that was good once
+            assert server.lock.wait_for(lambda: server.opened >= 2 * len(COLLECTIONS), LIMIT_S)
         listing, may_answer = threading.Event(), threading.Event()
 
         def slowly(asked: Asked) -> Reply:
