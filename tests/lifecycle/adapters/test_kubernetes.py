@@ -179,6 +179,38 @@ class TestPods:
         assert not found["db-0"].storage_daemon
         assert not found["slow"].ready
 
+    def test_after_a_cordon_none_is_missed_however_late_the_watch_is(
+        self, server: Api, kubernetes: ApiKubernetes
+    ) -> None:
+        server.put("nodes", node("w1"))
+        server.put("pods", pod("early", "w1"))
+        server.put("pods", pod("done", "w1") | {"status": {"phase": "Succeeded"}})
+        server.put("pods", pod("elsewhere", "w2"))
+        assert [p.name for p in kubernetes.pods_on("w1")] == ["early"]
+        server.until_watched()
+        server.wire.on("WATCH", "/api/v1/pods", Reply(503, "apiserver is shutting down"))
+        server.cut_watches()
+        server.put("pods", pod("late", "w1"))
+        assert [p.name for p in kubernetes.pods_on("w1")] == ["early"]
+        kubernetes.set_unschedulable("w1", True)
+        with pytest.raises(PortError, match=r"watch of pods on w1.*nothing yet of shop/late, which it lists"):
+            kubernetes.pods_on("w1")
+        server.wire.on("WATCH", "/api/v1/pods", server.answer)
+        self.until(kubernetes, ["early", "late"])
+        lists = [a for a in server.wire.asked if "nodeName" in a.query]
+        assert [p.name for p in kubernetes.pods_on("w1")] == ["early", "late"]
+        assert len([a for a in server.wire.asked if "nodeName" in a.query]) == len(lists), "asked once it was proven"
+
+    def until(self, kubernetes: ApiKubernetes, names: list[str]) -> None:
+        """Return once these are on w1; looked at as often as a busy machine may need."""
+        for _ in range(1000):
+            try:
+                if [p.name for p in kubernetes.pods_on("w1")] == names:
+                    return
+            except PortError:
+                threading.Event().wait(0.01)
+        pytest.fail(f"never {names}")
+
     def test_unready_pods_with_claims_are_found_also_unscheduled(self, server: Api, kubernetes: ApiKubernetes) -> None:
         server.put("pods", pod("db-0", claims=("data-db-0",), ready=False))
         server.put("pods", pod("db-1", "w1", claims=("data-db-1",)))
