@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lifecycle import drain, etcd, losses
 from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, Halt, NotRedundant, PortError
-from lifecycle.ports import Budget, Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Ports, Role, Verdict
+from lifecycle.ports import Budget, Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Pod, Ports, Role, Verdict
 from lifecycle.retire import Retirement
 from lifecycle.waiting import Blocked, wait_until
 
@@ -134,6 +134,17 @@ def _refuse_pods(leaving: Leaving) -> None:
 
 def _names_of(budgets: Sequence[Budget], pod: str) -> list[str]:
     return sorted(f"{b.namespace}/{b.name}" for b in budgets if pod in b.pods)
+
+
+def unready_daemons(ports: Ports, node: str) -> tuple[Pod, ...]:
+    """The node's pods of DaemonSets that are not Ready, and are to be."""
+    pods = ports.kubernetes.pods_on(node)
+    return tuple(p for p in pods if p.owner == "DaemonSet" and not p.ready and not p.terminating)
+
+
+def told(daemon: Pod) -> str:
+    """The DaemonSet of such a pod, which outlives it."""
+    return f"DaemonSet {daemon.daemon_set or daemon.key}"
 
 
 def storage_blocks(leaving: Leaving) -> Blocked | None:

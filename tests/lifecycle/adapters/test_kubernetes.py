@@ -251,7 +251,8 @@ class TestPods:
         wire.on("GET", "/api/v1/pods", Reply(body={"items": [pod("agent", "w1", owner="DaemonSet")]}))
         where = "/apis/apps/v1/namespaces/shop/daemonsets/its-owner"
         wire.on("GET", where, Reply(body={"metadata": {"name": "its-owner", "uid": "uid-of-DaemonSet"}}))
-        assert [p.owner for p in kubernetes.pods_on("w1")] == ["DaemonSet"]
+        (agent,) = kubernetes.pods_on("w1")
+        assert (agent.owner, agent.daemon_set) == ("DaemonSet", "shop/its-owner")
 
 
 class TestEviction:
