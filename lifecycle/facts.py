@@ -180,6 +180,7 @@ class Pod:
     static pod's mirror. storage_daemon: belongs to the storage driver, so it leaves after the volumes.
     claims: names of its PersistentVolumeClaims. local_volumes: PersistentVolumes on the host's own disks.
     ends_s: when the grace of a terminating pod is over. finalizers: who keeps its object even then.
+    daemon_set: `namespace/name` of the DaemonSet that made it, "" for all others.
     """
 
     namespace: str
@@ -196,6 +197,7 @@ class Pod:
     local_volumes: tuple[str, ...] = ()
     ends_s: float | None = None
     finalizers: tuple[str, ...] = ()
+    daemon_set: str = ""
 
     @property
     def key(self) -> str:

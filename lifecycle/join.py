@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import detach, etcd, fence, image, roster
+from lifecycle import detach, etcd, fence, gates, image, roster
 from lifecycle.admit import admit
 from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
-from lifecycle.errors import AttachIncomplete, LifecycleError, NeverReady, PortError, SoakFailed, StillDegraded
+from lifecycle.errors import (
+    AttachIncomplete,
+    LifecycleError,
+    NeverReady,
+    PortError,
+    SoakFailed,
+    StillDegraded,
+    WaitedTooLong,
+)
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Pod, Ports, Role
 from lifecycle.provision import coming_in
 from lifecycle.roster import Standing
@@ -27,10 +35,18 @@ STEADY = 2
 """Looks in a row at paths and pods: a path that flaps is up in one of them only."""
 
 
+class DaemonsNotReady(WaitedTooLong):
+    """The kubelet says Ready, and what has to run on every node does not run on this one."""
+
+    expected = "every pod of a DaemonSet on it Ready, twice in a row"
+    remedy = "runbooks/join.md#daemons, then run `pulumi up` again"
+    shows = "kubectl get pods -A --field-selector spec.nodeName={node}"
+
+
 @dataclass(frozen=True)
 class Joining:
     """A node on its way in. serving: the fleet-ready barrier was reached once. was_in: it is in already.
-    unready_before: pods with volumes that were not Ready before its turn began."""
+    unready_before: pods with volumes, and DaemonSets on it, that were not Ready before its turn began."""
 
     ports: Ports
     pin: Pin
@@ -165,7 +181,7 @@ def _wait_attached(joining: Joining) -> None:
         waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready)
         if waiting:
             return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="claimants", look_s=OBSERVE_S)
-        return True
+        return _daemons_wanting(joining) or True
 
     wait_until(
         attached,
@@ -177,6 +193,18 @@ def _wait_attached(joining: Joining) -> None:
         error=AttachIncomplete,
         consecutive=STEADY,
     )
+
+
+def _daemons_wanting(joining: Joining) -> Blocked | None:
+    found = [p for p in gates.unready_daemons(joining.ports, joining.node) if not _broken_here(joining, p)]
+    names = tuple(sorted(f"{p.key} of {gates.told(p)}" for p in found))
+    about = f"pods/{joining.node}"
+    return Blocked("not Ready: " + ", ".join(names), names, DaemonsNotReady, about, OBSERVE_S) if names else None
+
+
+def _broken_here(joining: Joining, daemon: Pod) -> bool:
+    """Whether its DaemonSet did not serve on the node before either."""
+    return gates.told(daemon) in joining.unready_before
 
 
 def _broken_before(joining: Joining, pod: Pod) -> bool:

@@ -161,8 +161,8 @@ class Held:
         """How long the other run's Lease still lasts, by this clock alone unless it ended long ago. Raises
         RollTaken at once if that run is known to live."""
         lives = self._ports.rolls.lives(roll.run)
-        if lives is False or now_s - roll.renewed_s > LEASE_S + SKEW_S:
-            return 0.0
+        if lives is False or (lives is None and now_s - roll.renewed_s > LEASE_S + SKEW_S):
+            return 0.0  # one that lives, and shows no sign, is between two steps: the engine waits for something else
         first, since_s = seen[0] if seen else (roll, now_s)
         if lives or first != roll:  # renewed while we looked
             raise RollTaken(node, told(roll), (roll.run.id,), now_s - since_s)

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,7 +68,8 @@ class LeaseRolls:
 
         def go_on() -> None:
             while not over.wait(every_s):
-                renew()
+                with suppress(Exception):  # a thread that ends would let the Lease run out under a step at work
+                    renew()
 
         threading.Thread(target=go_on, name="ingot-roll", daemon=True).start()
         try:

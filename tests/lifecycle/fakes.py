@@ -153,7 +153,7 @@ class FakeKubernetes(_Part):
         return tuple(b for b in near if b.pods or not node)
 
     def _budget(self, app: str, least: int) -> Budget:
-        pods = {k: p for k, p in self.world.pods.items() if p.name.startswith(f"{app}-")}
+        pods = {k: p for k, p in self.world.pods.items() if p.name == app or p.name.startswith(f"{app}-")}
         allowed = sum(p.ready for p in pods.values()) - least
         return Budget("apps", app, max(0, allowed), len(pods), least, frozenset(pods))
 
@@ -164,7 +164,8 @@ class FakeKubernetes(_Part):
         self.api()
         if pod.key not in self.world.pods:
             return Eviction.GONE
-        if any(pod.key in b.pods and b.disruptions_allowed < 1 for b in self.budgets()) and pod.ready:
+        budgets = [b for b in self.budgets() if pod.key in b.pods]
+        if len(budgets) > 1 or (pod.ready and any(b.disruptions_allowed < 1 for b in budgets)):
             return Eviction.REFUSED
         self.world.pod_goes(pod.key)
         self.world.changed(f"evict {pod.key}")

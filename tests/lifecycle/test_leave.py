@@ -29,6 +29,7 @@ from lifecycle.errors import (
     UnmanagedPods,
     VolumesStillAttached,
 )
+from lifecycle.gates import BudgetsOverlap
 from lifecycle.ports import Claim, ClaimState, Member, Move, Node, Pod, Ports, Power, Verdict
 from tests.lifecycle.fakes import FakeEtcd, FakeEvidence, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import (
@@ -203,6 +204,10 @@ def never(world: World) -> None:
     world.budgets["db"] = 3
 
 
+def overlapping(world: World) -> None:
+    world.budgets["db-0"] = 0
+
+
 def degraded(world: World) -> None:
     world.volumes["pv-2"].replicas["w4"] = False
 
@@ -223,6 +228,7 @@ class TestLeaveRefuses:
             ("c2", single, EtcdNotSafe, "it is the only member"),
             ("w1", unmanaged, UnmanagedPods, "apps/shell"),
             ("w1", never, BudgetNeverAllows, "PodDisruptionBudget apps/db that never does"),
+            ("w1", overlapping, BudgetsOverlap, r"several for apps/db-0 \(apps/db, apps/db-0\)"),
             ("w1", degraded, NotRedundant, "pv-2 lacks a replica"),
             ("c2", degraded, NotRedundant, "pv-2 lacks a replica"),
             ("w1", last_copy, CannotLose, "pv-0 has its last|apps/data-db-0 has its last"),
@@ -240,7 +246,7 @@ class TestLeaveRefuses:
         assert standings(world)[node] == "in"
         assert phases(world, node)[-1].startswith(f"end halted: node {node}: expected")
 
-    @pytest.mark.parametrize("spoil", [unmanaged, never])
+    @pytest.mark.parametrize("spoil", [unmanaged, never, overlapping])
     def test_at_once_what_cannot_heal(self, world: World, spoil: Callable[[World], None]) -> None:
         spoil(world)
         before_s = world.now_s

@@ -70,6 +70,12 @@ class TestTheFirstStep:
         assert "Nothing was changed" in str(e.value)
         assert (world.changes, world.now_s) == ([], began_s)
 
+    def test_is_refused_also_if_that_run_was_busy_elsewhere_for_long(self, world: World) -> None:
+        held_by(world, Run("run-z", "here", "here", 7, 1.0), world.now_s - LEASE_S - SKEW_S - 1)
+        with pytest.raises(RollTaken, match="run run-z on here, pid 7"):
+            step(world, Verb.LEAVE, "w1")
+        assert world.changes == []
+
     def test_is_refused_while_another_machines_run_renews_it(self, world: World) -> None:
         held_by(world, ELSEWHERE)
         world.renewing.add(ELSEWHERE.id)

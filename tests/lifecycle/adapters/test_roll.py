@@ -163,3 +163,16 @@ class TestKeeping:
         for thread in [t for t in threading.enumerate() if t.name == "ingot-roll"]:
             thread.join(5)
         assert count[0] == 2
+
+    def test_renews_on_after_a_failure_that_nobody_foresaw(self, rolls: LeaseRolls) -> None:
+        renewed = threading.Event()
+        tries: list[int] = []
+
+        def renew() -> None:
+            tries.append(len(tries))
+            if len(tries) == 1:
+                raise OSError("too many open files")
+            renewed.set()
+
+        with rolls.keep(renew, 0.001):
+            assert renewed.wait(5)
