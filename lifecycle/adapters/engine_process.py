@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 ENGINE, PLUGINS = "pulumi", "pulumi-"
 """The command line's process, and how those of its plugins begin: the one that runs commands is a step's parent."""
 
-SAME_S = 2.0
-"""Two readings of one process's start may differ by as much: the kernel counts from a boot that is not exact."""
+SAME_S = 0.5
+"""Two readings of one process's start may differ by as much where it is a moment: such a number is rounded."""
+
+START_TICKS = 19
+"""Where /proc/PID/stat has a process's start, counted behind its name, which may hold blanks (proc(5): field 22)."""
 
 
 class EngineProcess:
@@ -33,11 +37,12 @@ class EngineProcess:
     @cached_property
     def run(self) -> Run:
         process, host = self._process, socket.gethostname()
-        started_s = process.create_time()
+        started_s = _started_s(process.pid)
         named = self._environment.get("INGOT_RUN", "").strip()
         if named:
             return Run(named, host)
-        return Run(f"{host}/{process.pid}/{started_s:.0f}", host, place(), process.pid, started_s)
+        mark = hashlib.sha256(f"{place()} {started_s}".encode()).hexdigest()[:8]
+        return Run(f"{host}/{process.pid}/{mark}", host, place(), process.pid, started_s)
 
     def lives(self) -> bool:
         """Whether the engine that asked for this step is there."""
@@ -58,7 +63,7 @@ class EngineProcess:
             return None
         try:
             found = psutil.Process(run.pid)
-            same = abs(float(found.create_time()) - run.started_s) < SAME_S
+            same = abs(_started_s(run.pid) - run.started_s) < SAME_S
             return same and found.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
@@ -78,6 +83,23 @@ class EngineProcess:
         engines = [p for p, name in zip(above, names, strict=True) if name == ENGINE]
         plugins = [p for p, name in zip(above, names, strict=True) if name.startswith(PLUGINS)]
         return (engines or plugins or [own])[0]
+
+
+def _started_s(pid: int) -> float:
+    """When the process began: seconds since the machine did on Linux, since 1970 elsewhere.
+
+    Linux knows no moment, and what psutil makes of the wall clock moves with it: whoever sets the clock of a
+    machine would make another run of an engine that lives. Raises psutil.Error.
+    """
+    import psutil
+
+    if not psutil.LINUX:
+        return float(psutil.Process(pid).create_time())
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError as error:
+        raise psutil.NoSuchProcess(pid) from error
+    return int(said[START_TICKS]) / os.sysconf("SC_CLK_TCK")
 
 
 def _name(process: psutil.Process) -> str:

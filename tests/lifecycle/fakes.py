@@ -420,7 +420,7 @@ class FakeRolls(_Part):
             return None, ""
         if roll.run.id in self.world.renewing:
             roll = self.world.roll = replace(roll, renewed_s=self.world.now_s)
-        return roll, str(self.world.roll_version)
+        return replace(roll, age_s=self.world.now_s - roll.renewed_s), str(self.world.roll_version)
 
     def write(self, roll: Roll, version: str) -> bool:
         self.api()

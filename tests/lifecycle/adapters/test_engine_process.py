@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lifecycle.adapters.engine_process import EngineProcess
 engine = EngineProcess(os.environ)
 print(json.dumps({**dataclasses.asdict(engine.run), "lives": engine.lives(), "own": os.getpid()}))
 """
+SAYS_AND_WAITS = SAYS.replace("os.getpid()}))", "os.getpid()}), flush=True); input()")
 PASSES_ON = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 
 
@@ -96,10 +98,18 @@ class TestLives:
         assert EngineProcess({}).runs(own) is True
 
     def test_one_that_ended(self, own: Run) -> None:
-        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-            run = replace(own, pid=child.pid, started_s=psutil.Process(child.pid).create_time())
+        asks = [sys.executable, "-c", SAYS_AND_WAITS]
+        with subprocess.Popen(asks, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True) as child:
+            assert child.stdout is not None
+            said = json.loads(child.stdout.readline())
+            run = replace(own, pid=child.pid, started_s=said["started_s"])
             assert EngineProcess({}).runs(run) is True
+            child.communicate("\n", timeout=LIMIT_S)
         assert EngineProcess({}).runs(run) is False
+
+    @pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the kernel keeps the moment of a process's start")
+    def test_whoever_sets_the_machines_clock(self, own: Run) -> None:
+        assert 0 < own.started_s <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def test_one_whose_pid_another_program_has_now(self, own: Run) -> None:
         assert EngineProcess({}).runs(replace(own, started_s=own.started_s - 60)) is False

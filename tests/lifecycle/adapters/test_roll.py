@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -107,6 +108,28 @@ class TestTheLease:
         rolls.write(ROLL, "")
         store.body["spec"] = {"holderIdentity": "ann"}
         assert rolls.read() == (Roll(Run("ann"), 0, 0, 0), "1")
+
+    def test_its_age_is_the_servers_whatever_the_runners_clock_says(self, store: Store, rolls: LeaseRolls) -> None:
+        rolls.write(replace(ROLL, renewed_s=0), "")
+        before = datetime.now(UTC) - timedelta(seconds=100)
+        spec = {"f:spec": {"f:holderIdentity": {}, "f:renewTime": {}}}
+        store.body["metadata"]["managedFields"] = [
+            {"manager": "kubectl", "time": datetime.now(UTC).isoformat(), "fieldsV1": {"f:metadata": {}}},
+            {"manager": "runner", "time": before.strftime("%Y-%m-%dT%H:%M:%SZ"), "fieldsV1": spec},
+        ]
+        read = rolls.read()[0]
+        assert read is not None
+        assert read.age_s is not None
+        assert 99 <= read.age_s < 160
+
+    @pytest.mark.parametrize("time", [None, "", "yesterday"])
+    def test_its_age_is_unknown_if_the_server_does_not_say(self, store: Store, rolls: LeaseRolls, time: object) -> None:
+        rolls.write(ROLL, "")
+        fields = {"f:spec": {"f:renewTime": {}}}
+        store.body["metadata"]["managedFields"] = [{"time": time, "fieldsV1": fields}]
+        read = rolls.read()[0]
+        assert read is not None
+        assert read.age_s is None
 
     def test_one_that_does_not_fit_is_an_error(self, store: Store, rolls: LeaseRolls) -> None:
         rolls.write(ROLL, "")
