@@ -6,14 +6,17 @@ storage and records are the tests' fakes, as no host stands behind these nodes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from lab import fleet as make
-from lab.fleet import Fleet
+from lab.fleet import Fleet, Json
 from lab.lab import Lab
 from lifecycle import roster
-from lifecycle.adapters.clock import WatchingClock
+from lifecycle.adapters.clock import WallClock, WatchingClock
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.kube_api import KubeApi, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
@@ -21,7 +24,7 @@ from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.view import View
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Claim, ClaimState, Limits, Node, Ports
+from lifecycle.ports import Claim, ClaimState, Etcd, Limits, Node, Ports
 from lifecycle.roster import Entry, Roster, Standing
 from lifecycle.run import execute
 from tests.lab.eventually import eventually
@@ -35,27 +38,50 @@ WORKERS = tuple(f"w{number}" for number in range(1, 11))
 
 @dataclass
 class Cluster:
-    """A lab whose workers are all declared, joined and in. world: what is not real."""
+    """A lab whose nodes are declared, joined and in. world: what is not real. namespace: of its workloads.
+
+    kubeconfig: by which steps come, the administrator's if None. wall: what a step takes for the system's time.
+    etcd: whose members are asked, the world's if None.
+    """
 
     lab: Lab
     fleet: Fleet
     world: World
+    namespace: str = "default"
+    kubeconfig: Path | None = None
+    wall: Callable[[], float] = time.time
+    etcd: Etcd | None = None
+    views: list[View] = field(default_factory=list)
 
     def ports(self, run: str = "one") -> Ports:
         """Those of a step of this run, with a view and a connection of its own, as a process has them."""
-        clock = self.fleet.clock
-        api = KubeApi(lambda: from_kubeconfig(self.lab.kubeconfig), clock)
+        clock, kubeconfig = WallClock(self.wall), self.kubeconfig or self.lab.kubeconfig
+        api = KubeApi(lambda: from_kubeconfig(kubeconfig), clock)
         view = View(api, clock, frozenset({"simplyblock"}))
+        self.views.append(view)
+        faked = fakes.ports(self.world)
         return replace(
-            fakes.ports(self.world),
-            clock=WatchingClock(view),
+            faked,
+            clock=WatchingClock(view, self.wall),
             kubernetes=ApiKubernetes(api, clock, frozenset({"simplyblock"}), view),
             roster=ConfigMapRoster(api, view),
             rolls=LeaseRolls(api, EngineProcess({"INGOT_RUN": run})),
+            etcd=self.etcd or faked.etcd,
         )
 
-    def leave(self, node: str, run: str = "one") -> str:
-        return execute(Step(Verb.LEAVE, "metal", node, GENERATION), self.ports(run))
+    def step(self, verb: Verb, node: str, run: str = "one", **taps: Callable[[Any], object]) -> str:
+        """Run a step. taps: what stands before a port, by the port's name."""
+        ports = self.ports(run)
+        tapped: dict[str, Any] = {name: tap(getattr(ports, name)) for name, tap in taps.items()}
+        return execute(Step(verb, "metal", node, GENERATION), replace(ports, **tapped))
+
+    def leave(self, node: str, run: str = "one", **taps: Callable[[Any], object]) -> str:
+        return self.step(Verb.LEAVE, node, run, **taps)
+
+    def close(self) -> None:
+        """End all watches: an API server that is told to stop waits for them."""
+        for view in self.views:
+            view.stop()
 
     def node(self, name: str) -> Node | None:
         return self.ports().kubernetes.node(name)
@@ -69,25 +95,48 @@ class Cluster:
         for other in others:
             self.ports().kubernetes.set_unschedulable(other, True)
         if claim:
-            self.fleet.create(make.claim(claim))
+            self.create(make.claim(claim))
         deployment = make.deployment(name, replicas, claim=claim)
-        self.fleet.create(deployment)
+        self.create(deployment)
         if budget is not None:
-            self.fleet.create(make.budget(name, name, min_available=budget))
+            self.create(make.budget(name, name, min_available=budget))
         eventually(lambda: self.ready(name) == replicas, f"{replicas} Ready pods of {name}")
         for other in others:
             self.ports().kubernetes.set_unschedulable(other, False)
 
+    def create(self, item: Json) -> None:
+        self.fleet.create(item, self.namespace)
+
     def ready(self, name: str) -> int:
-        status = (self.fleet.read(make.deployment(name, 1)) or {}).get("status") or {}
+        status = (self.fleet.read(make.deployment(name, 1), self.namespace) or {}).get("status") or {}
         return int(status.get("readyReplicas") or 0)
 
 
-def serving(lab: Lab, nodes: Collection[str]) -> Cluster:
+class Before:
+    """Stands before a port: does something just before the first call of one of its methods."""
+
+    def __init__(self, inner: object, method: str, act: Callable[[], object]) -> None:
+        self._inner, self._method, self._act = inner, method, act
+        self._done = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name != self._method or self._done:
+            return found
+
+        def call(*args: object, **keywords: object) -> Any:
+            if not self._done:
+                self._done = True
+                self._act()
+            return found(*args, **keywords)
+
+        return call
+
+
+def serving(lab: Lab, nodes: Collection[str], namespace: str = "default", etcd: Etcd | None = None) -> Cluster:
     """The lab's nodes of these names, declared, joined and in."""
-    found = Cluster(
-        lab, Fleet(lab.kubeconfig), World(initialised="cp1", limits=Limits(slot_s=30, drain_s=60, detach_s=60))
-    )
+    limits = Limits(slot_s=30, drain_s=60, detach_s=60)
+    found = Cluster(lab, Fleet(lab.kubeconfig), World(initialised="cp1", limits=limits), namespace, etcd=etcd)
     kubernetes = found.ports().kubernetes
     eventually(lambda: {n.name for n in kubernetes.nodes() if n.ready} >= set(nodes), "all nodes Ready")
     entries = {}

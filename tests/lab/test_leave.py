@@ -25,7 +25,9 @@ pytestmark = pytest.mark.lab
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Lab.start(tmp_path_factory.mktemp("lab"), systems=1) as lab:
         Fleet(lab.kubeconfig).create_nodes(len(WORKERS))
-        yield serving(lab, WORKERS)
+        cluster = serving(lab, WORKERS)
+        yield cluster
+        cluster.close()
 
 
 class TestLeave:
