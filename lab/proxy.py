@@ -20,8 +20,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -162,12 +162,18 @@ class Proxy:
             self.exchanges.append(exchange)
             return exchange
 
-    def above(self) -> http.client.HTTPSConnection:
+    @contextmanager
+    def above(self) -> Iterator[http.client.HTTPSConnection]:
         """A connection to the API server, as the user."""
         connection = http.client.HTTPSConnection(*self._address, context=self._above, timeout=ANSWER_S)
         connection.connect()
-        self.opened(connection.sock)
-        return connection
+        tied = connection.sock  # the client lets go of it when the answer is to be the last
+        self.opened(tied)
+        try:
+            yield connection
+        finally:
+            self.closed(tied)
+            connection.close()
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:
@@ -211,26 +217,22 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         exchange = self.proxy.begin(self.command, path, query)
-        fault = exchange.fault
+        asked, fault = exchange.asked, exchange.fault
         if fault is not None and fault.when is When.BEFORE:
             self._fail(fault)
             return
-        above = self.proxy.above()
-        tied = above.sock  # http.client lets go of it when the answer is to be the last
         try:
-            above.request(self.command, self.path, body or None, _of_both(self.headers.items()))
-            answer = above.getresponse()
-            exchange.status = answer.status
-            if fault is not None and fault.when is When.AFTER:
-                exchange.begin = answer.read()[:KEPT_BYTES]
-                self._fail(fault)
-            else:
-                self._answer(exchange, answer)
+            with self.proxy.above() as above:
+                above.request(self.command, self.path, body or None, _of_both(self.headers.items()))
+                answer = above.getresponse()
+                exchange.status = answer.status
+                if fault is not None and fault.when is When.AFTER:
+                    exchange.begin = b"" if asked.watch else answer.read()[:KEPT_BYTES]
+                    self._fail(fault)
+                else:
+                    self._answer(exchange, answer)
         except (OSError, http.client.HTTPException):
             self._reset()
-        finally:
-            self.proxy.closed(tied)
-            above.close()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # the base class's names
 

@@ -20,7 +20,7 @@ from lifecycle.adapters.kube_api import Json, KubeApi, path
 from lifecycle.adapters.objects import entries, sub
 from lifecycle.adapters.roster import LABELS, created
 from lifecycle.adapters.view import NAMESPACE
-from lifecycle.adapters.wire import Answer, Unsure
+from lifecycle.adapters.wire import Answer
 from lifecycle.errors import PortError
 from lifecycle.ports import Roll, Run
 from lifecycle.rolls import LEASE_S
@@ -54,18 +54,19 @@ class LeaseRolls:
 
     def write(self, roll: Roll, version: str) -> bool:
         """A write whose answer was lost is looked up, not guessed."""
-        body = _body(roll, version)
-        try:
+        body, where = _body(roll, version), path(*LEASES, NAME)
+
+        def write() -> bool:
             if not version:
                 return created(self._api, "roll, create", path(*LEASES), body).ok
             final = frozenset({404, 409})
-            where = path(*LEASES, NAME)
             return self._api.ask("roll, replace", "PUT", where, body=body, final=final, repeatable=False).ok
-        except Unsure:
+
+        def landed() -> bool | None:
             written, now = self.read()
-            if now == version:
-                raise  # it still stands: nothing was written, and the server said why
-            return written is not None and _body(written, "") == _body(roll, "")
+            return None if now == version else written is not None and _body(written, "") == _body(roll, "")
+
+        return self._api.surely(write, landed)
 
     @contextmanager
     def keep(self, renew: Callable[[], None], every_s: float) -> Iterator[None]:

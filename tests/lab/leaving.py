@@ -24,7 +24,7 @@ from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.view import View
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Claim, ClaimState, Etcd, Limits, Node, Ports
+from lifecycle.ports import Claim, ClaimState, Etcd, Limits, Member, Node, Ports
 from lifecycle.roster import Entry, Roster, Standing
 from lifecycle.run import execute
 from tests.lab.eventually import eventually
@@ -34,6 +34,8 @@ from tests.lifecycle.world import Host, World
 
 GENERATION = "0123456789abcdef"
 WORKERS = tuple(f"w{number}" for number in range(1, 11))
+TRIO = ("s1", "s2", "s3")
+"""Workers that a test has on a lab that it shares: those that others look at are named otherwise."""
 
 
 @dataclass
@@ -78,6 +80,37 @@ class Cluster:
     def leave(self, node: str, run: str = "one", **taps: Callable[[Any], object]) -> str:
         return self.step(Verb.LEAVE, node, run, **taps)
 
+    def hold(self, *names: str) -> None:
+        """Nothing more is scheduled to these nodes."""
+        for name in names:
+            self.ports().kubernetes.set_unschedulable(name, True)
+
+    def release(self, *names: str) -> None:
+        """What is pending may go to these nodes."""
+        for name in names:
+            self.ports().kubernetes.set_unschedulable(name, False)
+
+    def others(self, name: str) -> list[str]:
+        """All nodes but this one, whoever's they are."""
+        return [n.name for n in self.ports().kubernetes.nodes() if n.name != name]
+
+    def is_cordoned(self, name: str) -> bool:
+        node = self.node(name)
+        return node is not None and node.unschedulable
+
+    def check_left(self, node: str, **ready: int) -> None:
+        """As every leave ends, whatever happened on its way. ready: how many pods of which app run elsewhere."""
+        kubernetes = self.ports().kubernetes
+        assert self.node(node) is None
+        assert kubernetes.attachments_on(node) == ()
+        eventually(lambda: {app: self.ready(app) for app in ready} == ready, f"{ready} Ready elsewhere")
+        assert [p for p in kubernetes.pods_on(node) if p.owner != "DaemonSet"] == []
+        assert [n.name for n in kubernetes.nodes() if n.unschedulable] == []
+        left = self.entry(node)
+        assert (left.standing, left.slot_since_s is not None, left.halted) == (Standing.OUT, True, False)
+        assert self.world.claims[node].state is ClaimState.LEFT
+        assert self.world.broken == []
+
     def close(self) -> None:
         """End all watches: an API server that is told to stop waits for them."""
         for view in self.views:
@@ -91,9 +124,8 @@ class Cluster:
 
     def app(self, name: str, *, replicas: int, on: str, budget: int | None = None, claim: str = "") -> None:
         """A Deployment whose pods are on one node now, and may be anywhere."""
-        others = [n.name for n in self.ports().kubernetes.nodes() if n.name != on]
-        for other in others:
-            self.ports().kubernetes.set_unschedulable(other, True)
+        others = self.others(on)
+        self.hold(*others)
         if claim:
             self.create(make.claim(claim))
         deployment = make.deployment(name, replicas, claim=claim)
@@ -101,11 +133,14 @@ class Cluster:
         if budget is not None:
             self.create(make.budget(name, name, min_available=budget))
         eventually(lambda: self.ready(name) == replicas, f"{replicas} Ready pods of {name}")
-        for other in others:
-            self.ports().kubernetes.set_unschedulable(other, False)
+        self.release(*others)
 
     def create(self, item: Json) -> None:
         self.fleet.create(item, self.namespace)
+
+    def delete(self, node: str) -> None:
+        """As somebody does by hand: the Node object goes, its pods and volumes are left to the controllers."""
+        self.ports().kubernetes.delete_node(node)
 
     def ready(self, name: str) -> int:
         status = (self.fleet.read(make.deployment(name, 1), self.namespace) or {}).get("status") or {}
@@ -113,10 +148,13 @@ class Cluster:
 
 
 class Before:
-    """Stands before a port: does something just before the first call of one of its methods."""
+    """Stands before a port: does something just before the first call of one of its methods.
 
-    def __init__(self, inner: object, method: str, act: Callable[[], object]) -> None:
-        self._inner, self._method, self._act = inner, method, act
+    first: what the call's arguments must begin with.
+    """
+
+    def __init__(self, inner: object, method: str, act: Callable[[], object], first: tuple[object, ...] = ()) -> None:
+        self._inner, self._method, self._act, self._first = inner, method, act, first
         self._done = False
 
     def __getattr__(self, name: str) -> Any:
@@ -125,7 +163,7 @@ class Before:
             return found
 
         def call(*args: object, **keywords: object) -> Any:
-            if not self._done:
+            if not self._done and args[: len(self._first)] == self._first:
                 self._done = True
                 self._act()
             return found(*args, **keywords)
@@ -137,6 +175,9 @@ def serving(lab: Lab, nodes: Collection[str], namespace: str = "default", etcd: 
     """The lab's nodes of these names, declared, joined and in."""
     limits = Limits(slot_s=30, drain_s=60, detach_s=60)
     found = Cluster(lab, Fleet(lab.kubeconfig), World(initialised="cp1", limits=limits), namespace, etcd=etcd)
+    found.world.members["cp1"] = Member(
+        "cp1-1", "cp1", True, True, True
+    )  # by which the fakes know that an API is there
     kubernetes = found.ports().kubernetes
     eventually(lambda: {n.name for n in kubernetes.nodes() if n.ready} >= set(nodes), "all nodes Ready")
     entries = {}

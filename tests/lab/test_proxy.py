@@ -26,12 +26,6 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 @pytest.fixture
-def proxy(lab: Lab) -> Iterator[Proxy]:
-    with Proxy(lab.layout, lab.kubeconfig) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def client(lab: Lab, proxy: Proxy) -> Iterator[httpx.Client]:
     """The administrator, who tries nothing twice."""
     yield from connected(lab, proxy, "admin")
