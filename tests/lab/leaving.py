@@ -171,21 +171,26 @@ class Before:
         return call
 
 
+def tap(method: str, act: Callable[[], object], *first: object) -> Callable[[Any], Before]:
+    """What puts a `Before` before a port, for `Cluster.step`."""
+    return lambda port: Before(port, method, act, first)
+
+
 def serving(lab: Lab, nodes: Collection[str], namespace: str = "default", etcd: Etcd | None = None) -> Cluster:
     """The lab's nodes of these names, declared, joined and in."""
-    limits = Limits(slot_s=30, drain_s=60, detach_s=60)
+    limits = Limits(slot_s=30, drain_s=120, detach_s=120)
     found = Cluster(lab, Fleet(lab.kubeconfig), World(initialised="cp1", limits=limits), namespace, etcd=etcd)
     found.world.members["cp1"] = Member(
         "cp1-1", "cp1", True, True, True
     )  # by which the fakes know that an API is there
     kubernetes = found.ports().kubernetes
     eventually(lambda: {n.name for n in kubernetes.nodes() if n.ready} >= set(nodes), "all nodes Ready")
-    entries = {}
+    entries, claims = {}, {}
     for node in (n for n in kubernetes.nodes() if n.name in nodes):
         declared = pin(node.name, GENERATION, stores=False, os_image=node.os_image, kubelet=node.kubelet)
         found.world.pins[node.name] = declared
         found.world.hosts[node.name] = Host(generation=GENERATION)
-        found.world.claims[node.name] = Claim(
+        claims[node.name] = Claim(
             "metal",
             node.name,
             GENERATION,
@@ -200,4 +205,5 @@ def serving(lab: Lab, nodes: Collection[str], namespace: str = "default", etcd: 
             pool=declared.pool, role=declared.role, generation=GENERATION, fault_domain="", standing=Standing.IN
         )
     roster.update(found.ports(), "fleet", lambda _: Roster(serving=True, nodes=entries))
+    found.world.claims.update(claims)  # from now on, a roster that is missing is a lost one
     return found

@@ -15,7 +15,7 @@ from lifecycle.errors import EtcdNotSafe
 from lifecycle.ports import Etcd, Member
 from tests.lab.clients import etcd_of
 from tests.lab.eventually import eventually
-from tests.lab.leaving import Before, Cluster, serving
+from tests.lab.leaving import Before, Cluster, serving, tap
 
 pytestmark = pytest.mark.lab
 
@@ -76,7 +76,7 @@ class TestAMemberThatIsDown:
                 looks += "etcd-3" not in planes.lab.running()
                 return etcd.members()
 
-        dies = lambda port: Before(port, "begin", lambda: planes.lab.kill_etcd(3), ("cp2", "etcd-out"))  # noqa: E731
+        dies = tap("begin", lambda: planes.lab.kill_etcd(3), "cp2", "etcd-out")
         with ThreadPoolExecutor(1) as pool:
             leaving = pool.submit(planes.leave, "cp2", evidence=dies, etcd=Counted)
             # Beyond the looks at who leads: one at whether etcd can spare it, and another after that.

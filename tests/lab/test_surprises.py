@@ -18,7 +18,7 @@ from lifecycle.ports import ClaimState, Pod
 from lifecycle.roster import Standing
 from lifecycle.stops import RollTaken
 from tests.lab.eventually import eventually
-from tests.lab.leaving import GENERATION, Before, Cluster
+from tests.lab.leaving import GENERATION, Before, Cluster, tap
 from tests.lifecycle.world import Host
 
 pytestmark = pytest.mark.lab
@@ -50,7 +50,7 @@ class TestAClockThatIsSet:
         others = trio.others("s1")
         trio.hold(*others)
         wall, ahead = Wall(), replace(trio, wall=Wall(AN_HOUR_S))
-        jumps = lambda port: Before(port, "evict", lambda: wall.set(AN_HOUR_S))  # noqa: E731
+        jumps = tap("evict", lambda: wall.set(AN_HOUR_S))
         with ThreadPoolExecutor(1) as pool:
             leaving = pool.submit(replace(trio, wall=wall).leave, "s1", "first", kubernetes=jumps)
             eventually(lambda: trio.ready("web") == 1, "the one eviction that the budget allows")
@@ -70,19 +70,19 @@ class TestANodeDeletedByHand:
         trio.app("db", replicas=1, on="s1", claim="data")
         eventually(lambda: trio.ports().kubernetes.attachments_on("s1"), "the volume attached")
         # Not sooner: pods of a node that is gone are ended by a controller that takes a minute to look.
-        deletes = lambda port: Before(port, "begin", lambda: trio.delete("s1"), ("s1", "detach"))  # noqa: E731
+        deletes = tap("begin", lambda: trio.delete("s1"), "s1", "detach")
         assert trio.leave("s1", evidence=deletes) == "s1 left"
         trio.check_left("s1", db=1)
 
     def test_before_the_leave_could_cordon_it(self, trio: Cluster) -> None:
-        deletes = lambda port: Before(port, "set_unschedulable", lambda: trio.delete("s1"))  # noqa: E731
+        deletes = tap("set_unschedulable", lambda: trio.delete("s1"))
         assert trio.leave("s1", kubernetes=deletes) == "s1 left"
         trio.check_left("s1")
 
     def test_in_the_middle_of_a_join(self, trio: Cluster) -> None:
         trio.world.limits = replace(trio.world.limits, join_s=60, attach_s=2)
         installed(trio, "s1")
-        deletes = lambda port: Before(port, "is_redundant", lambda: trio.delete("s1"))  # noqa: E731
+        deletes = tap("is_redundant", lambda: trio.delete("s1"))
         with pytest.raises(NeverReady, match="no Node object, which somebody deleted"):
             trio.step(Verb.JOIN, "s1", storage=deletes)
         assert trio.entry("s1").standing is Standing.OUT
