@@ -16,7 +16,7 @@ from lifecycle.ports import ClaimState
 from lifecycle.roster import Standing
 from lifecycle.stops import RollTaken
 from tests.lab.eventually import eventually
-from tests.lab.leaving import WORKERS, Cluster, serving
+from tests.lab.leaving import WORKERS, Cluster, serving, tap
 
 pytestmark = pytest.mark.lab
 
@@ -38,9 +38,16 @@ class TestLeave:
         cluster.app("db", replicas=1, on="w1", claim="data")
         kubernetes = cluster.ports().kubernetes
         eventually(lambda: [a for a in kubernetes.attachments_on("w1") if a.attached], "the volume attached")
-        assert cluster.leave("w1") == "w1 left"
+        held: list[object] = []
+
+        def look() -> None:
+            node = cluster.node("w1")
+            assert node is not None
+            held.extend([*kubernetes.attachments_on("w1"), *node.volumes_attached, *node.volumes_in_use])
+
+        assert cluster.leave("w1", kubernetes=tap("delete_node", look)) == "w1 left"
+        assert held == []  # when the node was given up, not only after a while
         assert cluster.node("w1") is None
-        assert kubernetes.attachments_on("w1") == ()
         eventually(lambda: cluster.ready("web") == 4 and cluster.ready("db") == 1, "both to run elsewhere")
         left = cluster.entry("w1")
         assert left.standing is Standing.OUT

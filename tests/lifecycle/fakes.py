@@ -123,6 +123,8 @@ class FakeKubernetes(_Part):
 
     def set_unschedulable(self, name: str, value: bool) -> None:
         self.api()
+        if name not in self.world.nodes:
+            return
         self.world.nodes[name] = replace(self.world.nodes[name], unschedulable=value)
         self.world.changed(f"{'cordon' if value else 'uncordon'} {name}")
         if not value:
