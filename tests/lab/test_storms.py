@@ -14,6 +14,7 @@ import pytest
 from lab import etcd
 from lab.lab import Lab
 from lab.proxy import Asked, Fault, Proxy, When, undisturbed
+from lifecycle.adapters.wire import ATTEMPTS
 from tests.lab.eventually import eventually
 from tests.lab.leaving import Cluster, tap
 
@@ -21,9 +22,6 @@ pytestmark = pytest.mark.lab
 
 LEAVE_S = 240
 """For a leave in a storm on a loaded machine: longer than any of its own limits."""
-
-ERRORS = 15
-"""In a row: each watch fails some times, and the step's own request too."""
 
 FAULTS = (
     Fault(429, retry_after_s=1),
@@ -35,8 +33,14 @@ FAULTS = (
 )
 
 
+WRITES = (Fault(when=When.AFTER), Fault(503), None)
+"""For compare-and-swaps: one that is carried out and must not be done again, and one that must."""
+
+
 def storm(asked: Asked) -> Fault | None:
     """Every other request meets a fault. Which one its path decides, so that all of them are met early."""
+    if asked.method == "PUT":
+        return WRITES[asked.turn % len(WRITES)]
     if asked.turn % 2:
         return None
     return FAULTS[(asked.turn // 2 + zlib.crc32(asked.path.encode())) % len(FAULTS)]
@@ -54,22 +58,21 @@ class TestStorm:
         assert {exchange.fault for exchange in proxy.exchanges} == {None, *FAULTS}
         assert [e for e in proxy.exchanges if e.asked.watch and e.fault is not None]
 
-    def test_of_errors_only_in_the_middle_of_a_drain(self, trio: Cluster, proxy: Proxy) -> None:
-        trio.app("web", replicas=4, on="s1", budget=3)
-        begun = 0
+    def test_of_errors_only_until_a_request_is_given_up(self, trio: Cluster, proxy: Proxy) -> None:
+        trio.app("web", replicas=2, on="s1", budget=1)
 
-        def fails(asked: Asked) -> Fault | None:
-            return Fault(503) if len(proxy.exchanges) - begun < ERRORS else None
+        def failed() -> int:
+            """How many evictions did."""
+            return sum(e.fault is not None and e.asked.path.endswith("/eviction") for e in proxy.exchanges)
 
         def break_off() -> None:
-            nonlocal begun
-            begun, proxy.rule = len(proxy.exchanges), fails
+            proxy.rule = lambda _: Fault(503) if failed() <= 2 * ATTEMPTS else None
             proxy.cut()
 
         stormy = replace(trio, kubeconfig=proxy.kubeconfig)
         assert stormy.leave("s1", kubernetes=tap("evict", break_off)) == "s1 left"
-        trio.check_left("s1", web=4)
-        assert sum(exchange.fault is not None for exchange in proxy.exchanges) == ERRORS
+        trio.check_left("s1", web=2)
+        assert failed() > 2 * ATTEMPTS
 
 
 class TestExpired:
