@@ -6,9 +6,11 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from lab import fleet as make
 from lab.fleet import Fleet
 from lab.lab import Lab
 from lifecycle.errors import BudgetFull, DrainBlocked
@@ -38,15 +40,45 @@ class TestLeave:
         cluster.app("db", replicas=1, on="w1", claim="data")
         kubernetes = cluster.ports().kubernetes
         eventually(lambda: [a for a in kubernetes.attachments_on("w1") if a.attached], "the volume attached")
-        held: list[object] = []
+        late, held = make.attachment("late", "pv-late", "w1"), list[object]()
 
-        def look() -> None:
-            node = cluster.node("w1")
-            assert node is not None
-            held.extend([*kubernetes.attachments_on("w1"), *node.volumes_attached, *node.volumes_in_use])
+        class Late:
+            """One more volume is attached at the last moment, and detached once the leave has seen it."""
 
-        assert cluster.leave("w1", kubernetes=tap("delete_node", look)) == "w1 left"
-        assert held == []  # when the node was given up, not only after a while
+            def __init__(self, inner: Any) -> None:
+                self._inner = inner
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._inner, name)
+
+            def attach(self) -> None:
+                cluster.fleet.create(late)
+                eventually(lambda: "late" in self.names(), "the step's own view to show it")
+
+            def names(self) -> set[str]:
+                return {attachment.name for attachment in self._inner.attachments_on("w1")}
+
+            def attachments_on(self, node: str) -> Any:
+                found = self._inner.attachments_on(node)
+                if "late" in {attachment.name for attachment in found}:
+                    cluster.fleet.delete(late)
+                return found
+
+            def delete_node(self, name: str) -> None:
+                held.extend([cluster.fleet.read(late), *kubernetes.attachments_on("w1")])
+                self._inner.delete_node(name)
+
+        steps: list[Late] = []
+
+        def taps(inner: Any) -> Late:
+            steps.append(Late(inner))
+            return steps[-1]
+
+        def attach() -> None:
+            steps[-1].attach()
+
+        assert cluster.leave("w1", kubernetes=taps, evidence=tap("begin", attach, "w1", "detach")) == "w1 left"
+        assert held == [None]  # when the node was given up, not only after a while
         assert cluster.node("w1") is None
         eventually(lambda: cluster.ready("web") == 4 and cluster.ready("db") == 1, "both to run elsewhere")
         left = cluster.entry("w1")
