@@ -7,7 +7,7 @@ on. Running it again, also for a node that is in, checks the same gates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lifecycle import detach, etcd, fence, gates, image, roster
 from lifecycle.admit import admit
@@ -121,13 +121,8 @@ def _phase(joining: Joining, phase: str) -> None:
 
 def _wait_ready(joining: Joining) -> None:
     ports, node = joining.ports, joining.node
-
-    def ready() -> bool | Blocked:
-        seen = ports.kubernetes.node(node)
-        return True if seen and seen.ready else Blocked("its kubelet does not report Ready")
-
     wait_until(
-        ready,
+        lambda: _unready(ports, node) or True,
         what="Ready",
         node=node,
         about=f"node/{node}",
@@ -135,6 +130,14 @@ def _wait_ready(joining: Joining) -> None:
         limit_s=ports.pins.limits().join_s,
         error=NeverReady,
     )
+
+
+def _unready(ports: Ports, node: str) -> Blocked | None:
+    """Why a node that registered does not serve. A kubelet registers once, when it starts."""
+    seen = ports.kubernetes.node(node)
+    if seen is None:
+        return Blocked("no Node object, which somebody deleted; its kubelet registers again once it is restarted")
+    return None if seen.ready else Blocked("its kubelet does not report Ready")
 
 
 def _uncordon(joining: Joining) -> None:
@@ -174,6 +177,9 @@ def _wait_attached(joining: Joining) -> None:
     ports = joining.ports
 
     def attached() -> bool | Blocked:
+        unready_node = _unready(ports, joining.node)  # it was Ready; somebody may have deleted it since
+        if unready_node is not None:
+            return replace(unready_node, error=NeverReady, about=f"node/{joining.node}", look_s=OBSERVE_S)
         paths = ports.storage.paths_complete()
         if not paths.ok:
             return Blocked("; ".join(paths.reasons), paths.reasons, look_s=OBSERVE_S)

@@ -85,7 +85,9 @@ class ApiKubernetes:
         return self._source.control_planes()
 
     def set_unschedulable(self, name: str, value: bool) -> None:
-        self._patch(name, "cordon" if value else "uncordon", {"spec": {"unschedulable": value}})
+        """Nothing is scheduled to a node that is gone, so there is nothing to do about one."""
+        body = {"spec": {"unschedulable": value}}
+        self._patch(name, "cordon" if value else "uncordon", body, final=frozenset({404}))
         (self._unproven.add if value else self._unproven.discard)(name)
 
     def set_out_of_service(self, name: str, value: bool) -> None:
@@ -100,7 +102,7 @@ class ApiKubernetes:
             if value:
                 taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
             body = {"metadata": {"resourceVersion": version_of(found)}, "spec": {"taints": taints}}
-            if self._patch(name, what, body, final=frozenset({409})):
+            if self._patch(name, what, body, final=frozenset({404, 409})):
                 return
         raise PortError(
             self._api.named(f"node {name}, {what}"),

@@ -324,6 +324,25 @@ class TestJoinHalts:
         assert world.claims["w1"].state is ClaimState.PROVISIONING
         assert world.journal[-1][1] == "end"
 
+    def test_a_node_that_somebody_deletes_does_not_serve(self, world: World) -> None:
+        class Deleting(FakeStorage):
+            gone: Node | None = None
+
+            def is_redundant(self) -> Verdict:
+                self.gone = self.gone or self.world.nodes.pop("w1")
+                return super().is_redundant()
+
+        storage = Deleting(world)
+        with pytest.raises(
+            NeverReady, match="no Node object, which somebody deleted; its kubelet registers again once"
+        ):
+            execute_with(world, Verb.JOIN, "w1", "g2", storage=Tap(world, storage))
+        assert standings(world)["w1"] == "leaving"
+        assert world.claims["w1"].state is ClaimState.PROVISIONING
+        assert storage.gone is not None
+        world.nodes["w1"] = storage.gone
+        assert join(world) == "w1 serves"
+
     def test_a_wrong_image_is_not_let_in(self, world: World) -> None:
         world.nodes["w1"] = replace(world.nodes["w1"], unschedulable=False)
         no_image(world)

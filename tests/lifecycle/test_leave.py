@@ -516,6 +516,28 @@ class TestASecondTry:
         assert "c2" in world.members
 
 
+class TestANodeThatSomebodyDeletes:
+    """Leaves all the same: its pods, volumes, member and replicas are still there to be moved."""
+
+    @pytest.mark.parametrize("at", ["set_unschedulable", "evict", "attachments_on"])
+    @pytest.mark.parametrize("node", ["w1", "c2"])
+    def test_in_the_middle(self, world: World, node: str, at: str) -> None:
+        key = f"apps/app-{node}"
+        world.pods[key] = Pod("apps", f"app-{node}", node, "ReplicaSet", uid="u")
+
+        class Deleting(FakeKubernetes):
+            def __getattribute__(self, name: str) -> object:
+                if name == at:
+                    self.world.nodes.pop(node, None)
+                return super().__getattribute__(name)
+
+        assert execute_with(world, Verb.LEAVE, node, kubernetes=Tap(world, Deleting(world))) == f"{node} left"
+        assert world.pods[key].node != node
+        assert node not in world.members
+        assert standings(world)[node] == "leaving"
+        assert world.broken == []
+
+
 class TestADeadHost:
     """Nobody ends its pods. Its power goes first, proven; then the cluster gives them up."""
 

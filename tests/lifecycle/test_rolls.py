@@ -238,6 +238,40 @@ class TestAnEngineThatIsGone:
         assert world.changes == []
 
 
+class TestAClockThatIsSet:
+    """Decides nothing: neither who has the roll, nor whether its Lease is renewed."""
+
+    AN_HOUR_S = 3600.0
+
+    def test_ahead_takes_no_live_roll_of_another_machine(self, world: World) -> None:
+        class Ahead(FakeRolls):
+            """Every moment that another runner wrote looks an hour old."""
+
+            def read(self) -> tuple[Roll | None, str]:
+                roll, version = super().read()
+                assert roll is not None
+                return replace(roll, renewed_s=roll.renewed_s - TestAClockThatIsSet.AN_HOUR_S), version
+
+        held_by(world, ELSEWHERE)
+        world.renewing.add(ELSEWHERE.id)
+        with pytest.raises(RollTaken, match="run ci-17 on ci"):
+            execute_with(world, Verb.LEAVE, "w1", rolls=Tap(world, Ahead(world)))
+        assert world.changes == []
+        assert roll(world).run == ELSEWHERE
+
+    def test_ahead_takes_no_roll_of_a_run_that_is_known_to_live(self, world: World) -> None:
+        held_by(world, Run("run-z", "here", "here", 7, 1.0), world.now_s - self.AN_HOUR_S)
+        with pytest.raises(RollTaken, match="run-z"):
+            step(world, Verb.LEAVE, "w1")
+        assert world.changes == []
+
+    def test_back_renews_what_was_renewed_before(self, world: World) -> None:
+        step(world, Verb.LEAVE, "w1")
+        world.roll = replace(roll(world), renewed_s=world.now_s + self.AN_HOUR_S)
+        step(world, Verb.RELEASE, "w1")
+        assert roll(world).renewed_s <= world.now_s
+
+
 class TestRenewing:
     """Cheap: one read at a check; one write in RENEW_S, whichever of the run's steps makes it."""
 

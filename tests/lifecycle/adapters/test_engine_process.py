@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,7 @@ psutil.Process.name = lambda self: "pulumi" if self.pid == own else named(self)
 """
 CLOCK_SET = """
 import sys
+import time
 from psutil import _pslinux
 boot_s = _pslinux.boot_time()
 _pslinux.boot_time = lambda: boot_s + float(sys.argv[1])  # what the kernel says once its clock was set
@@ -133,6 +135,10 @@ class TestLives:
             run = replace(own, pid=child.pid, started_s=started(psutil.Process(child.pid)))
             assert EngineProcess({}).runs(run) is True
         assert EngineProcess({}).runs(run) is False
+
+    @pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the kernel keeps the moment of a process's start")
+    def test_whoever_sets_the_machines_clock(self, own: Run) -> None:
+        assert 0 < own.started_s <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def test_one_whose_pid_another_program_has_now(self, own: Run) -> None:
         assert EngineProcess({}).runs(replace(own, started_s=own.started_s - 60)) is False

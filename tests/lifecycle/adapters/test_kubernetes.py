@@ -102,6 +102,14 @@ class TestNodes:
         assert patch.body == {"spec": {"unschedulable": True}}
         assert patch.headers["Content-Type"] == "application/merge-patch+json"
 
+    def test_a_node_that_is_gone_needs_no_cordon_and_no_taint(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE), Reply(404, {"message": "not found"}))
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(404, {"message": "not found"}))
+        kubernetes.set_unschedulable("w1", True)
+        kubernetes.set_out_of_service("w1", True)
+        asked = [line for line in wire.lines() if line.endswith("/w1")]
+        assert asked == [f"{method} /api/v1/nodes/w1" for method in ("PATCH", "GET", "PATCH", "GET")]
+
     def test_what_was_written_here_is_read_back_however_late_the_watch_is(
         self, wire: Wire, kubernetes: ApiKubernetes
     ) -> None:
