@@ -212,5 +212,5 @@ def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name in {"pki", "data", "redfish"}:
             shutil.rmtree(entry)
-        elif entry.name == FILE or entry.suffix == ".kubeconfig":
+        elif entry.name in {FILE, "audit.json"} or entry.suffix == ".kubeconfig":
             entry.unlink()

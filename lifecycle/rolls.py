@@ -82,9 +82,9 @@ class Held:
                 self._take(node)
 
     def renew(self) -> None:
-        """Show that the run lives, if no other step of it did lately. Raises nothing."""
+        """Show that the run lives, if no other step of it did lately; not once its engine is gone. Raises nothing."""
         with suppress(LifecycleError):
-            if self._generation is not None:
+            if self._generation is not None and self._ports.rolls.engine_lives():
                 self._look(self._ports.clock.now_s())
 
     # ---------------------------------------------------------------- what it rests on

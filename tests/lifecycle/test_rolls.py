@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from lifecycle.commands import Verb
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import DrainBlocked, PortError
 from lifecycle.ports import ClaimState, Roll, Run
-from lifecycle.rolls import LEASE_S, RENEW_S, SKEW_S
+from lifecycle.rolls import LEASE_S, RENEW_S, SKEW_S, Held
 from lifecycle.stops import EngineGone, RollLost, RollTaken
-from tests.lifecycle.fakes import FakeMachines, FakeRolls, FakeStorage, Tap
+from tests.lifecycle.fakes import FakeMachines, FakeRolls, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import bring_in, execute_with, fresh, pin, serving, standings, step
 from tests.lifecycle.world import World
 
@@ -224,6 +224,18 @@ class TestAnEngineThatIsGone:
         world.pods["apps/db-2"] = replace(world.pods["apps/db-2"], ready=True)
         assert step(world, Verb.LEAVE, "w1") == "w1 left"
         assert world.broken == []
+
+    def test_does_not_renew_its_lease(self, world: World) -> None:
+        """Who waits for it, on another machine, would wait for as long as the orphan does."""
+        held = Held(Step(Verb.LEAVE, "metal", "w1", "g1"), ports(world))
+        held.begin("w1")
+        world.now_s += RENEW_S
+        held.renew()
+        assert world.roll_version == 2
+        world.now_s += RENEW_S
+        world.ended.add(world.run.id)
+        held.renew()
+        assert world.roll_version == 2
 
     def test_begins_nothing(self, world: World) -> None:
         world.ended.add(world.run.id)
