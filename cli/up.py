@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -41,13 +42,22 @@ def up(
             "no Python language host (pulumi-language-python) beside it",
             "install Pulumi the ordinary way, then run this again; `ingot rack up` needs none",
         )
-    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
-        told = Path(folder) / "outcome"
+    words = [str(engine.path), "up", "--stack", stack, *context.args]
+    found, _ = run(words, stack, ROOT)
+    if found:
+        raise typer.Exit(found)
+
+
+def run(words: Sequence[str], stack: str, folder: Path) -> tuple[int, int]:
+    """Run an `up` of the engine in `folder`, with this terminal; says so on stderr if it stopped as asked.
+
+    Returns the run's exit code, as `cli.outcome.code` has it, and the engine's own.
+    """
+    with tempfile.TemporaryDirectory(prefix="ingot-") as own:
+        told = Path(own) / "outcome"
         told.touch()
-        words = [str(engine.path), "up", "--stack", stack, *context.args]
-        ended = subprocess.run(words, cwd=ROOT, env=outcome.environment_with(told), check=False)
+        ended = subprocess.run(list(words), cwd=folder, env=outcome.environment_with(told), check=False)
         found = outcome.code(ended.returncode, told)
     if found == outcome.STOPPED:
         typer.echo(f"{stack}: stopped as asked, between two nodes; the step's own words above say until when", err=True)
-    if found:
-        raise typer.Exit(found)
+    return found, ended.returncode

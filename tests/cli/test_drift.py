@@ -73,7 +73,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     (root / "stacks/Pulumi.metal.yaml").write_text(text.replace("directory: /srv/ingot", f"directory: {root}/store"))
     engine = tmp_path / "pulumi"
     engine.write_text(
-        f'#!/bin/sh\n[ "$1" = up ] || exit 1\nprintf "%s\\n" "$@" > "{root}/called"\nexit "${{PULUMI_CODE:-0}}"\n'
+        f'#!/bin/sh\n[ "$1" = up ] || exit 1\nprintf "%s\\n" "$@" > "{root}/called"\n'
+        '[ -z "$STEP_SAYS" ] || echo "$STEP_SAYS" >> "$INGOT_OUTCOME"\nexit "${PULUMI_CODE:-0}"\n'
     )
     engine.chmod(0o755)
     monkeypatch.chdir(root)
@@ -98,7 +99,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 class TestDrift:
-    """0: as pinned, 2: drifted, 1: could not tell. Nothing but GET is ever asked."""
+    """0: as pinned, 4: drifted, 1: could not tell, 2: wrongly called. Nothing but GET is ever asked."""
 
     def test_as_pinned(self, site: Site) -> None:
         shown = site.ingot("drift", "metal")
@@ -109,7 +110,7 @@ class TestDrift:
         site.nodes["w2"]["status"]["nodeInfo"]["kernelVersion"] = "6.19.0"
         site.nodes["x1"] = {"metadata": {"name": "x1"}}
         shown = site.ingot("drift", "metal")
-        assert shown.exit_code == 2
+        assert shown.exit_code == 4
         assert "x1: runbooks/drift.md#stranger" in shown.stdout
         assert "metal: 2 of 9" in shown.stdout
 
@@ -173,6 +174,12 @@ class TestRepair:
         shown = site.ingot("repair", "metal", "--go", PULUMI_CODE="255")
         assert isinstance(shown.exception, EngineEnded)
         assert "found 255" in str(shown.exception)
+
+    def test_the_engine_stops_as_asked(self, site: Site) -> None:
+        self.broken(site, "w4")
+        shown = site.ingot("repair", "metal", "--go", PULUMI_CODE="255", STEP_SAYS="stopped")
+        assert shown.exit_code == 3
+        assert "stopped as asked" in shown.stderr
 
     def test_nothing_to_repair_starts_no_engine(self, site: Site) -> None:
         shown = site.ingot("repair", "metal", "--go")
