@@ -165,7 +165,7 @@ def _wait_attached(joining: Joining) -> None:
         waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready)
         if waiting:
             return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="claimants", look_s=OBSERVE_S)
-        return True
+        return _daemons_blocked(ports, joining.node) or True
 
     wait_until(
         attached,
@@ -177,6 +177,16 @@ def _wait_attached(joining: Joining) -> None:
         error=AttachIncomplete,
         consecutive=STEADY,
     )
+
+
+def _daemons_blocked(ports: Ports, node: str) -> Blocked | None:
+    """Pods of DaemonSets on the node that are not Ready: its network, its storage, whatever a node has to have. Only
+    now, since some of them wait for its storage."""
+    unready = sorted(p.key for p in ports.kubernetes.pods_on(node) if p.owner == "DaemonSet" and not p.ready)
+    if not unready:
+        return None
+    why = "pods of its DaemonSets are not Ready: " + ", ".join(unready)
+    return Blocked(why, tuple(unready), NeverReady, about=f"pods/{node}", look_s=OBSERVE_S)
 
 
 def _broken_before(joining: Joining, pod: Pod) -> bool:

@@ -289,6 +289,11 @@ def no_paths(world: World) -> None:
     world.pods["apps/db-9"] = Pod("apps", "db-9", "w2", "StatefulSet", ready=False, claims=("data-db-9",))
 
 
+def no_network(world: World) -> None:
+    key = "kube-system/cni-w1"
+    world.pods[key] = replace(world.pods[key], ready=False)
+
+
 def lost_replica(world: World) -> None:
     world.volumes["pv-2"].replicas["w4"] = False
 
@@ -302,6 +307,7 @@ class TestJoinHalts:
             (no_image, WrongImage, "OS 39, kubelet v1.36.3 instead of OS g2"),
             (silent, NeverRegistered, "only the Node object of the machine before it, w1-m1"),
             (unready, NeverReady, "its kubelet does not report Ready"),
+            (no_network, NeverReady, "pods of its DaemonSets are not Ready: kube-system/cni-w1"),
             (lost_replica, StillDegraded, "pv-2 lacks a replica"),
             (no_paths, AttachIncomplete, r"apps/db-9 \(claims data-db-9\)"),
         ],
@@ -359,6 +365,13 @@ class TestJoinHalts:
         world.pods["apps/db-7"] = replace(world.pods["apps/db-9"], name="db-7")
         with pytest.raises(AttachIncomplete, match=r"not Ready: apps/db-7 \(claims data-db-9\)\."):
             join(world, "w3")
+
+    def test_not_over_a_daemon_that_is_unwell_elsewhere_or_late_here(self, world: World) -> None:
+        here, elsewhere = (world.pods[f"kube-system/cni-{node}"] for node in ("w1", "w2"))
+        world.pods[here.key], world.pods[elsewhere.key] = replace(here, ready=False), replace(elsewhere, ready=False)
+        world.later(200, lambda: world.pods.update({here.key: here}))
+        assert join(world) == "w1 serves"
+        assert world.now_s > 1200
 
     def test_over_one_that_is_on_it(self) -> None:
         world = serving()
