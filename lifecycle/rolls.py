@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, PortError
-from lifecycle.ports import Ports, Roll
+from lifecycle.ports import Ports, Roll, Rolls
 from lifecycle.stops import EngineGone, RollLost, RollTaken
 from lifecycle.waiting import Blocked, wait_until
 
@@ -28,6 +28,9 @@ RENEW_S = 15.0
 
 SKEW_S = 240.0
 """Clocks of two machines may differ by so much; a Lease is older than its run's last sign by its own clock only."""
+
+GIVEN_BACK_S = 0.0
+"""When a Lease was renewed last that its run gave back: so long ago that nobody waits for it."""
 
 TRIES = 30
 """Of a compare-and-swap: all the lanes of a run that begins take the roll at one time."""
@@ -168,6 +171,18 @@ class Held:
             raise RollTaken(node, told(roll), (roll.run.id,), now_s - since_s)
         seen[:] = [(first, since_s)]
         return since_s + LEASE_S - now_s
+
+
+def give_back(rolls: Rolls, pid: int, place: str) -> bool:
+    """Whether the Lease was of the run whose engine was that process, and is given back now: that engine ended by
+    itself, so no step of it is left, and a run on another machine need not wait until the Lease runs out.
+
+    A run that was named by hand has no process, may go on below another engine, and keeps it. Raises PortError.
+    """
+    roll, version = rolls.read()
+    if roll is None or (roll.run.pid, roll.run.place) != (pid, place):
+        return False
+    return rolls.write(replace(roll, renewed_s=GIVEN_BACK_S), version)
 
 
 def told(roll: Roll) -> str:

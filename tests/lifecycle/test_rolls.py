@@ -11,7 +11,7 @@ import pytest
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import DrainBlocked, PortError
 from lifecycle.ports import ClaimState, Roll, Run
-from lifecycle.rolls import LEASE_S, RENEW_S, SKEW_S, Held
+from lifecycle.rolls import LEASE_S, RENEW_S, SKEW_S, Held, give_back
 from lifecycle.stops import EngineGone, RollLost, RollTaken
 from tests.lifecycle.fakes import FakeMachines, FakeRolls, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import bring_in, execute_with, fresh, pin, serving, standings, step
@@ -242,6 +242,31 @@ class TestAnEngineThatIsGone:
         with pytest.raises(EngineGone):
             step(world, Verb.LEAVE, "w1")
         assert world.changes == []
+
+
+class TestGivenBack:
+    """A run that ended by itself keeps nobody waiting."""
+
+    def test_is_followed_at_once_from_another_machine(self, world: World) -> None:
+        held_by(world, ELSEWHERE)
+        assert give_back(FakeRolls(world), ELSEWHERE.pid, ELSEWHERE.place)
+        assert step(world, Verb.LEAVE, "w1") == "w1 left"
+        assert "the roll" not in [what for _, what, _, _ in world.waits]
+        assert roll(world).generation == 4
+
+    @pytest.mark.parametrize("other", [(98, "another machine"), (99, "here"), (0, "")], ids=str)
+    def test_is_another_runs_never(self, world: World, other: tuple[int, str]) -> None:
+        held_by(world, ELSEWHERE)
+        before = roll(world)
+        assert not give_back(FakeRolls(world), *other)
+        assert roll(world) == before
+
+    def test_is_no_named_runs(self, world: World) -> None:
+        held_by(world, Run("build-17", "ci"))
+        assert not give_back(FakeRolls(world), 99, "another machine")
+
+    def test_is_none(self, world: World) -> None:
+        assert not give_back(FakeRolls(world), 1, "here")
 
 
 class TestRenewing:
