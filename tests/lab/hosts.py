@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,6 @@ class Hosts:
     ) -> None:
         self.hosts = dict(hosts)
         self.images = dict(images)
-        self.failures: list[str] = []
         self._lab, self._store, self._power = lab, store, power
         self._fleet = Fleet(lab.kubeconfig)
         self._tls = ssl.create_default_context(cafile=str(lab.layout.authority().pair.certificate))
@@ -93,7 +93,7 @@ class Hosts:
                 try:
                     self._look(name, host)
                 except (LifecycleError, httpx.HTTPError) as error:  # an API server that restarts: the next look comes
-                    self.failures.append(f"{name}: {error}")
+                    print(f"host {name}: {error}", file=sys.stderr)
 
     def _look(self, name: str, host: Host) -> None:
         if self._power(name) is Power.OFF:

@@ -77,7 +77,7 @@ class Controllers:
 
 @dataclass
 class Site:
-    """store: the boot store's directory."""
+    """The whole of it. store: the boot store's directory."""
 
     cluster: Cluster
     store: Path

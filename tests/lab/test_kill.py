@@ -7,6 +7,7 @@ and they run side by side.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -62,12 +63,17 @@ JOINS = [
 
 class Mortal:
     """Stands before every port of a process that dies at its n-th change. at: 0 for never. after: the change still
-    happens. changes: those that happened, by name."""
+    happens. changes: those that happened, by name.
 
-    def __init__(self, at: int = 0, *, after: bool = False) -> None:
+    That a leave remembers which pods are not Ready elsewhere does not count: how many are is the other cases' doing.
+    """
+
+    def __init__(self, node: str, at: int = 0, *, after: bool = False) -> None:
         self.at, self.after = at, after
         self.dead = False
         self.changes: list[str] = []
+        self._node = node
+        self._listed: object = None
 
     def ports(self, real: Ports) -> Ports:
         kept = {"fence", "evidence"}
@@ -79,7 +85,8 @@ class Mortal:
     def call(self, port: str, method: str, call: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         if self.dead:
             raise Killed
-        if method not in EFFECTS.get(port, set()):
+        listed = self._own(args[0]) if port == "roster" and args else None
+        if method not in EFFECTS.get(port, set()) or (port == "roster" and listed == self._listed):
             return call(*args, **keywords)
         doomed = len(self.changes) + 1 == self.at
         if doomed and not self.after:
@@ -88,10 +95,17 @@ class Mortal:
         result = call(*args, **keywords)
         if changed(result):
             self.changes.append(f"{port}.{method}")
+            self._listed = listed if port == "roster" else self._listed
             if doomed:
                 self.dead = True
                 raise Killed
         return result
+
+    def _own(self, document: str) -> object:
+        """What a roster says of the node, and of its image."""
+        said = json.loads(document)
+        entry = {key: value for key, value in said["nodes"].get(self._node, {}).items() if key != "unready_before"}
+        return entry, [kernel for image, kernel in said.get("kernels", {}).items() if image.endswith(f"-{self._node}")]
 
 
 class _Tap:
@@ -178,7 +192,7 @@ def volumes(fleet: Site) -> dict[str, str]:
 def run(fleet: Site, verb: Verb, case: Case, generation: str) -> list[str]:
     """The step, killed as the case says and run again by a new process; what the first one changed."""
     step = Step(verb, "metal", case.node, generation)
-    mortal = Mortal(case.at, after=case.after)
+    mortal = Mortal(case.node, case.at, after=case.after)
     process = fleet.process()
     try:
         execute(step, mortal.ports(process.ports))
