@@ -74,19 +74,20 @@ class Project:
     def records(self) -> DirectoryRecords:
         return DirectoryRecords(lambda: self.store, "metal", WallClock())
 
-    def start(self, step: Step, *, engine: bool = False, kubeconfig: Path | None = None, **env: str) -> Running:
+    def start(self, step: Step, *, engine: bool = False, kubeconfig: Path | None = None, run: str = "") -> Running:
         """Run the stored command as the engine's command provider does: by a shell, in the project's directory.
 
-        engine: below processes that are called as Pulumi's are, else below none.
+        engine: below processes that are called as Pulumi's are, else below none. run: named by hand.
         """
         output = self.root / f"output-{len(self.started)}"
         above = [str(self.root / "bin" / name) for name in ("pulumi", "pulumi-resource-command")] if engine else []
-        identity = {"INGOT_KUBECONFIG": str(kubeconfig)} if kubeconfig else {}
+        own = {"INGOT_KUBECONFIG": str(kubeconfig)} if kubeconfig else {}
+        own |= {"INGOT_RUN": run} if run else {}
         with output.open("wb") as said:
             top = subprocess.Popen(
                 [*above, "/bin/sh", "-c", step.command()],
                 cwd=self.root,
-                env={**self.environment, **identity, **env},
+                env={**self.environment, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -95,8 +96,8 @@ class Project:
         self.started.append(top)
         return Running(top, output)
 
-    def run(self, step: Step, *, engine: bool = False, **env: str) -> tuple[int, str]:
-        return self.start(step, engine=engine, **env).ends()
+    def run(self, step: Step, *, engine: bool = False, run: str = "") -> tuple[int, str]:
+        return self.start(step, engine=engine, run=run).ends()
 
     def close(self) -> None:
         """End what is left of its processes: sessions of the steps, and the view that they share."""

@@ -185,8 +185,8 @@ def settled(fleet: Site) -> bool:
 
 def volumes(fleet: Site) -> dict[str, str]:
     """Claim -> the volume that it is bound to."""
-    kubernetes = fleet.cluster.kubernetes
-    return {claim: handle for handle, claim in kubernetes.claims_by_handle(make.DRIVER).items()}
+    found = fleet.cluster.fleet.api.items("volumes", "/api/v1/persistentvolumes")
+    return {item["spec"]["claimRef"]["name"]: item["metadata"]["name"] for item in found}
 
 
 def run(fleet: Site, verb: Verb, case: Case, generation: str) -> list[str]:

@@ -91,7 +91,7 @@ def drain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drain]:
 
 
 def test_a_step_that_is_killed_in_the_middle_of_its_drain_goes_on_when_it_is_run_again(drain: Drain) -> None:
-    running = drain.project.start(LEAVE, INGOT_RUN="build-17")
+    running = drain.project.start(LEAVE, run="build-17")
     eventually(drain.is_in_its_middle, "a drain in its middle")
     running.step().kill()
     code, said = running.ends()
@@ -99,7 +99,7 @@ def test_a_step_that_is_killed_in_the_middle_of_its_drain_goes_on_when_it_is_run
     assert "left" not in said
     drain.stands_still()
     drain.give_way(True)
-    code, said = drain.project.run(LEAVE, INGOT_RUN="build-17")
+    code, said = drain.project.run(LEAVE, run="build-17")
     assert code == 0, said
     assert said.splitlines()[-1] == "w1 left"
     drain.has_left()
