@@ -30,7 +30,7 @@ SKEW_S = 240.0
 """Clocks of two machines may differ by so much; a Lease is older than its run's last sign by its own clock only."""
 
 GIVEN_BACK_S = 0.0
-"""When a Lease was renewed last that its run gave back: so long ago that nobody waits for it."""
+"""When a Lease was renewed last that its run gave back: a mark that no run's clock ever shows."""
 
 TRIES = 30
 """Of a compare-and-swap: all the lanes of a run that begins take the roll at one time."""
@@ -163,6 +163,8 @@ class Held:
     def _left_s(self, node: str, roll: Roll, now_s: float, seen: list[tuple[Roll, float]]) -> float:
         """How long the other run's Lease still lasts, by this clock alone unless it ended long ago. Raises
         RollTaken at once if that run is known to live."""
+        if roll.renewed_s == GIVEN_BACK_S:
+            return 0.0
         lives = self._ports.rolls.lives(roll.run)
         if lives is False or now_s - roll.renewed_s > LEASE_S + SKEW_S:
             return 0.0

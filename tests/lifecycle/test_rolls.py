@@ -248,6 +248,8 @@ class TestGivenBack:
     """A run that ended by itself keeps nobody waiting."""
 
     def test_is_followed_at_once_from_another_machine(self, world: World) -> None:
+        """Whatever the clocks: by its mark, not by its age."""
+        world.now_s = 100.0
         held_by(world, ELSEWHERE)
         assert give_back(FakeRolls(world), ELSEWHERE.pid, ELSEWHERE.place)
         assert step(world, Verb.LEAVE, "w1") == "w1 left"
