@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from lab import fleet as make
 from lab.fleet import Fleet
@@ -22,7 +21,7 @@ from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.view import View
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Claim, ClaimState, Kubernetes, Limits, Node, Ports
+from lifecycle.ports import Claim, ClaimState, Limits, Node, Ports
 from lifecycle.roster import Entry, Roster, Standing
 from lifecycle.run import execute
 from tests.lab.eventually import eventually
@@ -57,15 +56,6 @@ class Cluster:
 
     def leave(self, node: str, run: str = "one") -> str:
         return execute(Step(Verb.LEAVE, "metal", node, GENERATION), self.ports(run))
-
-    @cached_property
-    def looking(self) -> Ports:
-        """What the tests themselves look with: one view for all of their looks."""
-        return self.ports()
-
-    @property
-    def kubernetes(self) -> Kubernetes:
-        return self.looking.kubernetes
 
     def node(self, name: str) -> Node | None:
         return self.ports().kubernetes.node(name)

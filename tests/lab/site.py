@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from lab import fleet as make
@@ -26,7 +27,7 @@ from lifecycle.adapters.tls import Authority, client_context
 from lifecycle.adapters.view import View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Bmc, Claim, Clock, Machines, Pin, Ports, Power
+from lifecycle.ports import Bmc, Claim, Clock, Kubernetes, Machines, Pin, Ports, Power
 from lifecycle.run import execute
 from tests.lab.hosts import BOOT_URL, Host, Hosts, Switches, boot_store
 from tests.lab.leaving import GENERATION, Cluster, serving
@@ -101,6 +102,11 @@ class Site:
             rolls=LeaseRolls(api, EngineProcess({"INGOT_RUN": run})),
         )
         return Process(ports, view)
+
+    @cached_property
+    def kubernetes(self) -> Kubernetes:
+        """What the tests themselves look with: one view for all of their looks."""
+        return self.cluster.ports().kubernetes
 
     @property
     def records(self) -> DirectoryRecords:

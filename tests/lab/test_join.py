@@ -113,9 +113,9 @@ class TestReplacement:
         serves(hosts, "w1", NEXT, installs=2)
         eventually(lambda: cluster.ready("web") == 3 and cluster.ready("db") == 1, "all pods Ready")
         assert bound(cluster.fleet, "data") == volume
-        held = [a for n in cluster.kubernetes.nodes() for a in cluster.kubernetes.attachments_on(n.name)]
+        held = [a for n in hosts.kubernetes.nodes() for a in hosts.kubernetes.attachments_on(n.name)]
         assert [(a.volume, a.attached) for a in held] == [(volume, True)]
-        assert not any(n.unschedulable for n in cluster.kubernetes.nodes() if n.name != "w5")
+        assert not any(n.unschedulable for n in hosts.kubernetes.nodes() if n.name != "w5")
 
 
 def bound(fleet: make.Fleet, claim: str) -> str:

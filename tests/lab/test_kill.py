@@ -176,7 +176,7 @@ def database(node: str) -> dict[str, Any]:
 
 def settled(fleet: Site) -> bool:
     """Whether every database is Ready, with its one volume attached where it runs, and nowhere else."""
-    kubernetes = fleet.cluster.kubernetes
+    kubernetes = fleet.kubernetes
     names = [n.name for n in kubernetes.nodes()]
     running = sorted((p.claims[0], n) for n in names for p in kubernetes.pods_on(n) if p.claims and p.ready)
     held = sorted((a.claim.split("/")[1], n) for n in names for a in kubernetes.attachments_on(n) if a.attached)
@@ -214,7 +214,7 @@ def end_state(fleet: Site, node: str) -> tuple[object, ...]:
     return (
         None if seen is None else (seen.ready, seen.unschedulable, seen.taints, seen.os_image, seen.kernel),
         None if seen is None else seen.machine_id == claim.machine_id,
-        fleet.cluster.kubernetes.attachments_on(node),
+        fleet.kubernetes.attachments_on(node),
         (entry.standing, entry.slot_since_s is not None, entry.halted, entry.generation),
         (claim.state, claim.generation, claim.installed),
         (host.installs, len(host.took)),
@@ -244,7 +244,7 @@ def test_a_leave_and_a_join_killed_at_every_change(fleet: Site) -> None:
     assert [str(case) for case, state in states.items() if state != states[joining[0]]] == []
     assert settled(fleet)
     assert volumes(fleet) == before
-    assert not any(n.unschedulable for n in fleet.cluster.kubernetes.nodes())
+    assert not any(n.unschedulable for n in fleet.kubernetes.nodes())
 
 
 def provision(fleet: Site, node: str) -> None:

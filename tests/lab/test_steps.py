@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ from lab import fleet as make
 from lab.lab import Lab
 from lifecycle import roster
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Bmc, ClaimState, Roll
+from lifecycle.ports import Bmc, ClaimState, Ports, Roll
 from lifecycle.roster import Standing
 from tests.lab.eventually import eventually
 from tests.lab.leaving import GENERATION, Cluster, serving
@@ -39,6 +40,11 @@ class Drain:
     cluster: Cluster
     project: Project
 
+    @cached_property
+    def looking(self) -> Ports:
+        """What the tests themselves look with."""
+        return self.cluster.ports()
+
     def begins(self) -> None:
         self.cluster.app("web", replicas=2, on="w1", budget=1)
         self.give_way(False)
@@ -46,7 +52,7 @@ class Drain:
     def give_way(self, possible: bool) -> None:
         """Whether the pods find a place elsewhere."""
         for node in NODES[1:]:
-            self.cluster.kubernetes.set_unschedulable(node, not possible)
+            self.looking.kubernetes.set_unschedulable(node, not possible)
 
     def is_in_its_middle(self) -> bool:
         node = self.cluster.node("w1")
@@ -62,15 +68,15 @@ class Drain:
     def has_left(self) -> None:
         """All is as after a leave that nobody disturbed."""
         eventually(lambda: self.cluster.ready("web") == 2, "both pods to run elsewhere")
-        kubernetes, entry = self.cluster.kubernetes, self.cluster.entry("w1")
+        kubernetes, entry = self.looking.kubernetes, self.cluster.entry("w1")
         assert kubernetes.pods_on("w1") == ()
         assert (entry.standing, entry.slot_since_s is not None, entry.halted) == (Standing.OUT, True, False)
-        assert roster.read(self.cluster.looking, "w1").storage_turn == ""
+        assert roster.read(self.looking, "w1").storage_turn == ""
         assert self.project.records.claim("w1").state is ClaimState.LEFT  # type: ignore[union-attr]  # it is there
         assert [n.name for n in kubernetes.nodes() if n.unschedulable] == ["w1"]  # its disks return (decision 23)
 
     def roll(self) -> Roll:
-        found, _ = self.cluster.looking.rolls.read()
+        found, _ = self.looking.rolls.read()
         assert found is not None
         return found
 
