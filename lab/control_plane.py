@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 from lab import etcd, probes
 from lab.layout import ADMIN_GROUP, HOST, Layout
 from lab.processes import Part
+from lifecycle.permissions import Owner
 
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 
@@ -48,9 +51,27 @@ def api_server(layout: Layout) -> Part:
             "service-account-signing-key-file": str(accounts.key),
             "service-account-key-file": str(accounts.certificate),
             "service-cluster-ip-range": SERVICES,
+            "audit-policy-file": str(_audit_policy(layout)),
+            "audit-log-path": str(layout.audit_log),
         },
         probes.Asked(f"https://{layout.endpoint}/readyz?verbose", authority.pair.certificate, admin),
     )
+
+
+def _audit_policy(layout: Layout) -> Path:
+    """What the owners' identities ask for is logged, for tests of their roles; nobody else's requests are."""
+    policy = {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],  # a watch is logged when it is answered, not only when it ends
+        "rules": [
+            {"level": "Metadata", "userGroups": [owner.group for owner in Owner]},
+            {"level": "None"},
+        ],
+    }
+    file = layout.folder / "audit-policy.json"
+    file.write_text(json.dumps(policy), encoding="utf-8")  # JSON is YAML
+    return file
 
 
 def controller_manager(layout: Layout) -> Part:

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, PortError
 from lifecycle.ports import Ports, Roll
-from lifecycle.stops import EngineGone, RollLost, RollTaken
+from lifecycle.preflight import preflight
+from lifecycle.stops import EngineGone, NotPermitted, RollLost, RollTaken
 from lifecycle.waiting import Blocked, wait_until
 
 LEASE_S = 60.0
@@ -52,6 +53,7 @@ class Held:
         self._ports, self._verb, self._run = ports, step.verb, ports.rolls.run()
         self._generation: int | None = None
         self._lost = ""
+        self._permitted = False
 
     # ---------------------------------------------------------------- fence
 
@@ -63,7 +65,8 @@ class Held:
             raise RollLost(node, self._lost)
 
     def check(self, node: str) -> None:
-        """Raises EngineGone, RollLost, RollTaken; PortError where only the cluster can tell and is silent.
+        """Raises EngineGone, RollLost, RollTaken, NotPermitted; PortError where only the cluster can tell and is
+        silent.
 
         A machine is given back and installed also while the API is away (that may be what brings it back): its
         claim decides then, and whoever would take the roll meets the same silence.
@@ -76,10 +79,16 @@ class Held:
                 raise
 
     def begin(self, node: str) -> None:
-        """Take the roll if there is a cluster that answers; else `check` does, once there is. Raises RollTaken."""
+        """Take the roll if there is a cluster that answers; else `check` does, once there is. Raises RollTaken,
+        NotPermitted."""
         if self._there():
-            with suppress(PortError):  # as `check` has it; a leave asks again before it takes its slot
+            try:
                 self._take(node)
+            except PortError:
+                return  # as `check` has it; a leave asks again before it takes its slot
+            except NotPermitted as refused:
+                refused.untouched = True
+                raise
 
     def renew(self) -> None:
         """Show that the run lives, if no other step of it did lately. Raises nothing."""
@@ -115,7 +124,7 @@ class Held:
             self._ports.rolls.write(replace(roll, renewed_s=now_s), version)
 
     def _take(self, node: str) -> None:
-        """Have the roll. Raises RollTaken, naming who has it, and PortError."""
+        """Have the roll. Raises RollTaken, naming who has it, NotPermitted, and PortError."""
         seen: list[tuple[Roll, float]] = []
 
         def taken() -> int | Blocked:
@@ -150,6 +159,9 @@ class Held:
             left_s = 0.0 if roll is None else self._left_s(node, roll, now_s, seen)
             if roll is not None and left_s > 0:
                 return Blocked(told(roll), (roll.run.id,), look_s=min(RENEW_S, left_s))
+            if not self._permitted:  # whoever has the roll was
+                preflight(self._ports, node)
+                self._permitted = True
             new = Roll(self._run, 0 if roll is None else roll.generation + 1, now_s, now_s)
             if rolls.write(new, version):
                 if seen and roll is not None:
@@ -178,7 +190,8 @@ def told(roll: Roll) -> str:
 
 @contextmanager
 def fenced(step: Step, ports: Ports) -> Iterator[Ports]:
-    """The ports of a step that may act for its run, and keeps the roll for it. Raises RollTaken, EngineGone."""
+    """The ports of a step that may act for its run, and keeps the roll for it. Raises RollTaken, NotPermitted,
+    EngineGone."""
     held = Held(step, ports)
     node = step.node or step.verb.value
     held.alive(node)

@@ -12,6 +12,7 @@ from typing import Any
 
 from lifecycle import owners
 from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.permissions import Forbidden
 from lifecycle.ports import (
     Attachment,
     Bmc,
@@ -439,6 +440,24 @@ class FakeRolls(_Part):
             self.world.renewing.discard(run)
 
 
+class FakeAccess(_Part):
+    name = "access"
+
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        self.api()
+        return self.world.forbidden
+
+    def grant(self) -> bool:
+        """The roles hold a moment after they were made."""
+        self.api()
+        if self.world.roles:
+            return False
+        self.world.roles = True
+        self.world.changed("roles made")
+        self.world.later(1, lambda: setattr(self.world, "forbidden", ()))
+        return True
+
+
 class FakeEvidence(_Part):
     name = "evidence"
 
@@ -477,5 +496,6 @@ def ports(world: World) -> Ports:
         secrets=tap(FakeSecrets),
         roster=tap(FakeRosterStore),
         rolls=tap(FakeRolls),
+        access=tap(FakeAccess),
         evidence=tap(FakeEvidence),
     )
