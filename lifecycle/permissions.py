@@ -126,6 +126,20 @@ _RULES = (
     _Rule(_STORAGE, ("get",), "secrets", "", "to find the storage control API", STORAGE, STORAGE_SECRET),
     _Rule(_STORAGE, ("list",), "storagenodes", STORAGE_GROUP, "to find a host's storage nodes", STORAGE),
     _Rule(_STORAGE, ("create", "get"), "storagenodeops", STORAGE_GROUP, "to move replicas off a host", STORAGE),
+    _Rule(_RECOVERY, ("get", "list", "patch", "delete"), "nodes", "", "to look at a node, cordon, taint or delete it"),
+    _Rule(_RECOVERY, ("get", "list"), "pods", "", "to see what holds a node up"),
+    _Rule(_RECOVERY, ("create",), "pods/eviction", "", "to drain a node that nobody declared"),
+    _Rule(_RECOVERY, ("get",), "daemonsets", "apps", "to drain a node that nobody declared"),
+    _Rule(_RECOVERY, ("list",), "events", "", "to see why a pod or a node does not come up"),
+    _Rule(_RECOVERY, ("get",), "leases", COORDINATION, "to see when a kubelet was last heard of", "kube-node-lease"),
+    _Rule(_RECOVERY, ("list",), "poddisruptionbudgets", POLICY, "to see what blocks a drain"),
+    _Rule(_RECOVERY, ("list",), "volumeattachments", STORAGE_API, "to see what is still attached"),
+    _Rule(_RECOVERY, ("get", "create"), "namespaces", "", "to see why one does not end, and to restore the roster's"),
+    _Rule(_RECOVERY, ("list",), "configmaps", "", "to see the roster", NAMESPACE),
+    _Rule(_RECOVERY, ("get",), "configmaps", "", "to see the roster", NAMESPACE, ROSTER),
+    _Rule(_RECOVERY, ("create",), "configmaps", "", "to restore the roster", NAMESPACE),
+    _Rule(_RECOVERY, ("get", "delete"), "leases", COORDINATION, "to see who has the roll, and end it", NAMESPACE, ROLL),
+    _Rule(_RECOVERY, ("get", "delete"), "storagenodeops", STORAGE_GROUP, "to start a failed removal again", STORAGE),
 )
 
 

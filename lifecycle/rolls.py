@@ -152,22 +152,33 @@ class Held:
         """The generation, once this run has the roll. seen: the first look at another run's, and when it was."""
         rolls, now_s = self._ports.rolls, self._ports.clock.now_s()
         for _ in range(TRIES):
-            roll, version = rolls.read()
+            roll, version = self._read(node)
             if roll is not None and roll.run.id == self._run.id:
                 self._shown(roll, version, now_s)
                 return roll.generation
+            self._preflight(node)  # whoever has the roll has passed it
             left_s = 0.0 if roll is None else self._left_s(node, roll, now_s, seen)
             if roll is not None and left_s > 0:
                 return Blocked(told(roll), (roll.run.id,), look_s=min(RENEW_S, left_s))
-            if not self._permitted:  # whoever has the roll was
-                preflight(self._ports, node)
-                self._permitted = True
             new = Roll(self._run, 0 if roll is None else roll.generation + 1, now_s, now_s)
             if rolls.write(new, version):
                 if seen and roll is not None:
                     self._ports.evidence.note(node, f"takes the roll over from {roll.run}, silent for {LEASE_S:g} s")
                 return new.generation
         return Blocked(f"another writer of the Lease at each of {TRIES} tries", look_s=1)
+
+    def _read(self, node: str) -> tuple[Roll | None, str]:
+        """The Lease. One that cannot be read may be one that may not be: then that is said, with all the rest."""
+        try:
+            return self._ports.rolls.read()
+        except PortError:
+            self._preflight(node)
+            return self._ports.rolls.read()
+
+    def _preflight(self, node: str) -> None:
+        if not self._permitted:
+            preflight(self._ports, node)
+            self._permitted = True
 
     def _left_s(self, node: str, roll: Roll, now_s: float, seen: list[tuple[Roll, float]]) -> float:
         """How long the other run's Lease still lasts, by this clock alone unless it ended long ago. Raises
