@@ -46,12 +46,9 @@ def _print() -> None:
     from lifecycle.adapters.build import storage_namespace
     from lifecycle.rbac import manifests
 
-    class Plain(yaml.SafeDumper):
-        def ignore_aliases(self, data: object) -> bool:
-            return True
-
     made = manifests(storage_namespace(os.environ))
-    typer.echo(yaml.dump_all(made, Dumper=Plain, sort_keys=False, explicit_start=True), nl=False)
+    # Each by itself: what two of them share is written twice, not by a reference.
+    typer.echo("".join(yaml.safe_dump(item, sort_keys=False, explicit_start=True) for item in made), nl=False)
 
 
 def _apply(stack: str) -> None:

@@ -36,7 +36,7 @@ def keep_view(stack: str, folder: Path) -> None:
 
 def administrator(stack: str) -> KubeApi:
     """A connection to the stack's cluster that may do everything. Connects when it is first asked."""
-    return build.administrator(stack, declared)
+    return build.administrator_of(stack, declared)
 
 
 def _broker(folder: Path, stack: str) -> list[str]:

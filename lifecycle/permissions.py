@@ -2,7 +2,8 @@
 
 The preflight asks for these (lifecycle/preflight.py), the roles grant these (lifecycle/rbac.py), and the API
 server's own audit log is held against them in the lab, both ways (tests/lab/test_permissions.py): what a step
-asks for stands here, and what stands here is asked for.
+asks for stands here, and what stands here is asked for. Not here is what Kubernetes lets every user: /readyz, the
+kinds that there are, and reviews of one's own permissions.
 """
 
 from __future__ import annotations
@@ -24,10 +25,6 @@ STORAGE_GROUP, STORAGE_SECRET = "storage.simplyblock.io", "simplyblock-csi-secre
 COORDINATION, POLICY, STORAGE_API = "coordination.k8s.io", "policy", "storage.k8s.io"
 
 WATCHED = ("list", "watch")
-
-BY_DEFAULT = frozenset({"/readyz", "/version"})
-"""Paths that Kubernetes lets every authenticated user read (`system:public-info-viewer`); reviews of one's own
-permissions are as free (`system:basic-user`). So neither stands in the table."""
 
 
 class Owner(StrEnum):

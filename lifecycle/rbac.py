@@ -6,7 +6,7 @@ which the certificates name that a step mints for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lifecycle.permissions import NAMESPACE, TOKENS, Owner, Permission, permissions
@@ -26,7 +26,7 @@ def manifests(storage_namespace: str) -> list[Json]:
     return manifests_of({owner: permissions(owner, storage_namespace) for owner in Owner})
 
 
-def manifests_of(granted: dict[Owner, Sequence[Permission]]) -> list[Json]:
+def manifests_of(granted: Mapping[Owner, Sequence[Permission]]) -> list[Json]:
     """The same, for other permissions than the table's."""
     made: list[Json] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": LABELS}}]
     made += [_object("v1", "ServiceAccount", owner.value, NAMESPACE) for owner in granted]

@@ -87,7 +87,7 @@ class Held:
             except PortError:
                 return  # as `check` has it; a leave asks again before it takes its slot
             except NotPermitted as refused:
-                refused.untouched = True
+                refused.untouched = refused.limit_s == 0  # else roles were made, and waited for
                 raise
 
     def renew(self) -> None:

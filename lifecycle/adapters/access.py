@@ -68,8 +68,20 @@ class ApiAccess:
 
 def may(api: KubeApi, p: Permission) -> bool:
     """Whether the identity of `api` has the permission. Raises PortError."""
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes(p)},
+    }
+    reviews = path("apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+    answer = api.ask(f"permission to {p}", "POST", reviews, body=body)
+    return sub(answer.document(api.named(f"permission to {p}"), REMEDY), "status").get("allowed") is True
+
+
+def attributes(p: Permission) -> Json:
+    """As a review has them."""
     resource, _, subresource = p.resource.partition("/")
-    attributes = {
+    return {
         "verb": p.verb,
         "group": p.group,
         "resource": resource,
@@ -77,14 +89,6 @@ def may(api: KubeApi, p: Permission) -> bool:
         "namespace": p.namespace,
         "name": p.name,
     }
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    reviews = path("apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews")
-    answer = api.ask(f"permission to {p}", "POST", reviews, body=body)
-    return sub(answer.document(api.named(f"permission to {p}"), REMEDY), "status").get("allowed") is True
 
 
 def whoami(api: KubeApi) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import ssl
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -80,17 +81,16 @@ def ports(
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
     clock = WatchingClock(source)
+    namespace = storage_namespace(env)
+    kubernetes = ApiKubernetes(api, wall, namespaces, source)
+    own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
+    guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
+    administrator = None if guest else partial(_administrator, pins, secrets, wall)
+    etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     def boot_store() -> Path:
         return pins.stack_file.boot_store
 
-    namespace = storage_namespace(env)
-    kubernetes = ApiKubernetes(api, wall, namespaces, source)
-    etcd_http = HttpJson(
-        clock,
-        timeout_s=ETCD_ANSWER_S,
-        tls=lambda: client_context(secrets.authority("etcd-ca"), ETCD_USER, ETCD_USER, clock.now_s()),
-    )
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
     machines = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(machines.close)
@@ -100,12 +100,7 @@ def ports(
         kubernetes=kubernetes,
         etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
         storage=SimplyblockStorage(
-            lambda: find_control(
-                env,
-                ApiKubernetes(storage_api, wall, namespaces, source),
-                namespace,
-                pins.stack_file.storage_cluster,
-            ),
+            lambda: find_control(env, own_of_storage, namespace, pins.stack_file.storage_cluster),
             kubernetes,
             storage_api,
             clock,
@@ -117,13 +112,13 @@ def ports(
         secrets=secrets,
         roster=ConfigMapRoster(api, source),
         rolls=LeaseRolls(api, EngineProcess(env)),
-        access=ApiAccess(
-            {Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api},
-            None if env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE]) else lambda: _administrator(pins, secrets, wall),
-            namespace,
-        ),
+        access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
+
+
+def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
+    return client_context(secrets.authority("etcd-ca"), ETCD_USER, ETCD_USER, clock.now_s())
 
 
 def keep_view(stack: str, read: Read, folder: Path, start: Path | None = None) -> None:
@@ -185,7 +180,7 @@ def _connect(
     return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s(), identity)
 
 
-def administrator(stack: str, read: Read, start: Path | None = None) -> KubeApi:
+def administrator_of(stack: str, read: Read, start: Path | None = None) -> KubeApi:
     """A connection to the stack's cluster that may do everything, to make the owners' roles with."""
     env, clock = process_environment(), WallClock()
     pins, secrets, _ = _way_in(stack, read, start, env, clock)
