@@ -284,7 +284,7 @@ def find_control(environment: Mapping[str, str], kubernetes: ApiKubernetes, name
         return Control(url, cluster, token)
     what = f"storage control API of cluster {cluster}"
     remedy = f"set INGOT_STORAGE_URL and INGOT_STORAGE_SECRET, or see `kubectl -n {namespace} get pods`: the driver"
-    remedy += " makes that secret"
+    remedy += f" makes the secret {SECRET}"
     data = kubernetes.secret(namespace, SECRET)
     if data is None:
         raise PortError(what, f"no secret {namespace}/{SECRET}", remedy)
