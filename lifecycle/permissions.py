@@ -129,6 +129,7 @@ _RULES = (
     _Rule(_RECOVERY, ("get",), "daemonsets", "apps", "to drain a node that nobody declared"),
     _Rule(_RECOVERY, ("list",), "events", "", "to see why a pod or a node does not come up"),
     _Rule(_RECOVERY, ("get",), "leases", COORDINATION, "to see when a kubelet was last heard of", "kube-node-lease"),
+    _Rule(_RECOVERY, ("list",), "resourceslices", "resource.k8s.io", "to describe a node, devices and all"),
     _Rule(_RECOVERY, ("list",), "poddisruptionbudgets", POLICY, "to see what blocks a drain"),
     _Rule(_RECOVERY, ("list",), "volumeattachments", STORAGE_API, "to see what is still attached"),
     _Rule(_RECOVERY, ("get", "create"), "namespaces", "", "to see why one does not end, and to restore the roster's"),
