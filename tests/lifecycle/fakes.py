@@ -444,12 +444,10 @@ class FakeAccess(_Part):
     name = "access"
 
     def forbidden(self) -> tuple[Forbidden, ...]:
-        self.api()
         return self.world.forbidden
 
     def grant(self) -> bool:
         """The roles hold a moment after they were made."""
-        self.api()
         if self.world.roles:
             return False
         self.world.roles = True
