@@ -74,6 +74,12 @@ VERBS = {
         "Draw a real roll from what its steps recorded, or set it beside its rehearsal.",
         "ingot timeline metal --against .ingot/reports/metal.jsonl",
     ),
+    "rbac": Verb(
+        "cli.rbac",
+        "app",
+        "Print, apply or check the roles that the owners need in the cluster.",
+        "ingot rbac metal --check",
+    ),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
     "boot-config": Verb(
         "cli.boot_config",

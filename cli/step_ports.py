@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from components.boot.pin import NodeBoot
     from components.environment import Environment
     from components.images.lock import Lock
+    from lifecycle.adapters.kube_api import KubeApi
 
 STACKS, LOCK = "stacks", "images.lock.json"
 
@@ -32,6 +33,11 @@ def ports(step: Step, start: Path | None = None) -> Ports:
 def keep_view(stack: str, folder: Path) -> None:
     """Keep the view that the steps of `stack` share, until none needs it."""
     build.keep_view(stack, declared, folder)
+
+
+def administrator(stack: str) -> KubeApi:
+    """A connection to the stack's cluster that may do everything. Connects when it is first asked."""
+    return build.administrator_of(stack, declared)
 
 
 def _broker(folder: Path, stack: str) -> list[str]:

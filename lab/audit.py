@@ -1,6 +1,6 @@
-"""What one user changed, or asked to change: the API server's own audit log, for whoever goes by the name of USER.
+"""The API server's own audit log: what USER changed, or asked to change, and all that the owners' identities ask for.
 
-All others leave no trace in it, so it costs the lab nothing.
+Nobody else leaves a trace in it, so it costs the lab nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.layout import ADMIN_GROUP, Layout
+from lifecycle.permissions import Owner
 
 USER = "lab:audited"
 """Whose requests are kept."""
@@ -31,12 +32,15 @@ class Change:
 def flags(layout: Layout) -> dict[str, str]:
     """What makes an API server keep it."""
     policy = layout.folder / "audit.json"
-    rules = [{"level": "Metadata", "users": [USER], "verbs": VERBS}, {"level": "None"}]
+    rules: list[dict[str, object]] = [
+        {"level": "Metadata", "users": [USER], "verbs": VERBS},
+        {"level": "Metadata", "userGroups": [owner.group for owner in Owner]},
+        {"level": "None"},
+    ]
+    # A watch is logged when it is answered, not only when it ends.
     document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
     policy.write_text(json.dumps(document), encoding="utf-8")
-    log = _log(layout)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    return {"audit-policy-file": str(policy), "audit-log-path": str(log)}
+    return {"audit-policy-file": str(policy), "audit-log-path": str(layout.audit_log)}
 
 
 def kubeconfig(layout: Layout) -> Path:
@@ -45,14 +49,10 @@ def kubeconfig(layout: Layout) -> Path:
 
 
 def changes(layout: Layout) -> list[Change]:
-    """All so far, in the order of their answers."""
-    log = _log(layout)
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return [_change(json.loads(line)) for line in lines]
-
-
-def _log(layout: Layout) -> Path:
-    return layout.folder / "logs" / "audit.log"
+    """USER's so far, in the order of their answers."""
+    lines = layout.audit_log.read_text(encoding="utf-8").splitlines() if layout.audit_log.is_file() else []
+    events = (json.loads(line) for line in lines)
+    return [_change(event) for event in events if event["user"]["username"] == USER]
 
 
 def _change(event: dict[str, object]) -> Change:

@@ -60,6 +60,11 @@ class Layout:
         return self.folder / "pki"
 
     @property
+    def audit_log(self) -> Path:
+        """What the owners of lifecycle.permissions asked the API server for, a JSON document a line."""
+        return self.folder / "data" / "audit.jsonl"
+
+    @property
     def endpoint(self) -> str:
         """The API server, as `host:port`."""
         return f"{HOST}:{self.shape.api_port}"

@@ -22,6 +22,7 @@ from lifecycle.errors import (
     RecordMissing,
 )
 from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pin, Ports, Power, Role
+from lifecycle.preflight import preflight
 from lifecycle.waiting import OBSERVE_S, Blocked, wait_for_api, wait_until
 
 TOKEN_TTL_S = 3600.0
@@ -105,6 +106,7 @@ def _initialise(ports: Ports, pin: Pin) -> None:
         limit_s=ports.pins.limits().join_s,
         error=ClusterSilent,
     )
+    preflight(ports, pin.node)  # makes the roles, before the record lets other steps ask for what they grant
     if not ports.records.record_initialised(pin.node):
         raise RecordMissing(pin.node, f"{ports.records.initialised_by()} on it, although {pin.node} was told to")
 

@@ -148,7 +148,7 @@ class RosterUnreadable(Halt):
 
     expected = "a roster that this checkout can read"
     remedy = "runbooks/roster.md#unreadable: restore the ConfigMap, or update the checkout"
-    shows = "kubectl get configmap -A -l app.kubernetes.io/managed-by=ingot -o yaml"
+    shows = "kubectl get configmap -n ingot-system -o yaml"
 
 
 class RosterContended(Halt):

@@ -37,8 +37,10 @@ from lifecycle.facts import (
     Verdict,
     Window,
 )
+from lifecycle.permissions import Access
 
 __all__ = [
+    "Access",
     "Attachment",
     "Bmc",
     "Budget",
@@ -388,5 +390,6 @@ class Ports:
     secrets: Secrets
     roster: RosterStore
     rolls: Rolls
+    access: Access
     evidence: Evidence
     fence: Fence = _OPEN

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, PortError
 from lifecycle.ports import Ports, Roll, Rolls
-from lifecycle.stops import EngineGone, RollLost, RollTaken
+from lifecycle.preflight import preflight
+from lifecycle.stops import EngineGone, NotPermitted, RollLost, RollTaken
 from lifecycle.waiting import Blocked, wait_until
 
 LEASE_S = 60.0
@@ -55,6 +56,7 @@ class Held:
         self._ports, self._verb, self._run = ports, step.verb, ports.rolls.run()
         self._generation: int | None = None
         self._lost = ""
+        self._permitted = False
 
     # ---------------------------------------------------------------- fence
 
@@ -66,7 +68,8 @@ class Held:
             raise RollLost(node, self._lost)
 
     def check(self, node: str) -> None:
-        """Raises EngineGone, RollLost, RollTaken; PortError where only the cluster can tell and is silent.
+        """Raises EngineGone, RollLost, RollTaken, NotPermitted; PortError where only the cluster can tell and is
+        silent.
 
         A machine is given back and installed also while the API is away (that may be what brings it back): its
         claim decides then, and whoever would take the roll meets the same silence.
@@ -79,10 +82,16 @@ class Held:
                 raise
 
     def begin(self, node: str) -> None:
-        """Take the roll if there is a cluster that answers; else `check` does, once there is. Raises RollTaken."""
+        """Take the roll if there is a cluster that answers; else `check` does, once there is. Raises RollTaken,
+        NotPermitted."""
         if self._there():
-            with suppress(PortError):  # as `check` has it; a leave asks again before it takes its slot
+            try:
                 self._take(node)
+            except PortError:
+                return  # as `check` has it; a leave asks again before it takes its slot
+            except NotPermitted as refused:
+                refused.untouched = refused.limit_s == 0  # else roles were made, and waited for
+                raise
 
     def renew(self) -> None:
         """Show that the run lives, if no other step of it did lately; not once its engine is gone. Raises nothing."""
@@ -119,7 +128,7 @@ class Held:
             self._ports.rolls.write(replace(roll, renewed_s=now_s), version)
 
     def _take(self, node: str) -> None:
-        """Have the roll. Raises RollTaken, naming who has it, and PortError."""
+        """Have the roll. Raises RollTaken, naming who has it, NotPermitted, and PortError."""
         seen: list[tuple[Roll, float]] = []
 
         def taken() -> int | Blocked:
@@ -147,10 +156,11 @@ class Held:
         """The generation, once this run has the roll. seen: the first look at another run's, and when it was."""
         rolls, now_s = self._ports.rolls, self._ports.clock.now_s()
         for _ in range(TRIES):
-            roll, version = rolls.read()
+            roll, version = self._read(node)
             if roll is not None and roll.run.id == self._run.id:
                 self._shown(roll, version, now_s)
                 return roll.generation
+            self._preflight(node)  # whoever has the roll has passed it
             left_s = 0.0 if roll is None else self._left_s(node, roll, now_s, seen)
             if roll is not None and left_s > 0:
                 return Blocked(told(roll), (roll.run.id,), look_s=min(RENEW_S, left_s))
@@ -160,6 +170,19 @@ class Held:
                     self._ports.evidence.note(node, f"takes the roll over from {roll.run}, silent for {LEASE_S:g} s")
                 return new.generation
         return Blocked(f"another writer of the Lease at each of {TRIES} tries", look_s=1)
+
+    def _read(self, node: str) -> tuple[Roll | None, str]:
+        """The Lease. One that cannot be read may be one that may not be: then that is said, with all the rest."""
+        try:
+            return self._ports.rolls.read()
+        except PortError:
+            self._preflight(node)
+            return self._ports.rolls.read()
+
+    def _preflight(self, node: str) -> None:
+        if not self._permitted:
+            preflight(self._ports, node)
+            self._permitted = True
 
     def _left_s(self, node: str, roll: Roll, now_s: float, seen: list[tuple[Roll, float]]) -> float:
         """How long the other run's Lease still lasts: watched from here, on this clock, unless it ended long ago
@@ -197,7 +220,8 @@ def told(roll: Roll) -> str:
 
 @contextmanager
 def fenced(step: Step, ports: Ports) -> Iterator[Ports]:
-    """The ports of a step that may act for its run, and keeps the roll for it. Raises RollTaken, EngineGone."""
+    """The ports of a step that may act for its run, and keeps the roll for it. Raises RollTaken, NotPermitted,
+    EngineGone."""
     held = Held(step, ports)
     node = step.node or step.verb.value
     held.alive(node)

@@ -41,6 +41,20 @@ class RollTaken(WaitedTooLong):
     shows = "kubectl get lease ingot-roll -n ingot-system -o yaml"
 
 
+class NotPermitted(WaitedTooLong):
+    """The cluster does not let the run do all that a roll asks of it. `names`: each permission that is missing."""
+
+    expected = "its run to be permitted all that a roll asks of the cluster"
+    remedy = (
+        "runbooks/api.md#permitted: `ingot rbac STACK --apply`, or have whoever administers the cluster apply what "
+        "`ingot rbac STACK` prints, then run `pulumi up` again"
+    )
+
+    def __init__(self, node: str, blocked: str, names: tuple[str, ...], limit_s: float = 0.0) -> None:
+        super().__init__(node, blocked, names, limit_s)
+        self.found = blocked  # how long roles that were just made were waited for says nothing
+
+
 class RollLost(Halt):
     """Another run took the roll over while this step was busy."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import ssl
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle import facts
 from lifecycle.adapters import objects
+from lifecycle.adapters.access import ApiAccess
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.broker import OWN, Broker, SharedView, private_folder
 from lifecycle.adapters.clock import WallClock, WatchingClock
@@ -19,7 +21,7 @@ from lifecycle.adapters.delivery import DirectoryDelivery
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence, evidence_file
-from lifecycle.adapters.kube_api import USER, KubeApi, from_authority, from_kubeconfig
+from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.pins import Read, StackFilePins
 from lifecycle.adapters.records import DirectoryRecords
@@ -34,6 +36,7 @@ from lifecycle.adapters.wire import HttpJson
 from lifecycle.address import authority
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError
+from lifecycle.permissions import Owner
 from lifecycle.ports import Clock, Pin, Ports, Role
 
 if TYPE_CHECKING:
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 
 STORAGE_NAMESPACE = "simplyblock"
 """Where the driver's chart is installed; INGOT_STORAGE_NAMESPACE says otherwise."""
+KUBECONFIGS = {Owner.HOST_LIFECYCLE: "INGOT_KUBECONFIG", Owner.STORAGE_POLICY: "INGOT_STORAGE_KUBECONFIG"}
+"""The variable that names each owner's kubeconfig; without one of its own, storage policy goes in by the other's."""
+ETCD_USER = "ingot-lifecycle"
+"""Whom our certificates name to etcd, which lets in whatever its authority signed."""
 Contents = Callable[[Path, str, Pin], Mapping[str, bytes]]
 """(project root, stack, pin) -> path in the boot store and bytes of all that the pin's host fetches."""
 ETCD_PORT = 2379
@@ -67,23 +74,23 @@ def ports(
     env = process_environment() if environment is None else environment
     wall = WallClock()
     pins, secrets, api = _way_in(step.stack, read, start, env, wall)
-    namespaces = frozenset({_namespace(env)})
+    storage_api = KubeApi(lambda: _connect(env, pins, secrets, wall, Owner.STORAGE_POLICY), wall)
+    namespaces = frozenset({storage_namespace(env)})
     own = View(api, wall, namespaces)
     source: Source = own
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
     clock = WatchingClock(source)
+    namespace = storage_namespace(env)
+    kubernetes = ApiKubernetes(api, wall, namespaces, source)
+    own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
+    guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
+    administrator = None if guest else partial(_administrator, pins, secrets, wall)
+    etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     def boot_store() -> Path:
         return pins.stack_file.boot_store
 
-    namespace = _namespace(env)
-    kubernetes = ApiKubernetes(api, wall, namespaces, source)
-    etcd_http = HttpJson(
-        clock,
-        timeout_s=ETCD_ANSWER_S,
-        tls=lambda: client_context(secrets.authority("etcd-ca"), USER, USER, clock.now_s()),
-    )
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
     machines = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(machines.close)
@@ -93,9 +100,9 @@ def ports(
         kubernetes=kubernetes,
         etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
         storage=SimplyblockStorage(
-            lambda: find_control(env, kubernetes, namespace, pins.stack_file.storage_cluster),
+            lambda: find_control(env, own_of_storage, namespace, pins.stack_file.storage_cluster),
             kubernetes,
-            api,
+            storage_api,
             clock,
             namespace,
         ),
@@ -105,15 +112,20 @@ def ports(
         secrets=secrets,
         roster=ConfigMapRoster(api, source),
         rolls=LeaseRolls(api, EngineProcess(env)),
+        access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
+
+
+def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
+    return client_context(secrets.authority("etcd-ca"), ETCD_USER, ETCD_USER, clock.now_s())
 
 
 def keep_view(stack: str, read: Read, folder: Path, start: Path | None = None) -> None:
     """Keep the view of a stack's cluster in `folder` for its steps, until none was there for a while."""
     env, clock = process_environment(), WallClock()
     _, _, api = _way_in(stack, read, start, env, clock)
-    Broker(folder, View(api, clock, frozenset({_namespace(env)}))).serve()
+    Broker(folder, View(api, clock, frozenset({storage_namespace(env)}))).serve()
 
 
 def _way_in(
@@ -121,16 +133,17 @@ def _way_in(
 ) -> tuple[StackFilePins, StateSecrets, KubeApi]:
     pins = StackFilePins(start or Path.cwd(), stack, read)
     secrets = StateSecrets(stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env)
-    return pins, secrets, KubeApi(lambda: _connect(env, pins, secrets, clock), clock)
+    return pins, secrets, KubeApi(lambda: _connect(env, pins, secrets, clock, Owner.HOST_LIFECYCLE), clock)
 
 
-def _namespace(env: Mapping[str, str]) -> str:
+def storage_namespace(env: Mapping[str, str]) -> str:
+    """Where the storage driver is installed."""
     return env.get("INGOT_STORAGE_NAMESPACE") or STORAGE_NAMESPACE
 
 
 def _broker_folder(pins: StackFilePins, env: Mapping[str, str]) -> Path:
     """Of the broker for this stack, API and identity, and for this very code, whose facts go through it."""
-    parts = [pins.stack, pins.stack_file.endpoint, _namespace(env)]
+    parts = [pins.stack, pins.stack_file.endpoint, storage_namespace(env)]
     for name in ("INGOT_KUBECONFIG", "INGOT_SECRETS_FILE"):
         file = env.get(name, "")
         parts += [file, hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""]
@@ -155,13 +168,30 @@ def _launch(
         )
 
 
-def _connect(env: Mapping[str, str], pins: StackFilePins, secrets: StateSecrets, clock: Clock) -> ApiClient:
-    """INGOT_KUBECONFIG, else the endpoint and authority of the stack itself. What a shell happens to have in
-    KUBECONFIG says nothing about this stack, so it is not read."""
-    file = env.get("INGOT_KUBECONFIG")
+def _connect(
+    env: Mapping[str, str], pins: StackFilePins, secrets: StateSecrets, clock: Clock, owner: Owner
+) -> ApiClient:
+    """The kubeconfig that is named, else the endpoint and authority of the stack itself. What a shell happens to
+    have in KUBECONFIG says nothing about this stack, so it is not read."""
+    file = env.get(KUBECONFIGS[owner]) or env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
     if file:
         return from_kubeconfig(Path(file), _certificate(env, secrets))
-    return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s())
+    identity = (owner.user, owner.group)
+    return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s(), identity)
+
+
+def administrator_of(stack: str, read: Read, start: Path | None = None) -> KubeApi:
+    """A connection to the stack's cluster that may do everything, to make the owners' roles with."""
+    env, clock = process_environment(), WallClock()
+    pins, secrets, _ = _way_in(stack, read, start, env, clock)
+    return _administrator(pins, secrets, clock)
+
+
+def _administrator(pins: StackFilePins, secrets: StateSecrets, clock: Clock) -> KubeApi:
+    def connect() -> ApiClient:
+        return from_authority(pins.stack_file.endpoint, secrets.authority("ca"), clock.now_s(), ADMINISTRATOR)
+
+    return KubeApi(connect, clock)
 
 
 def _certificate(env: Mapping[str, str], secrets: StateSecrets) -> str:

@@ -43,9 +43,9 @@ PAGE = 500
 PAGES_MAX = 2000
 """A million objects: a server that goes on after that repeats itself."""
 
-USER, GROUP = "ingot-lifecycle", "system:masters"
-"""Who the minted certificate says we are. The group needs no binding to exist, so that the first join
-works while the cluster is being initialised; whoever holds the authority's key has that power anyway."""
+ADMINISTRATOR = ("ingot-administrator", "system:masters")
+"""User and group of a certificate that makes the owners' roles (lifecycle/rbac.py) and nothing else. The group
+needs no binding to exist, and whoever holds the authority's key has its power anyway."""
 
 RENEW_S = 1800.0
 """A connection is made anew after this long: a minted certificate lives an hour (lifecycle.adapters.tls)."""
@@ -293,12 +293,15 @@ def _same_cluster(file: Path, configuration: Any, authority: str) -> None:
         )
 
 
-def from_authority(endpoint: str, authority: Authority, now_s: float) -> ApiClient:
-    """A client for `endpoint` (`host:port`) with a certificate of an hour, signed here by the cluster's CA."""
+def from_authority(endpoint: str, authority: Authority, now_s: float, identity: tuple[str, str]) -> ApiClient:
+    """A client for `endpoint` (`host:port`) with a certificate of an hour, signed here by the cluster's CA.
+
+    identity: the user and the one group that it names.
+    """
     import urllib3
     from kubernetes import client
 
-    context = client_context(authority, USER, GROUP, now_s)
+    context = client_context(authority, *identity, now_s)
     made = _client(client.Configuration(host=f"https://{endpoint}"))
     made.rest_client.pool_manager = urllib3.PoolManager(
         ssl_context=context, retries=False, maxsize=CONNECTIONS, socket_options=keepalive()
@@ -339,5 +342,5 @@ def _remedy(status: int) -> str:
     if status == 401:
         return "the certificate is not the cluster's: check the stack's `ca` resource, or INGOT_KUBECONFIG if it is set"
     if status == 403:
-        return "grant this verb to the identity in use (`kubectl auth can-i --list`)"
+        return "runbooks/api.md#permitted: grant this verb to the identity in use (`ingot rbac STACK --check`)"
     return "see `kubectl get --raw '/readyz?verbose'`, then run `pulumi up` again"

@@ -29,6 +29,7 @@ from lifecycle.adapters.objects import (
 from lifecycle.adapters.view import Source, View
 from lifecycle.adapters.wire import Answer, retry_after_s
 from lifecycle.errors import PortError
+from lifecycle.permissions import TOKENS
 from lifecycle.ports import Attachment, Budget, Clock, Eviction, Move, Node, Pod
 
 TOKEN_ALPHABET = string.ascii_lowercase + string.digits
@@ -250,7 +251,7 @@ class ApiKubernetes:
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "type": "bootstrap.kubernetes.io/token",
-                "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": "kube-system"},
+                "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": TOKENS},
                 "stringData": {
                     "token-id": token_id,
                     "token-secret": token_secret,
@@ -264,7 +265,7 @@ class ApiKubernetes:
             answer = self._api.ask(
                 "bootstrap token in kube-system, create",
                 "POST",
-                path("api", "v1", "namespaces", "kube-system", "secrets"),
+                path("api", "v1", "namespaces", TOKENS, "secrets"),
                 body=body,
                 final=frozenset({409}),
                 secret=True,
@@ -274,7 +275,7 @@ class ApiKubernetes:
         raise PortError(
             self._api.named("bootstrap token in kube-system"),
             f"{TOKEN_TRIES} fresh names taken",
-            "see `kubectl -n kube-system get secrets`, then run `pulumi up` again",
+            "see the API server's log, then run `pulumi up` again",
         )
 
 

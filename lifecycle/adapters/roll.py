@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from lifecycle import permissions
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.kube_api import Json, KubeApi, path
 from lifecycle.adapters.objects import entries, sub
@@ -25,7 +26,7 @@ from lifecycle.errors import PortError
 from lifecycle.ports import Roll, Run
 from lifecycle.rolls import LEASE_S
 
-NAME, RUN = "ingot-roll", "ingot-run"
+NAME, RUN = permissions.ROLL, "ingot-run"
 LEASES = ("apis", "coordination.k8s.io", "v1", "namespaces", NAMESPACE, "leases")
 
 

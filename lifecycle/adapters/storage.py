@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from lifecycle import permissions
 from lifecycle.adapters.kube_api import KubeApi, path
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.wire import HttpJson
@@ -21,9 +22,9 @@ from lifecycle.errors import PortError
 from lifecycle.ports import Clock, Verdict
 
 DRIVER = "csi.simplyblock.io"
-SECRET, SECRET_KEY = "simplyblock-csi-secret-v2", "secret.json"
+SECRET, SECRET_KEY = permissions.STORAGE_SECRET, "secret.json"
 REMEDY = "see `sbctl cluster status` and the log of the storage control plane"
-GROUP, VERSION = "storage.simplyblock.io", "v1alpha1"
+GROUP, VERSION = permissions.STORAGE_GROUP, "v1alpha1"
 SHUTDOWN_LIMIT_S = 300.0
 """A graceful shutdown flushes and hands its volumes over; minutes on a busy node."""
 RESTART_LIMIT_S = 900.0
@@ -282,7 +283,8 @@ def find_control(environment: Mapping[str, str], kubernetes: ApiKubernetes, name
     if url and token:
         return Control(url, cluster, token)
     what = f"storage control API of cluster {cluster}"
-    remedy = f"set INGOT_STORAGE_URL and INGOT_STORAGE_SECRET, or see `kubectl -n {namespace} get secret {SECRET}`"
+    remedy = f"set INGOT_STORAGE_URL and INGOT_STORAGE_SECRET, or see `kubectl -n {namespace} get pods`: the driver"
+    remedy += f" makes the secret {SECRET}"
     data = kubernetes.secret(namespace, SECRET)
     if data is None:
         raise PortError(what, f"no secret {namespace}/{SECRET}", remedy)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
+from lifecycle import permissions
 from lifecycle.adapters.kube_api import KubeApi
 from lifecycle.adapters.objects import (
     BudgetSeen,
@@ -35,7 +36,7 @@ from lifecycle.ports import Attachment, Budget, Clock, Move, Node, Pod
 STOP_S = 5.0
 """For the watches to end: each is told to, and only a list that is just being read takes longer."""
 
-NAMESPACE, NAME = "ingot-system", "ingot-roster"
+NAMESPACE, NAME = permissions.NAMESPACE, permissions.ROSTER
 """Where the roster's ConfigMap is."""
 
 

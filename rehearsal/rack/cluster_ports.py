@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from lifecycle import labels
 from lifecycle.errors import PortError
+from lifecycle.permissions import Forbidden
 from lifecycle.ports import Attachment, Budget, Eviction, Member, Move, Node, OnTimeout, Pod, Role, Roll, Run
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.part import Part
@@ -226,6 +227,18 @@ class RackKubernetes(Part):
     def mint_token(self, ttl_s: float) -> str:
         with self._api("mint_token", self._lane):
             return "rackon.lyrackonlyracko"
+
+
+class RackAccess(Part):
+    """A rack's steps may do all that they ask for."""
+
+    name = "access"
+
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        return ()
+
+    def grant(self) -> bool:
+        return False
 
 
 class RackEtcd(Part):

@@ -27,7 +27,7 @@ from lifecycle.ports import (
     Verdict,
 )
 from rehearsal.rack import hosts, volumes
-from rehearsal.rack.cluster_ports import RackEtcd, RackKubernetes, RackRolls, RackRosterStore
+from rehearsal.rack.cluster_ports import RackAccess, RackEtcd, RackKubernetes, RackRolls, RackRosterStore
 from rehearsal.rack.part import Part, Save
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import Host
@@ -292,5 +292,6 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
         secrets=RackSecrets(),
         roster=RackRosterStore(rack, lane, save),
         rolls=RackRolls(rack, lane, save),
+        access=RackAccess(rack, lane, save),
         evidence=RackEvidence(rack, lane, save),
     )

@@ -20,6 +20,7 @@ from tests.lifecycle.adapters.wire_server import Reply, Wire
 
 __all__ = ["api", "project"]
 
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 WITHOUT = dict.fromkeys(("KUBECONFIG", "INGOT_SECRETS_FILE", "INGOT_RUN")) | {"INGOT_PULUMI": "no-engine"}
 
 
@@ -28,6 +29,7 @@ def cluster(project: Path, api: tuple[Wire, str]) -> tuple[Store, str]:
     """An API server with a roster, and a kubeconfig for it."""
     wire, kubeconfig = api
     wire.on("GET", "/readyz", Reply(body="ok"))
+    wire.on("POST", REVIEWS, Reply(201, {"status": {"allowed": True}}))
     store = Store(wire)
     entry = Entry(pool="workers", role=Role.WORKER, generation="g", fault_domain="a", standing=Standing.IN)
     store.document, store.version = Roster(nodes={"w1": entry}).model_dump_json(), 1

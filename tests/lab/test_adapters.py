@@ -18,7 +18,7 @@ from lab.fleet import Fleet
 from lab.lab import Lab
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.etcd import GatewayEtcd
-from lifecycle.adapters.kube_api import KubeApi, from_authority, from_kubeconfig
+from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import TOKEN_GROUP, ApiKubernetes
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roster import ConfigMapRoster
@@ -46,7 +46,7 @@ class TestConnecting:
 
     def test_with_a_minted_certificate(self, lab: Lab) -> None:
         minted = KubeApi(
-            lambda: from_authority(lab.layout.endpoint, authority(lab, "ca"), CLOCK.now_s()),
+            lambda: from_authority(lab.layout.endpoint, authority(lab, "ca"), CLOCK.now_s(), ADMINISTRATOR),
             CLOCK,
         )
         assert ApiKubernetes(minted, CLOCK, frozenset()).answers()

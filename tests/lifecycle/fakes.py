@@ -12,6 +12,7 @@ from typing import Any
 
 from lifecycle import owners
 from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.permissions import Forbidden
 from lifecycle.ports import (
     Attachment,
     Bmc,
@@ -442,6 +443,22 @@ class FakeRolls(_Part):
             self.world.renewing.discard(run)
 
 
+class FakeAccess(_Part):
+    name = "access"
+
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        return self.world.forbidden
+
+    def grant(self) -> bool:
+        """The roles hold a moment after they were made."""
+        if self.world.roles:
+            return False
+        self.world.roles = True
+        self.world.changed("roles made")
+        self.world.later(1, lambda: setattr(self.world, "forbidden", ()))
+        return True
+
+
 class FakeEvidence(_Part):
     name = "evidence"
 
@@ -480,5 +497,6 @@ def ports(world: World) -> Ports:
         secrets=tap(FakeSecrets),
         roster=tap(FakeRosterStore),
         rolls=tap(FakeRolls),
+        access=tap(FakeAccess),
         evidence=tap(FakeEvidence),
     )

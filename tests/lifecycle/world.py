@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from lifecycle.permissions import Forbidden
 from lifecycle.ports import (
     Claim,
     Credentials,
@@ -84,6 +85,8 @@ class World:
     roll: Roll | None = None
     roll_version: int = 0
     renewing: set[str] = field(default_factory=set)  # runs with a step, which renews the roll
+    forbidden: tuple[Forbidden, ...] = ()  # what the cluster does not let the steps do
+    roles: bool = True  # whether the cluster has roles for them
     api_up: bool = True
     storage_there: bool = True
     detaches: bool = True

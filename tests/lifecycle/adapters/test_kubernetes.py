@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lifecycle.adapters.kube_api import IDLE_S, PROBE_S, PROBES, RENEW_S, KubeApi, from_authority, from_kubeconfig
+from lifecycle.adapters.kube_api import (
+    ADMINISTRATOR,
+    IDLE_S,
+    PROBE_S,
+    PROBES,
+    RENEW_S,
+    KubeApi,
+    from_authority,
+    from_kubeconfig,
+)
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.store import STALE_S
 from lifecycle.errors import NeedsAttention, PortError
@@ -495,7 +504,7 @@ class TestHostileWire:
         with pytest.raises(PortError, match=r"127\.0\.0\.1.*, pods: expected an answer"):
             kubernetes.pods_on("w1")
 
-    @pytest.mark.parametrize(("status", "remedy"), [(401, "stack's `ca`"), (403, "auth can-i")])
+    @pytest.mark.parametrize(("status", "remedy"), [(401, "stack's `ca`"), (403, "ingot rbac")])
     def test_a_refusal_says_what_to_do(self, wire: Wire, api: KubeApi, status: int, remedy: str) -> None:
         wire.on("GET", "/api/v1/nodes/w1", Reply(status, {"message": "no"}))
         with pytest.raises(PortError, match=rf"HTTP {status} no.*{remedy}"):
@@ -555,7 +564,7 @@ class TestConnecting:
         with serving(cluster.server_context()) as wire:
             wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE))
             endpoint = wire.url.removeprefix("https://")
-            api = KubeApi(lambda: from_authority(endpoint, cluster.authority, cluster.now_s), clock)
+            api = KubeApi(lambda: from_authority(endpoint, cluster.authority, cluster.now_s, ADMINISTRATOR), clock)
             assert api.get("node w1", "/api/v1/nodes/w1") is not None
 
     def test_a_server_of_another_authority_is_refused(
@@ -563,7 +572,7 @@ class TestConnecting:
     ) -> None:
         with serving(other_cluster.server_context()) as wire:
             endpoint = wire.url.removeprefix("https://")
-            api = KubeApi(lambda: from_authority(endpoint, cluster.authority, cluster.now_s), clock)
+            api = KubeApi(lambda: from_authority(endpoint, cluster.authority, cluster.now_s, ADMINISTRATOR), clock)
             with pytest.raises(PortError, match="CERTIFICATE_VERIFY_FAILED"):
                 api.get("node w1", "/api/v1/nodes/w1")
             assert wire.asked == []
