@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -59,8 +60,8 @@ def read_json(data: bytes, where: str, bytes_max: int = BYTES_MAX) -> Any:
     def one_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(pairs)
         if len(seen) < len(pairs):
-            keys: set[str] = set()
-            twice.extend(key for key, _ in pairs if key in keys or keys.add(key))
+            count = Counter(key for key, _ in pairs)
+            twice.extend(key for key, times in count.items() if times > 1)
         return seen
 
     def no_constant(text: str) -> Any:
@@ -74,13 +75,13 @@ def read_json(data: bytes, where: str, bytes_max: int = BYTES_MAX) -> Any:
     try:
         text = data.decode("utf-8")
         _refuse_depth(text)
-        document = json.loads(
-            text, object_pairs_hook=one_of_each, parse_constant=no_constant, parse_float=finite
-        )
+        document = json.loads(text, object_pairs_hook=one_of_each, parse_constant=no_constant, parse_float=finite)
     except ValueError as error:
         raise LockError(where, [f"expected JSON in UTF-8, found: {_reason(error)}"]) from None
     if twice:
-        problems = [f"expected each key once, found {shown(key)} twice in one object. Keep one" for key in sorted(set(twice))]
+        problems = [
+            f"expected each key once, found {shown(key)} twice in one object. Keep one" for key in sorted(set(twice))
+        ]
         raise LockError(where, problems)
     return document
 
