@@ -75,7 +75,15 @@ VERBS = {
         "ingot timeline metal --against .ingot/reports/metal.jsonl",
     ),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
-    "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
+    "image": Verb(
+        "cli.image",
+        "app",
+        "Pin, verify, list and compare the images that machines boot.",
+        "ingot image pin fedora-coreos 44.20260707.3.1",
+    ),
+    "schema": Verb(
+        "cli.schema", "app", "Write the JSON Schemas of stack files and of the image lock, for editors.", "ingot schema"
+    ),
     "node": Verb(
         "cli.node",
         "app",

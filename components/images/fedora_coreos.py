@@ -17,9 +17,10 @@ from components.images.artifacts import INITRAMFS, ISO, KERNEL, METAL, METAL_4K,
 from components.images.document import BYTES_MAX, LockError, Reader, problems_of, read_json, shown
 from components.images.lock import Artifact, Release
 from components.images.publishers import FEDORA_COREOS, Publisher
+from components.images.request import Note, Request
 from components.images.sources import Source
 
-__all__ = ["INITRAMFS", "ISO", "KERNEL", "METAL", "METAL_4K", "OS", "ROOTFS", "WHERE", "find", "os_image", "releases"]
+__all__ = ["INITRAMFS", "ISO", "KERNEL", "METAL", "METAL_4K", "OS", "ROOTFS", "WHERE", "obtain", "os_image", "releases"]
 
 OS: Final = "fedora-coreos"
 ARCHITECTURES: Final = ("x86_64", "aarch64", "ppc64le", "s390x")
@@ -47,11 +48,6 @@ def os_image(version: str) -> str:
     return f"Fedora CoreOS {version}"
 
 
-def order(version: str) -> tuple[int, ...]:
-    """For sorting: versions of one stream are released in this order."""
-    return tuple(int(part) for part in version.split("."))
-
-
 def releases(
     metadata: bytes | Mapping[str, Any],
     where: str = "stream metadata",
@@ -76,10 +72,23 @@ def releases(
     return tuple(found)
 
 
-def find(version: str, architectures: Collection[str], source: Source) -> tuple[Release, ...]:
-    """The release `version`, wherever the publisher describes it. Raises LockError, NotFetched."""
+def obtain(request: Request, source: Source, note: Note) -> tuple[Release, ...]:
+    """The release, wherever the publisher describes it. Raises LockError, NotFetched.
+
+    metadata: a stream's, a release's own, or a release index, which leads to that. Nothing is verified but the
+    metadata's own form: every file is signed, and `ingot image verify` checks that.
+    """
+    version, architectures = request.version, request.architectures
     if not VERSION.fullmatch(version):
         raise LockError(f"{OS} {shown(version)}", ["expected a version such as 44.20260621.3.1. Remedy: name one"])
+    note(f"digests are as the publisher's metadata has them; `ingot image verify {OS} {version}` checks the files")
+    if len(request.metadata) > 1:
+        raise LockError("--metadata", [f"expected one document, found {len(request.metadata)}"])
+    for given in request.metadata:
+        document = read_json(given.data, given.where)
+        if isinstance(document, Mapping) and "releases" in document:
+            return from_index(given.data, given.where, version, architectures, source)
+        return require(releases(document, given.where, architectures), version, architectures, given.where)
     stream = STREAMS[version.split(".")[2]]
     at = f"{BASE}/streams/{stream}.json"
     found = releases(source.read(at, bytes_max=BYTES_MAX), at, architectures)
@@ -87,16 +96,6 @@ def find(version: str, architectures: Collection[str], source: Source) -> tuple[
         return require(found, version, architectures, at)
     at = f"{BASE}/prod/streams/{stream}/releases.json"
     return from_index(source.read(at, bytes_max=BYTES_MAX), at, version, architectures, source)
-
-
-def from_metadata(
-    metadata: bytes, where: str, version: str, architectures: Collection[str], source: Source
-) -> tuple[Release, ...]:
-    """The release `version` in a document of any of the three forms. Raises LockError, NotFetched."""
-    document = read_json(metadata, where)
-    if isinstance(document, Mapping) and "releases" in document:
-        return from_index(metadata, where, version, architectures, source)
-    return require(releases(document, where, architectures), version, architectures, where)
 
 
 def from_index(

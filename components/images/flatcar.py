@@ -8,7 +8,7 @@ publisher's and fixed; the version's third part is its channel, and the channel 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -16,8 +16,11 @@ from pydantic import ValidationError
 from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.document import BYTES_MAX, LockError, Reader, problems_of, read_json, shown
 from components.images.lock import Artifact, Release
+from components.images.publishers import PUBLISHERS, Publisher
+from components.images.request import Note, Request
 from components.images.signature import SIGNATURE_BYTES_MAX, Digests, Keys, NotVerified, digests
 from components.images.sources import NotFetched, Source
+from components.images.verifying import keys_for
 
 OS: Final = "flatcar"
 BOARDS: Final[Mapping[str, str]] = {"x86_64": "amd64-usr", "aarch64": "arm64-usr"}
@@ -50,20 +53,21 @@ def base(version: str, architecture: str) -> str:
     return f"https://{channel}.release.flatcar-linux.net/{BOARDS[architecture]}/{version}"
 
 
-def find(
-    version: str,
-    architectures: Collection[str],
-    source: Source,
-    keys: Keys,
-    given: Mapping[str, bytes] | None = None,
-    note: Callable[[str], None] = lambda _: None,
+def obtain(
+    request: Request, source: Source, note: Note, publishers: Mapping[str, Publisher] = PUBLISHERS
 ) -> tuple[Release, ...]:
-    """The release, each file of it fetched and verified.
+    """The release, each file of it fetched and verified. Raises LockError, NotFetched, NotVerified.
 
-    given: metadata that is at hand, by the name under which it is published, instead of the source's. note:
-    called with what a user should know. Raises LockError, NotFetched, NotVerified.
+    metadata: by the name under which it is published, of one architecture.
     """
-    return tuple(_release(version, a, source, keys, given or {}, note) for a in architectures)
+    base(request.version, request.architectures[0])
+    if request.metadata and len(request.architectures) > 1:
+        raise LockError("--metadata", ["expected one --arch with it: files of both have the same names"])
+    keys = keys_for(OS, request.version, source, request.key, publishers)
+    if keys is None:
+        raise LockError(OS, ["expected a signing key in components/images/publishers.py, found none"])
+    given = {g.name: g.data for g in request.metadata}
+    return tuple(_release(request.version, a, source, keys, given, note) for a in request.architectures)
 
 
 def _release(
@@ -72,7 +76,7 @@ def _release(
     source: Source,
     keys: Keys,
     given: Mapping[str, bytes],
-    note: Callable[[str], None],
+    note: Note,
 ) -> Release:
     at = base(version, architecture)
     url = f"{at}/version.txt"
@@ -142,7 +146,7 @@ def require_listed(listed: bytes, name: str, found: Digests, where: str) -> None
         raise NotVerified(f"{name} by {where}", f"sha512 {', '.join(sorted(named))}", found.sha512, remedy)
 
 
-def _amis(url: str, source: Source, given: Mapping[str, bytes], note: Callable[[str], None]) -> dict[str, str]:
+def _amis(url: str, source: Source, given: Mapping[str, bytes], note: Note) -> dict[str, str]:
     data = given.get(AMIS)
     if data is None:
         try:

@@ -106,7 +106,7 @@ def read(data: bytes, where: str) -> Schematic:
     if len(data) > BYTES_MAX:
         raise LockError(where, [f"expected a schematic of {BYTES_MAX} bytes at most, found more"])
     try:
-        document = yaml.load(data, Loader=_Strict)  # noqa: S506 a SafeLoader that refuses more
+        document = yaml.load(data, Loader=_Strict)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         said = getattr(error, "problem", None) or type(error).__name__
         raise LockError(where, [f"expected a schematic in YAML, found: {said}"]) from None
@@ -118,7 +118,7 @@ def read(data: bytes, where: str) -> Schematic:
         raise LockError(where, problems_of(error, "")) from None
 
 
-class _Strict(yaml.SafeLoader):
+class _Strict(yaml.SafeLoader):  # type: ignore[misc] # published without types
     """No aliases, which make a small text large, and each key once."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
