@@ -133,14 +133,6 @@ class Reader:
             return {}
         return value
 
-    def text(self, parent: Mapping[str, Any], path: str, key: str, shape: re.Pattern[str], expected: str) -> str | None:
-        """The text `key` of `parent`; None, and noted, where it does not have this shape."""
-        value = parent.get(key)
-        if isinstance(value, str) and shape.fullmatch(value):
-            return value
-        self.note(path, expected, value)
-        return None
-
     def finish(self, where: str) -> None:
         """Raises LockError if anything was noted."""
         if self.problems:
