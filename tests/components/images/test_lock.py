@@ -75,7 +75,7 @@ class TestLookingUp:
         text = str(refused.value)
         assert wanted[1] in text
         assert "pinned are: fedora-coreos 44.20260101.3.0 (x86_64)" in text
-        assert "components.images STREAM.json" in text
+        assert "ingot image pin OS VERSION" in text
 
     def test_kubernetes_that_is_not_pinned(self) -> None:
         with pytest.raises(UnknownRelease, match=r"kubernetes v1\.36\.4 .*pinned are: v1\.36\.3 \(x86_64\)"):
@@ -84,6 +84,51 @@ class TestLookingUp:
     def test_an_artifact_that_is_not_pinned(self) -> None:
         with pytest.raises(UnknownRelease, match=r"artifact pxe-kernel of fedora-coreos.*pinned are: iso, metal"):
             read(document()).release("fedora-coreos", "44.20260101.3.0", "x86_64").artifact("pxe-kernel")
+
+
+SCHEMATIC = "c" * 64
+
+
+def talos(**more: Any) -> dict[str, Any]:
+    """A lock with a Talos image, named by version and schematic."""
+    facts = {
+        "os_image": "Talos (v1.13.9)",
+        "schematic": SCHEMATIC,
+        "installer": f"factory.example/metal-installer/{SCHEMATIC}:v1.13.9@sha256:{A}",
+        "artifacts": {"metal": {"url": "https://images.example/metal", "sha256": A}},
+        **more,
+    }
+    return {"images": {"talos": {f"v1.13.9+{SCHEMATIC}": {"x86_64": facts}}}}
+
+
+class TestASchematic:
+    """Is part of a Talos release's name: one version is pinned once for each."""
+
+    def test_is_looked_up_with_the_version(self) -> None:
+        release = read(talos()).release("talos", "v1.13.9", "x86_64", SCHEMATIC)
+        assert (release.version, release.schematic, release.key) == ("v1.13.9", SCHEMATIC, f"v1.13.9+{SCHEMATIC}")
+        assert str(release) == "talos v1.13.9 (x86_64, schematic cccccccccccc)"
+
+    @pytest.mark.parametrize("schematic", [None, "d" * 64])
+    def test_cannot_be_left_out(self, schematic: str | None) -> None:
+        with pytest.raises(UnknownRelease, match=r"pinned are: talos v1\.13\.9 \(x86_64, schematic cccccccccccc\)"):
+            read(talos()).release("talos", "v1.13.9", "x86_64", schematic)
+
+    @pytest.mark.parametrize(
+        ("wrong", "found"),
+        [
+            ({"schematic": "d" * 64}, "schematic: expected the one that the key names"),
+            ({"schematic": None, "installer": None}, "schematic: expected the one that the key names"),
+            ({"installer": f"factory.example/i/{'d' * 64}:v1.13.9@sha256:{A}"}, "installer: expected it to name"),
+            ({"installer": f"factory.example/i/{SCHEMATIC}:v1.13.8@sha256:{A}"}, "installer: expected it to name"),
+            ({"installer": f"factory.example/i/{SCHEMATIC}:v1.13.9"}, "installer: String should match"),
+            ({"os_image": "Talos (v1.13.90)"}, "os_image: expected it to name v1.13.9"),
+        ],
+    )
+    def test_agrees_with_all_that_names_it(self, wrong: dict[str, Any], found: str) -> None:
+        with pytest.raises(LockError) as refused:
+            read(talos(**wrong))
+        assert found in str(refused.value)
 
 
 class TestWriting:
@@ -138,6 +183,8 @@ class TestRefuses:
             "https://user:word@images.example/a",
             "https://images.example/a?version=latest",
             "https://images.example/../a",
+            "https://images.example/%2e%2e/a",
+            "https://images.example/a%00",
             "https://images.example/a\n",
             "data:,x",
         ],

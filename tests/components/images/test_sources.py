@@ -106,7 +106,9 @@ class TestRefusesToBeLedElsewhere:
         server.serve("/b", b"whole")
         assert server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9) == b"whole"
 
-    @pytest.mark.parametrize("url", ["https://evil.example/a", "http://localhost/a", "https://127.0.0.1/a", "ftp://x/a"])
+    @pytest.mark.parametrize(
+        "url", ["https://evil.example/a", "http://localhost/a", "https://127.0.0.1/a", "ftp://x/a"]
+    )
     def test_by_a_url(self, server: Any, tmp_path: Path, url: str) -> None:
         with pytest.raises(NotFetched, match="expected https on one of the publisher's hosts"):
             server.wire(tmp_path).read(url, bytes_max=9)
@@ -192,7 +194,9 @@ class TestAMirrorOnDisk:
         assert source.post("https://files.example/a", b"", bytes_max=9) is None
 
     def test_names_what_is_missing(self, mirror: Any) -> None:
-        with pytest.raises(NotFetched, match=r"expected it at .*files\.example/a, found no such file.*wget -x") as refused:
+        with pytest.raises(
+            NotFetched, match=r"expected it at .*files\.example/a, found no such file.*wget -x"
+        ) as refused:
             mirror.of(self.PUBLISHER).read("https://files.example/a", bytes_max=9)
         assert refused.value.absent
         with pytest.raises(NotFetched), mirror.of(self.PUBLISHER).file("https://files.example/a"):
@@ -254,5 +258,3 @@ class TestPublishers:
     )
     def test_hosts(self, url: str, owned: bool) -> None:
         assert PUBLISHERS["flatcar"].owns(url) is owned
-
-
