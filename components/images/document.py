@@ -43,12 +43,12 @@ class LockError(ValueError):
         super().__init__("\n".join([f"{where} is refused, {count}; nothing was changed:", *shown]))
 
 
-def shown(value: object) -> str:
+def shown(value: object, chars_max: int = FOUND_MAX) -> str:
     """A wrong value for a reader: ASCII, never long."""
     if isinstance(value, str | bytes):
-        value = value[: FOUND_MAX + 1]  # before it is escaped: a value may be megabytes
+        value = value[: chars_max + 1]  # before it is escaped: a value may be megabytes
     text = ascii(value)
-    return text if len(text) <= FOUND_MAX else f"{text[:FOUND_MAX]}..."
+    return text if len(text) <= chars_max else f"{text[:chars_max]}..."
 
 
 def read_json(data: bytes, where: str, bytes_max: int = BYTES_MAX) -> Any:

@@ -34,6 +34,8 @@ FILE_LIMIT_S: Final = 3600.0
 FILE_BYTES_MAX: Final = 4 << 30
 """The largest artifact, a disk image, takes 1 GiB."""
 REDIRECTS_MAX: Final = 3
+URL_SHOWN: Final = 300
+"""Characters of a URL in an error: the longest of a publisher's takes 200."""
 TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 _URL: Final[TypeAdapter[str]] = TypeAdapter(Url)
 
@@ -43,7 +45,7 @@ class NotFetched(OSError):
 
     def __init__(self, url: str, expected: str, found: str, remedy: str, *, absent: bool = False) -> None:
         self.url, self.expected, self.found, self.remedy, self.absent = url, expected, found, remedy, absent
-        super().__init__(f"{shown(url)[1:-1]}: expected {expected}, found {found}. Remedy: {remedy}")
+        super().__init__(f"{shown(url, URL_SHOWN)[1:-1]}: expected {expected}, found {found}. Remedy: {remedy}")
 
 
 class _Passing(Exception):
