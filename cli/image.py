@@ -77,13 +77,10 @@ def pin(
     from components.images.lock import load
     from lifecycle.adapters.files import write_atomically
 
-    obtain = request.oses().get(os)
-    if obtain is None:
-        raise typer.BadParameter(f"expected one of {', '.join(request.oses())}, found {os!r}", param_hint="OS")
     if schematic and os != "talos":
         raise typer.BadParameter("only Talos has schematics", param_hint="--schematic")
-    before = load(lock)
     source = inputs.source(os, files)
+    before = load(lock)
     asked = request.Request(
         version=version,
         architectures=inputs.architectures(arch or DEFAULT_ARCHITECTURES, os),
@@ -92,7 +89,7 @@ def pin(
         key=inputs.file(key) if key else None,
     )
     notes: list[str] = []
-    found = obtain(asked, source, notes.append)
+    found = request.oses()[os].obtain(asked, source, notes.append)
     after = pinning.pin(before, found, " and ".join(g.where for g in asked.metadata) or f"{os} {version}")
     data = after.to_bytes()
     changed = data != before.to_bytes()

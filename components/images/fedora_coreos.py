@@ -17,7 +17,7 @@ from components.images.artifacts import INITRAMFS, ISO, KERNEL, METAL, METAL_4K,
 from components.images.document import BYTES_MAX, LockError, Reader, problems_of, read_json, shown
 from components.images.lock import Artifact, Release
 from components.images.publishers import FEDORA_COREOS, Publisher
-from components.images.request import Note, Request
+from components.images.request import Given, Note, Os, Request
 from components.images.sources import Source
 
 __all__ = ["INITRAMFS", "ISO", "KERNEL", "METAL", "METAL_4K", "OS", "ROOTFS", "WHERE", "obtain", "os_image", "releases"]
@@ -237,3 +237,17 @@ class _Description(Reader):
             elif version is None or entry.get("release") == version:
                 found[region] = image
         return found
+
+
+def offers(given: Given) -> tuple[str, ...] | None:
+    """Of any of the three forms of metadata. See request.Offers."""
+    document = read_json(given.data, given.where) if given.name.endswith(".json") else None
+    if not isinstance(document, Mapping) or not document.keys() & {"releases", "architectures"}:
+        return None
+    if isinstance(document.get("releases"), list):
+        found = [e.get("version") for e in document["releases"] if isinstance(e, Mapping)]
+        return tuple(v for v in found if isinstance(v, str) and VERSION.fullmatch(v))
+    return tuple(r.version for r in releases(document, given.where))
+
+
+RELEASES: Final = Os(OS, ARCHITECTURES, obtain, offers, lambda version: STREAMS.get(version.split(".")[2], "other"))

@@ -17,7 +17,7 @@ from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.document import BYTES_MAX, LockError, Reader, problems_of, read_json, shown
 from components.images.lock import Artifact, Release
 from components.images.publishers import PUBLISHERS, Publisher
-from components.images.request import Note, Request
+from components.images.request import Given, Note, Os, Request
 from components.images.signature import SIGNATURE_BYTES_MAX, Digests, Keys, NotVerified, digests
 from components.images.sources import NotFetched, Source
 from components.images.verifying import keys_for
@@ -178,3 +178,15 @@ def read_amis(data: bytes, where: str) -> dict[str, str]:
             reader.problems.append(f"amis.{index}.name: expected each region once, found {shown(region)} twice")
     reader.finish(where)
     return found
+
+
+def offers(given: Given) -> tuple[str, ...] | None:
+    """Of a version.txt. See request.Offers."""
+    if given.name != "version.txt":
+        return None
+    lines = given.data[:TEXT_BYTES_MAX].decode("ascii", "replace").splitlines()
+    found = [line.partition("=")[2] for line in lines if line.startswith("FLATCAR_VERSION=")]
+    return tuple(v for v in found if VERSION.fullmatch(v))
+
+
+RELEASES: Final = Os(OS, ARCHITECTURES, obtain, offers, lambda version: CHANNELS.get(version.split(".")[1], "other"))

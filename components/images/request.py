@@ -34,17 +34,34 @@ class Request:
 
 
 class Obtain(Protocol):
-    """How one OS's releases are read: Raises LockError, NotFetched, NotVerified, with nothing changed."""
+    """How one OS's releases are read. Raises LockError, NotFetched, NotVerified, with nothing changed."""
 
     def __call__(self, request: Request, source: Source, note: Note) -> tuple[Release, ...]: ...
 
 
-def oses() -> Mapping[str, Obtain]:
-    """Every OS that can be pinned: one line each."""
+class Offers(Protocol):
+    """What of one OS a document offers: exact versions; None if the document is not of this OS's publisher.
+
+    Raises LockError if it is, and is broken.
+    """
+
+    def __call__(self, given: Given) -> tuple[str, ...] | None: ...
+
+
+@dataclass(frozen=True)
+class Os:
+    """All that is asked of an OS's module. architectures: that it is built for. channel: where versions follow
+    one another, by version: a stream, a channel, a minor."""
+
+    name: str
+    architectures: tuple[str, ...]
+    obtain: Obtain
+    offers: Offers
+    channel: Callable[[str], str]
+
+
+def oses() -> Mapping[str, Os]:
+    """Every OS that can be pinned, one module each. Who publishes it is in publishers.py."""
     from components.images import fedora_coreos, flatcar, talos
 
-    return {
-        fedora_coreos.OS: fedora_coreos.obtain,
-        flatcar.OS: flatcar.obtain,
-        talos.OS: talos.obtain,
-    }
+    return {os.name: os for os in (fedora_coreos.RELEASES, flatcar.RELEASES, talos.RELEASES)}

@@ -18,7 +18,7 @@ from components.images import schematic as schematics
 from components.images.artifacts import INITRAMFS, ISO, KERNEL, METAL
 from components.images.document import BYTES_MAX, LockError, Reader, problems_of, read_json, shown
 from components.images.lock import Release
-from components.images.request import Given, Note, Request
+from components.images.request import Given, Note, Os, Request
 from components.images.schematic import DEFAULT, Schematic
 from components.images.signature import NotVerified, digests
 from components.images.sources import Source
@@ -186,3 +186,15 @@ def read_amis(data: bytes, version: str, where: str) -> dict[str, dict[str, str]
             reader.problems.append(f"{index}.region: expected {shown(entry['region'])} once, found two AMIs of it")
     reader.finish(where)
     return found
+
+
+def offers(given: Given) -> tuple[str, ...] | None:
+    """Of a cloud-images.json. See request.Offers."""
+    document = read_json(given.data, given.where) if given.name.endswith(".json") else None
+    if not isinstance(document, list):
+        return None
+    found = [e.get("version") for e in document if isinstance(e, Mapping) and e.get("cloud") == "aws"]
+    return tuple(v for v in found if isinstance(v, str) and VERSION.fullmatch(v))
+
+
+RELEASES: Final = Os(OS, ARCHITECTURES, obtain, offers, lambda version: version.rpartition(".")[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pysequoia import Cert, SignatureMode, Tsk, sign
 
-from components.images.publishers import Publisher
+from components.images.publishers import PUBLISHERS, Publisher
 from components.images.sources import Folder, Wire
 
 
@@ -100,12 +102,15 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Server:
-    """HTTPS on loopback. answers: by path. asked: each request's method and path, in order."""
+    """HTTPS on loopback. answers: by path. asked: each request's method and path, in
+    order. tunnels: each host that the proxy was asked for."""
 
     port: int
     trust: ssl.SSLContext
+    authority: bytes
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    tunnels: list[str] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -120,8 +125,8 @@ class Server:
         """The source under test, that takes this server for the publisher."""
         return Wire(self.publisher, self.clock, folder, self.trust if trusting else None)
 
-    def serve(self, path: str, data: bytes, status: int = 200, **headers: str) -> None:
-        """Answer with these bytes, and their length unless a header says otherwise."""
+    def put(self, path: str, data: bytes, status: int = 200, **headers: str) -> None:
+        """Answer with these bytes, and their length unless a header says otherwise. path: or a whole URL."""
 
         def answer(handler: BaseHTTPRequestHandler) -> None:
             handler.send_response(status)
@@ -154,7 +159,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             length = int(self.headers.get("Content-Length", "0"))
             self.rfile.read(length)
             with contextlib.suppress(OSError):  # whoever refuses an answer hangs up in the middle of it
-                answer = made.answers.get(self.path)
+                named = f"https://{self.headers['Host']}{self.path}"
+                answer = made.answers.get(named, made.answers.get(self.path))
                 if answer is None:
                     self.send_error(404)
                 else:
@@ -173,7 +179,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     httpd = Quiet(("127.0.0.1", 0), Handler)
     httpd.socket = context.wrap_socket(httpd.socket, server_side=True, do_handshake_on_connect=False)
-    made = Server(httpd.server_address[1], trust)
+    made = Server(httpd.server_address[1], trust, pem)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield made
@@ -182,10 +188,53 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread.join(timeout=30)
 
 
+@pytest.fixture
+def internet(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The server in the place of every host: a proxy, named by the environment, leads there whatever is asked for."""
+
+    class Tunnel(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked = self.rfile.readline().decode("latin-1").split()
+            while self.rfile.readline().strip():
+                pass
+            server.tunnels.append(asked[1])
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            with socket.create_connection(("127.0.0.1", server.port)) as there:
+                back = threading.Thread(target=pump, args=(there, self.connection), daemon=True)
+                back.start()
+                pump(self.connection, there)
+                back.join(timeout=30)
+
+    class Proxy(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    (tmp_path / "authority.pem").write_bytes(server.authority)
+    with Proxy(("127.0.0.1", 0), Tunnel) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        monkeypatch.delenv("ALL_PROXY", raising=False)
+        yield server
+        proxy.shutdown()
+        thread.join(timeout=30)
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Copy bytes until one side ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
 def certificate(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate for this machine, signed by itself."""
+    """A certificate for this machine and for every publisher's hosts, signed by itself."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
+    publishers = {host for publisher in PUBLISHERS.values() for host in publisher.hosts}
+    names = [x509.DNSName(host) for host in ("localhost", *sorted(publishers))]
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -194,9 +243,7 @@ def certificate(key: ec.EllipticCurvePrivateKey) -> bytes:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]), False
-        )
+        .add_extension(x509.SubjectAlternativeName([*names, x509.IPAddress(ip_address("127.0.0.1"))]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)

@@ -88,7 +88,7 @@ class TestObtaining:
         """The signature is what counts; a digest file may be missing, never wrong."""
         for name in NAMES:
             published.drop(f"{BASE}/{name}.DIGESTS")
-        assert obtain(published, signer).artifact("metal")
+        assert obtain(published, signer).artifact("metal").sha256
 
     def test_without_amis_says_so(self, published: Any, signer: Any) -> None:
         published.drop(f"{BASE}/flatcar_production_ami_all.json")

@@ -21,25 +21,25 @@ class TestTheWire:
     """Files come whole, over HTTPS, from the publisher."""
 
     def test_a_document(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/streams/stable.json", b"{}")
+        server.put("/streams/stable.json", b"{}")
         assert server.wire(tmp_path).read(f"{server.url}/streams/stable.json", bytes_max=2) == b"{}"
         assert server.asked == ["GET /streams/stable.json"]
 
     def test_a_file_stands_on_disk_while_it_is_needed(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/image", b"i" * 3_000_000)
+        server.put("/image", b"i" * 3_000_000)
         with server.wire(tmp_path).file(f"{server.url}/image") as path:
             assert path.read_bytes() == b"i" * 3_000_000
         assert empty(tmp_path)
 
     def test_an_answer_to_a_question(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/schematics", b'{"id": "x"}', status=201)
+        server.put("/schematics", b'{"id": "x"}', status=201)
         assert server.wire(tmp_path).post(f"{server.url}/schematics", b"a: b\n", bytes_max=99) == b'{"id": "x"}'
         assert server.asked == ["POST /schematics"]
 
     def test_tries_again_what_may_pass(self, server: Any, tmp_path: Path) -> None:
         def once_busy(handler: BaseHTTPRequestHandler) -> None:
             handler.send_error(503)
-            server.serve("/a", b"whole")
+            server.put("/a", b"whole")
 
         server.answers["/a"] = once_busy
         assert server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9) == b"whole"
@@ -51,14 +51,14 @@ class TestTheWire:
             handler.send_header("Content-Length", "5")
             handler.end_headers()
             handler.wfile.write(b"who")
-            server.serve("/a", b"whole")
+            server.put("/a", b"whole")
 
         server.answers["/a"] = broken
         with server.wire(tmp_path).file(f"{server.url}/a") as path:
             assert path.read_bytes() == b"whole"
 
     def test_gives_up(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", b"", status=502)
+        server.put("/a", b"", status=502)
         with pytest.raises(NotFetched, match=r"found HTTP 502.*Remedy: .*--files"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9)
         assert len(server.asked) == ATTEMPTS
@@ -90,20 +90,20 @@ class TestRefusesToBeLedElsewhere:
         ],
     )
     def test_by_a_redirect(self, server: Any, tmp_path: Path, to: str) -> None:
-        server.serve("/a", b"", status=302, Location=to)
+        server.put("/a", b"", status=302, Location=to)
         with pytest.raises(NotFetched, match=r"expected a redirect to https on localhost:\d+, if any, found one to"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9)
         assert server.asked == ["GET /a"]
 
     def test_by_a_redirect_that_never_ends(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", b"", status=302, Location="/a")
+        server.put("/a", b"", status=302, Location="/a")
         with pytest.raises(NotFetched, match=f"at most {REDIRECTS_MAX} redirects"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9)
         assert len(server.asked) == REDIRECTS_MAX + 1
 
     def test_but_follows_one_on_the_publishers_own_hosts(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", b"", status=302, Location="/b")
-        server.serve("/b", b"whole")
+        server.put("/a", b"", status=302, Location="/b")
+        server.put("/b", b"whole")
         assert server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9) == b"whole"
 
     @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ class TestRefusesToBeLedElsewhere:
         assert server.asked == []
 
     def test_by_whoever_answers_in_the_publishers_name(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", b"forged")
+        server.put("/a", b"forged")
         with pytest.raises(NotFetched, match="expected the publisher's certificate, found one that is not trusted"):
             server.wire(tmp_path, trusting=False).read(f"{server.url}/a", bytes_max=9)
         assert server.asked == []
@@ -126,7 +126,7 @@ class TestRefusesTooMuch:
     """Bytes and time have limits, known before and counted while they run."""
 
     def test_announced(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", b"", Content_Length=str(2 << 30))
+        server.put("/a", b"", Content_Length=str(2 << 30))
         with pytest.raises(NotFetched, match=f"at most 9 bytes, found {2 << 30} announced"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9)
 
@@ -147,13 +147,13 @@ class TestRefusesTooMuch:
         assert sum(sent) < 100_000_000
 
     def test_compressed(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", gzip.compress(b"x" * 10_000_000), Content_Encoding="gzip")
+        server.put("/a", gzip.compress(b"x" * 10_000_000), Content_Encoding="gzip")
         with pytest.raises(NotFetched, match="expected the file as it is, found it encoded as 'gzip'"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=1_000_000)
 
     def test_without_an_end(self, server: Any, tmp_path: Path) -> None:
         """Half of it would look like all of it."""
-        server.serve("/a", b"half", Content_Length="")
+        server.put("/a", b"half", Content_Length="")
         with pytest.raises(NotFetched, match="expected an answer that says where it ends"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=9)
 
@@ -174,7 +174,7 @@ class TestRefusesTooMuch:
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=2000)
 
     def test_leaves_no_part_of_a_file(self, server: Any, tmp_path: Path) -> None:
-        server.serve("/a", b"", status=302, Location="https://evil.example/a")
+        server.put("/a", b"", status=302, Location="https://evil.example/a")
         with pytest.raises(NotFetched), server.wire(tmp_path).file(f"{server.url}/a"):
             pass
         assert empty(tmp_path)
