@@ -80,7 +80,7 @@ def pin(
     if schematic and os != "talos":
         raise typer.BadParameter("only Talos has schematics", param_hint="--schematic")
     source = inputs.source(os, files)
-    before = load(lock)
+    load(lock)  # a broken one is refused before anything is fetched
     asked = request.Request(
         version=version,
         architectures=inputs.architectures(arch or DEFAULT_ARCHITECTURES, os),
@@ -90,6 +90,7 @@ def pin(
     )
     notes: list[str] = []
     found = request.oses()[os].obtain(asked, source, notes.append)
+    before = load(lock)  # again: fetching may have taken an hour
     after = pinning.pin(before, found, " and ".join(g.where for g in asked.metadata) or f"{os} {version}")
     data = after.to_bytes()
     changed = data != before.to_bytes()

@@ -27,7 +27,7 @@ def source(os: str, files: Path | None) -> Source:
     if os not in PUBLISHERS:
         raise typer.BadParameter(f"expected one of {', '.join(PUBLISHERS)}, found {os!r}", param_hint="OS")
     if files is None:
-        return Wire(PUBLISHERS[os], WallClock())
+        return Wire(PUBLISHERS[os], WallClock(), told=lambda url: typer.echo(f"fetching {url}", err=True))
     if not files.is_dir():
         raise typer.BadParameter(f"expected a folder, found none at {files}", param_hint="--files")
     return Folder(files, PUBLISHERS[os])

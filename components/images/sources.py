@@ -116,13 +116,19 @@ class Folder:
 class Wire:
     """HTTPS to one publisher. folder: for files while they are needed; they are gone afterwards.
 
-    tls: the trust store, by default the system's. A proxy is taken from the environment.
+    tls: the trust store, by default the system's. A proxy is taken from the environment. told: called with
+    the URL of each large file before it is fetched.
     """
 
     def __init__(
-        self, publisher: Publisher, clock: Clock, folder: Path | None = None, tls: ssl.SSLContext | None = None
+        self,
+        publisher: Publisher,
+        clock: Clock,
+        folder: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._publisher, self._clock, self._folder, self._tls = publisher, clock, folder, tls
+        self._publisher, self._clock, self._folder, self._tls, self._told = publisher, clock, folder, tls, told
 
     def read(self, url: str, *, bytes_max: int, headers: Mapping[str, str] | None = None) -> bytes:
         return self._small("GET", url, bytes_max, headers or {}, None)
@@ -134,6 +140,7 @@ class Wire:
     def file(self, url: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="ingot-image-", dir=self._folder) as folder:
             path = Path(folder) / "file"
+            self._told(url)
 
             def save(until_s: float) -> None:
                 with path.open("wb") as file:

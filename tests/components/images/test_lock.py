@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli import schema as schema_verb
 from components.images.lock import BYTES_MAX, Lock, LockError, UnknownRelease, load, parse
 
 A, B = "a" * 64, "b" * 64
@@ -234,3 +236,58 @@ class TestRefuses:
     def test_any_junk_cleanly(self, junk: Any) -> None:
         with contextlib.suppress(LockError):
             assert read(junk).to_bytes()
+
+
+def allowed(value: Any, schema: dict[str, Any], whole: dict[str, Any], path: str = "") -> list[str]:
+    """The paths of what the schema does not allow, as far as names, types and patterns go."""
+    if "$ref" in schema:
+        return allowed(value, whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, path)
+    if "anyOf" in schema:
+        found = [allowed(value, s, whole, path) for s in schema["anyOf"]]
+        return min(found, key=len)
+    if isinstance(value, dict):
+        wrong = [f"{path}: no {name}" for name in schema.get("required", []) if name not in value]
+        for name, inner in value.items():
+            below = [s for p, s in schema.get("patternProperties", {}).items() if re.search(p, name)]
+            below += [schema["properties"][name]] if name in schema.get("properties", {}) else []
+            if not below and schema.get("additionalProperties", True) is False:
+                wrong.append(f"{path}.{name}")
+            wrong += [w for s in below for w in allowed(inner, s, whole, f"{path}.{name}")]
+        return wrong
+    types = {"string": str, "object": dict, "integer": int, "null": type(None)}
+    fits = isinstance(value, types.get(schema.get("type", ""), object))
+    fits = fits and ("const" not in schema or value == schema["const"])
+    fits = fits and (not isinstance(value, str) or bool(re.search(schema.get("pattern", ""), value)))
+    return [] if fits else [path]
+
+
+class TestTheSchema:
+    """stacks/images.lock.schema.json is the models', and says of a lock what they say."""
+
+    def test_is_up_to_date(self) -> None:
+        made = schema_verb.text(schema_verb.lock_document())
+        assert schema_verb.LOCK_FILE.read_text(encoding="utf-8") == made, "run: ingot schema"
+
+    def test_allows_the_committed_lock(self) -> None:
+        whole = schema_verb.lock_document()
+        committed = json.loads(schema_verb.FILE.with_name("images.lock.json").read_bytes())
+        assert allowed(committed, whole, whole) == []
+        assert allowed(talos(), whole, whole) == []
+
+    @pytest.mark.parametrize(
+        ("change", "path"),
+        [
+            ({"version": 2}, ".version"),
+            ({"more": {}}, ".more"),
+            ({"images": {"Fedora": {}}}, ".images.Fedora"),
+            ({"images": {"a": {"latest": {}}}}, ".images.a.latest"),
+            ({"images": {"a": {"1.2.3": {"x86_64": {"more": 1, "os_image": "a", "artifacts": {}}}}}}, ".more"),
+            (talos(signing_key="x"), ".signing_key"),
+            (talos(artifacts={"metal": {"url": "http://a/b", "sha256": A}}), ".metal.url"),
+        ],
+    )
+    def test_refuses_what_the_models_refuse(self, change: dict[str, Any], path: str) -> None:
+        whole = schema_verb.lock_document()
+        assert any(found.endswith(path) for found in allowed(change, whole, whole))
+        with pytest.raises(LockError):
+            read(change)
