@@ -250,7 +250,9 @@ def allowed(value: Any, schema: dict[str, Any], whole: dict[str, Any], path: str
         for name, inner in value.items():
             below = [s for p, s in schema.get("patternProperties", {}).items() if re.search(p, name)]
             below += [schema["properties"][name]] if name in schema.get("properties", {}) else []
-            if not below and schema.get("additionalProperties", True) is False:
+            other = schema.get("additionalProperties", True)
+            below += [other] if isinstance(other, dict) and not below else []
+            if (other is False and not below) or name not in schema.get("propertyNames", {}).get("enum", [name]):
                 wrong.append(f"{path}.{name}")
             wrong += [w for s in below for w in allowed(inner, s, whole, f"{path}.{name}")]
         return wrong
@@ -281,6 +283,7 @@ class TestTheSchema:
             ({"more": {}}, ".more"),
             ({"images": {"Fedora": {}}}, ".images.Fedora"),
             ({"images": {"a": {"latest": {}}}}, ".images.a.latest"),
+            ({"images": {"a": {"1.2.3": {"sparc": {}}}}}, ".sparc"),
             ({"images": {"a": {"1.2.3": {"x86_64": {"more": 1, "os_image": "a", "artifacts": {}}}}}}, ".more"),
             (talos(signing_key="x"), ".signing_key"),
             (talos(artifacts={"metal": {"url": "http://a/b", "sha256": A}}), ".metal.url"),
