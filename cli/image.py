@@ -45,7 +45,8 @@ Files = Annotated[
     typer.Option("--files", help="A mirror, as `wget -x` lays it out; then nothing is fetched.", file_okay=False),
 ]
 KeyFile = Annotated[
-    Path | None, typer.Option("--key", help="The publisher's public key, instead of its URL.", dir_okay=False)
+    Path | None,
+    typer.Option("--key", help="The publisher's public key, instead of its URL.", dir_okay=False, exists=True),
 ]
 SchematicId = Annotated[str | None, typer.Option("--schematic", help="Of a Talos image: its 64 digits.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -61,7 +62,8 @@ def pin(
     ] = None,
     metadata: Metadata = None,
     schematic: Annotated[
-        Path | None, typer.Option("--schematic", help="What a Talos image is made of, in YAML.", dir_okay=False)
+        Path | None,
+        typer.Option("--schematic", help="What a Talos image is made of, in YAML.", dir_okay=False, exists=True),
     ] = None,
     key: KeyFile = None,
     files: Files = None,
@@ -113,11 +115,13 @@ def verify(
     arch: Arch = None,
     schematic: SchematicId = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A local copy of the one artifact.", dir_okay=False)
+        Path | None, typer.Option("--file", help="A local copy of the one artifact.", dir_okay=False, exists=True)
     ] = None,
     signature: Annotated[
         Path | None,
-        typer.Option("--signature", help="Of --file.", dir_okay=False, show_default="FILE.sig, else fetched"),
+        typer.Option(
+            "--signature", help="Of --file.", dir_okay=False, exists=True, show_default="FILE.sig, else fetched"
+        ),
     ] = None,
     key: KeyFile = None,
     files: Files = None,
@@ -129,12 +133,13 @@ def verify(
     The key's fingerprint is pinned in the code; --key only says where the key itself is. Exit code 0: all
     are what is pinned; 1: the first that is not, or could not be had.
     """
+    from components.images.artifacts import INSTALLER
     from components.images.lock import load
-    from components.images.verifying import keys_for
+    from components.images.verifying import keys_for, verify_installer
     from components.images.verifying import verify as check
 
     releases = inputs.releases(load(lock), os, version, arch, schematic)
-    if file and (len(releases) != 1 or len(artifact or ()) != 1):
+    if file and (len(releases) != 1 or len(artifact or ()) != 1 or artifact == [INSTALLER]):
         raise typer.BadParameter("name the one artifact, and one --arch, that it is", param_hint="--file")
     source = inputs.source(os, files)
     keys = keys_for(os, version, source, inputs.file(key) if key else None)
@@ -142,9 +147,11 @@ def verify(
     at = signature or (beside if beside and beside.is_file() else None)
     signed = inputs.file(at).data if at else None
     verified = [
-        check(release, name, source, keys, file=file, signature=signed)
+        verify_installer(release, source)
+        if name == INSTALLER
+        else check(release, name, source, keys, file=file, signature=signed)
         for release in releases
-        for name in artifact or sorted(release.artifacts)
+        for name in artifact or [*sorted(release.artifacts), *([INSTALLER] if release.installer else [])]
     ]
     if as_json:
         typer.echo(json.dumps([asdict(v) for v in verified], indent=2))
@@ -170,6 +177,7 @@ def list_(
     if as_json:
         document = {
             "releases": [{**r.model_dump(mode="json", exclude_none=True)} for r in releases],
+            "kubernetes": pinned.model_dump(mode="json", exclude_none=True)["kubernetes"],
             "newer": [asdict(n) for n in found],
         }
         typer.echo(json.dumps(document, indent=2, sort_keys=True))
@@ -186,6 +194,10 @@ def list_(
         )
         for r in releases
     ]
+    for version_, architectures in sorted(pinned.kubernetes.items() if os in (None, "kubernetes") else ()):
+        for architecture, facts in sorted(architectures.items()):
+            names = ", ".join(sorted(type(facts).model_fields))
+            rows.append(("kubernetes", version_, architecture, "", names, "0", ""))
     typer.echo(table(("os", "version", "arch", "schematic", "artifacts", "AMIs", "signing key"), rows), nl=False)
     for n in found:
         typer.echo(f"newer: {n.os} {n.version} ({n.channel}); newest pinned of it: {n.pinned or 'none'}")

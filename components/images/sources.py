@@ -40,7 +40,7 @@ TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 _URL: Final[TypeAdapter[str]] = TypeAdapter(Url)
 
 
-class NotFetched(OSError):
+class NotFetched(Exception):
     """A URL gave nothing that may be used. absent: the publisher says that there is no such file."""
 
     def __init__(self, url: str, expected: str, found: str, remedy: str, *, absent: bool = False) -> None:
@@ -147,7 +147,11 @@ class Wire:
                     for chunk in self._chunks("GET", url, FILE_BYTES_MAX, {}, None, until_s):
                         file.write(chunk)
 
-            self._patiently(url, FILE_LIMIT_S, save)
+            try:
+                self._patiently(url, FILE_LIMIT_S, save)
+            except OSError as error:
+                remedy = "make room, or name another folder in TMPDIR"
+                raise NotFetched(url, f"room for it in {folder}", error.strerror or "none", remedy) from None
             yield path
 
     def _small(self, method: str, url: str, bytes_max: int, headers: Mapping[str, str], body: bytes | None) -> bytes:

@@ -22,6 +22,7 @@ from components.images.request import Given, Note, Os, Request
 from components.images.schematic import DEFAULT, Schematic
 from components.images.signature import NotVerified, digests
 from components.images.sources import Source
+from components.images.verifying import MANIFESTS
 
 OS: Final = "talos"
 NAMES: Final[Mapping[str, str]] = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -34,14 +35,8 @@ FILES: Final[Mapping[str, str]] = {
     METAL: "metal-{}.raw.xz",
     ISO: "metal-{}.iso",
 }
-INSTALLER: Final = "metal-installer"
+REPOSITORY: Final = "metal-installer"
 """The factory's repository of installers, and the name of their digest where digests are given."""
-MANIFESTS: Final = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 VERSION: Final = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
 DIGEST: Final = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9._-]+)")
 ANSWER_BYTES_MAX: Final = 256 << 10
@@ -65,8 +60,8 @@ def obtain(request: Request, source: Source, note: Note) -> tuple[Release, ...]:
     clouds = [g for g in request.metadata if g.name.endswith(".json")]
     given = {k: v for g in request.metadata if g not in clouds for k, v in read_digests(g.data, g.where).items()}
     ask_factory(schematic, source, note)
-    digest = given.get(INSTALLER) or _installer(version, schematic, source)
-    installer = f"{FACTORY}/{INSTALLER}/{schematic.id}:{version}@sha256:{digest}"
+    digest = given.get(REPOSITORY) or _installer(version, schematic, source)
+    installer = f"{FACTORY}/{REPOSITORY}/{schematic.id}:{version}@sha256:{digest}"
     amis: Mapping[str, Mapping[str, str]] = {}
     if schematic.id == DEFAULT.id:
         at = f"https://github.com/siderolabs/talos/releases/download/{version}/cloud-images.json"
@@ -99,7 +94,7 @@ def ask_factory(schematic: Schematic, source: Source, note: Note) -> None:
 
 def _installer(version: str, schematic: Schematic, source: Source) -> str:
     """The digest of the installer's manifest: SHA-256 of its bytes. Raises LockError, NotFetched."""
-    url = f"https://{FACTORY}/v2/{INSTALLER}/{schematic.id}/manifests/{version}"
+    url = f"https://{FACTORY}/v2/{REPOSITORY}/{schematic.id}/manifests/{version}"
     data = source.read(url, bytes_max=ANSWER_BYTES_MAX, headers={"Accept": ", ".join(MANIFESTS)})
     document, reader = read_json(data, url), Reader()
     if not isinstance(document, Mapping) or document.get("schemaVersion") != 2:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.images.lock import Release
+from components.images.artifacts import INSTALLER
+from components.images.lock import Release, UnknownRelease
 from components.images.publishers import PUBLISHERS, Publisher
 from components.images.request import Given
 from components.images.signature import KEYS_BYTES_MAX, SIGNATURE_BYTES_MAX, Keys, NotVerified, check_digest
 from components.images.sources import Source
+
+MANIFEST_BYTES_MAX = 256 << 10
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+"""What a registry may answer for an image. Its digest is of the answer's bytes, whichever it is."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +82,21 @@ def verify(
             found = signature or source.read(str(artifact.signature), bytes_max=SIGNATURE_BYTES_MAX)
             keys.check(path, found, f"{what} ({file or artifact.url})")
     return Verified(str(release), name, artifact.sha256, keys.fingerprint if keys else None)
+
+
+def verify_installer(release: Release, source: Source) -> Verified:
+    """Return if the installer's tag still leads to the manifest that is pinned.
+
+    Raises NotVerified, NotFetched; UnknownRelease if the release has no installer.
+    """
+    if release.installer is None:
+        raise UnknownRelease(f"artifact {INSTALLER} of {release}", sorted(release.artifacts))
+    name, _, pinned = release.installer.partition("@sha256:")
+    repository, _, tag = name.partition(":")
+    host, _, path = repository.partition("/")
+    url = f"https://{host}/v2/{path}/manifests/{tag}"
+    data = source.read(url, bytes_max=MANIFEST_BYTES_MAX, headers={"Accept": ", ".join(MANIFESTS)})
+    if (found := hashlib.sha256(data).hexdigest()) != pinned:
+        remedy = "machines go on using the pinned one, by its digest; ask the publisher why. runbooks/images.md#digest"
+        raise NotVerified(f"{release}, {INSTALLER} ({url})", f"sha256 {pinned}", found, remedy)
+    return Verified(str(release), INSTALLER, pinned, None)

@@ -193,7 +193,8 @@ class TestPinRefuses:
         [
             (("pin", "ubuntu", "24.04"), "fedora-coreos, flatcar, talos"),
             (("pin", "flatcar", "4593.2.4", "--arch", "s390x"), "x86_64, aarch64 for flatcar"),
-            (("pin", "flatcar", "4593.2.4", "--schematic", "stable.json"), "only Talos has schematics"),
+            (("pin", "flatcar", "4593.2.4", "--schematic", __file__), "only Talos has schematics"),
+            (("pin", "flatcar", "4593.2.4", "--key", "nowhere"), "does not exist"),
             (("pin", "flatcar", "4593.2.4", "--files", "nowhere"), "expected a folder"),
         ],
     )
@@ -255,9 +256,11 @@ class TestVerify:
         self.talos(site)
         for name in ("kernel-amd64", "initramfs-amd64.xz", "metal-amd64.raw.xz", "metal-amd64.iso"):
             site.write(f"mirror/{FACTORY}/image/{DEFAULT.id}/v1.13.9/{name}", content(name))
+        manifest = f"mirror/{FACTORY}/v2/metal-installer/{DEFAULT.id}/manifests/v1.13.9"
+        site.write(manifest, content("metal-installer"))
         shown = site.ingot("verify", "talos", "v1.13.9", "--files", str(site.files))
         assert shown.exit_code == 0, shown.output
-        assert "4 as pinned" in shown.stdout
+        assert "5 as pinned" in shown.stdout
         site.write(f"mirror/{FACTORY}/image/{DEFAULT.id}/v1.13.9/kernel-amd64", b"forged")
         shown = site.ingot("verify", "talos", "v1.13.9", "--files", str(site.files))
         assert isinstance(shown.exception, NotVerified)
@@ -280,6 +283,11 @@ class TestList:
         shown = site.ingot("list").stdout
         assert VERSION in shown
         assert "DBFCF71C6D9F90A6" in shown
+
+    def test_kubernetes_too(self) -> None:
+        shown = CliRunner().invoke(app, ["image", "list", "kubernetes"]).stdout
+        assert "v1.36.3" in shown
+        assert "fedora-coreos" not in shown
 
     def test_as_json(self, site: Site) -> None:
         site.pin(stream())

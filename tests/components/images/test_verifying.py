@@ -13,7 +13,7 @@ from components.images.publishers import Publisher
 from components.images.request import Given
 from components.images.signature import Keys, NotVerified
 from components.images.sources import NotFetched
-from components.images.verifying import Verified, keys_for, verify
+from components.images.verifying import Verified, keys_for, verify, verify_installer
 
 DATA = b"an image"
 URL = "https://files.example/metal"
@@ -89,6 +89,30 @@ class TestRefuses:
         mirror.drop(f"{URL}.sig")
         with pytest.raises(NotFetched, match=r"metal\.sig"):
             verify(release(), "metal", source, keys)
+
+
+class TestTheInstaller:
+    """Is pinned by its manifest's digest; its tag must lead there."""
+
+    URL = f"https://files.example/v2/metal-installer/{'c' * 64}/manifests/v1.13.9"
+
+    def release(self, manifest: bytes) -> Release:
+        digest = hashlib.sha256(manifest).hexdigest()
+        installer = f"files.example/metal-installer/{'c' * 64}:v1.13.9@sha256:{digest}"
+        return release(os="talos", version="v1.13.9", schematic="c" * 64, installer=installer)
+
+    def test_is_the_pinned_one(self, source: Any, mirror: Any) -> None:
+        mirror.put(self.URL, b"{}")
+        assert verify_installer(self.release(b"{}"), source).artifact == "installer"
+
+    def test_whose_tag_moved(self, source: Any, mirror: Any) -> None:
+        mirror.put(self.URL, b"{ }")
+        with pytest.raises(NotVerified, match=r"installer \(https://files\.example/v2/.*\): expected sha256"):
+            verify_installer(self.release(b"{}"), source)
+
+    def test_that_there_is_none(self, source: Any) -> None:
+        with pytest.raises(UnknownRelease, match="artifact installer of flatcar"):
+            verify_installer(release(), source)
 
 
 class TestTheKey:
