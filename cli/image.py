@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -107,8 +108,10 @@ def pin(
 
 @app.command(epilog="Example: ingot image verify flatcar 4593.2.4 metal --arch x86_64 --file image.bin.bz2")
 def verify(
-    os: Os,
-    version: Version,
+    os: Annotated[str | None, typer.Argument(help="Only this OS.", metavar="OS", show_default="all")] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="Only this release.", metavar="VERSION", show_default="all")
+    ] = None,
     artifact: Annotated[
         list[str] | None, typer.Argument(help="By their names in the lock.", show_default="all")
     ] = None,
@@ -130,8 +133,9 @@ def verify(
 ) -> None:
     """Compare artifacts with the lock: the digest, and the detached signature with the publisher's key.
 
-    The key's fingerprint is pinned in the code; --key only says where the key itself is. Exit code 0: all
-    are what is pinned; 1: the first that is not, or could not be had.
+    The key's fingerprint is pinned in the code; --key only says where the key itself is. Without --file each
+    is fetched, which is a gibibyte and more a release. Exit code 0: all are what is pinned; 1: the first that
+    is not, or could not be had.
     """
     from components.images.artifacts import INSTALLER
     from components.images.lock import load
@@ -141,18 +145,20 @@ def verify(
     releases = inputs.releases(load(lock), os, version, arch, schematic)
     if file and (len(releases) != 1 or len(artifact or ()) != 1 or artifact == [INSTALLER]):
         raise typer.BadParameter("name the one artifact, and one --arch, that it is", param_hint="--file")
-    source = inputs.source(os, files)
-    keys = keys_for(os, version, source, inputs.file(key) if key else None)
     beside = file.with_name(f"{file.name}.sig") if file else None
     at = signature or (beside if beside and beside.is_file() else None)
     signed = inputs.file(at).data if at else None
-    verified = [
-        verify_installer(release, source)
-        if name == INSTALLER
-        else check(release, name, source, keys, file=file, signature=signed)
-        for release in releases
-        for name in artifact or [*sorted(release.artifacts), *([INSTALLER] if release.installer else [])]
-    ]
+    given = inputs.file(key) if key else None
+    verified = []
+    for named, group in groupby(releases, lambda r: (r.os, r.version)):
+        source = inputs.source(named[0], files)
+        keys = keys_for(*named, source, given)
+        for release in group:
+            for name in artifact or [*sorted(release.artifacts), *([INSTALLER] if release.installer else [])]:
+                if name == INSTALLER:
+                    verified.append(verify_installer(release, source))
+                else:
+                    verified.append(check(release, name, source, keys, file=file, signature=signed))
     if as_json:
         typer.echo(json.dumps([asdict(v) for v in verified], indent=2))
         return

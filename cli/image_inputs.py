@@ -80,15 +80,24 @@ def architectures(asked: Sequence[str], os: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(asked))
 
 
-def releases(lock: Lock, os: str, version: str, arch: Sequence[str] | None, schematic: str | None) -> list[Release]:
-    """The pinned releases of one version, all their architectures or those named. Raises UnknownRelease."""
+def releases(
+    lock: Lock, os: str | None, version: str | None, arch: Sequence[str] | None, schematic: str | None
+) -> list[Release]:
+    """The pinned releases that are meant; what is None or empty is any. Raises UnknownRelease if one is not there."""
     from components.images.lock import UnknownRelease
 
-    if arch:
-        return [lock.release(os, version, a, schematic) for a in dict.fromkeys(arch)]
-    found = [r for r in lock.releases() if (r.os, r.version) == (os, version) and schematic in (None, r.schematic)]
-    if not found:
-        raise UnknownRelease(f"image {os} {version}", [str(r) for r in lock.releases()])
+    found = [
+        r
+        for r in lock.releases()
+        if os in (None, r.os)
+        and version in (None, r.version, r.key)
+        and schematic in (None, r.schematic)
+        and (not arch or r.architecture in arch)
+    ]
+    missing = [a for a in arch or () if a not in {r.architecture for r in found}]
+    if missing or not found:
+        what = " ".join(["image", *filter(None, (os, version, schematic, *missing))])
+        raise UnknownRelease(what, [str(r) for r in lock.releases()])
     return found
 
 

@@ -266,8 +266,21 @@ class TestVerify:
         assert isinstance(shown.exception, NotVerified)
         assert "pxe-kernel" in str(shown.exception)
 
-    def test_what_is_not_pinned(self, site: Site) -> None:
-        assert isinstance(site.ingot("verify", "flatcar", "4593.2.4").exception, UnknownRelease)
+    def test_everything_that_is_pinned(self, site: Site) -> None:
+        self.talos(site)
+        for name in ("kernel-amd64", "initramfs-amd64.xz", "metal-amd64.raw.xz", "metal-amd64.iso"):
+            site.write(f"mirror/{FACTORY}/image/{DEFAULT.id}/v1.13.9/{name}", content(name))
+        site.write(f"mirror/{FACTORY}/v2/metal-installer/{DEFAULT.id}/manifests/v1.13.9", content("metal-installer"))
+        assert "5 as pinned" in site.ingot("verify", "--files", str(site.files)).stdout
+
+    @pytest.mark.parametrize(
+        "more", [("flatcar", "4593.2.4"), ("talos",), ("fedora-coreos", VERSION, "--arch", "s390x")]
+    )
+    def test_what_is_not_pinned(self, site: Site, more: tuple[str, ...]) -> None:
+        site.pin(stream())
+        shown = site.ingot("verify", *more)
+        assert isinstance(shown.exception, UnknownRelease)
+        assert more[-1] in str(shown.exception)
 
     def test_a_file_needs_one_artifact(self, site: Site) -> None:
         site.pin(stream())

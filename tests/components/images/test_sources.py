@@ -137,14 +137,14 @@ class TestRefusesTooMuch:
             handler.send_response(200)
             handler.send_header("Transfer-Encoding", "chunked")
             handler.end_headers()
-            for _ in range(100_000):
+            for _ in range(2_000):
                 handler.wfile.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
                 sent.append(0x10000)
 
         server.answers["/a"] = endless
         with pytest.raises(NotFetched, match="at most 1000000 bytes, found more"):
             server.wire(tmp_path).read(f"{server.url}/a", bytes_max=1_000_000)
-        assert sum(sent) < 100_000_000
+        assert sum(sent) < 50_000_000
 
     def test_compressed(self, server: Any, tmp_path: Path) -> None:
         server.put("/a", gzip.compress(b"x" * 10_000_000), Content_Encoding="gzip")
