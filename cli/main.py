@@ -81,13 +81,21 @@ VERBS = {
         "ingot rbac metal --check",
     ),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
+    "image": Verb(
+        "cli.image",
+        "app",
+        "Pin, verify, list and compare the images that machines boot.",
+        "ingot image pin fedora-coreos 44.20260707.3.1",
+    ),
     "boot-config": Verb(
         "cli.boot_config",
         "app",
         "Print what a node boots.",
         "ingot boot-config metal w1 --files",
     ),
-    "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
+    "schema": Verb(
+        "cli.schema", "app", "Write the JSON Schemas of stack files and of the image lock, for editors.", "ingot schema"
+    ),
     "node": Verb(
         "cli.node",
         "app",

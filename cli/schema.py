@@ -1,6 +1,7 @@
-"""`ingot schema`: the JSON Schema of stack files, so that editors complete and check them while one types.
+"""`ingot schema`: JSON Schemas, so that editors complete and check files while one types.
 
-It says what can be said of one value at a time; `components.stackfile` says the rest when a stack is used.
+Of stack files, and of the image lock, which a program writes and people review. They say what can be said of
+one value at a time; `components.stackfile` and `components.images.lock` say the rest when a file is used.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from components.environment import Environment
+from components.images.lock import Lock
 from components.stackfile import KEY
 
 FILE: Final = Path(__file__).resolve().parents[1] / "stacks" / "environment.schema.json"
 """Where stack files look for it: their first line names it."""
+LOCK_FILE: Final = FILE.with_name("images.lock.schema.json")
+"""Beside the lock."""
 
 app = typer.Typer(add_completion=False)
 
@@ -49,35 +53,61 @@ def document() -> dict[str, Any]:
     }
 
 
-def text() -> str:
+def lock_document() -> dict[str, Any]:
+    """The schema of stacks/images.lock.json."""
+    made = Lock.model_json_schema(ref_template="#/$defs/{model}")
+    for model in (made, *made["$defs"].values()):
+        model["additionalProperties"] = False
+        for field in model["properties"].values():
+            _close(field)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Image lock"}
+
+
+def _close(field: dict[str, Any]) -> None:
+    """A name that fits no pattern is refused, not ignored; at every depth."""
+    for pattern, inner in field.get("patternProperties", {}).items():
+        field["additionalProperties"] = False
+        _close(field["patternProperties"][pattern] if inner else inner)
+
+
+def text(made: dict[str, Any] | None = None) -> str:
     """The schema as it is written: the same models give the same bytes anywhere."""
-    return json.dumps(document(), indent=2, ensure_ascii=True, sort_keys=False) + "\n"
+    return json.dumps(document() if made is None else made, indent=2, ensure_ascii=True, sort_keys=False) + "\n"
 
 
 @app.command(epilog="Example: ingot schema --check")
 def schema(
-    out: Annotated[Path, typer.Option(help="Where to write it.", dir_okay=False, show_default=FILE.name)] = FILE,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if the file differs.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write that of stack files.", dir_okay=False, show_default=FILE.name)
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schema of stack files, for editors."""
-    made = text()
-    if not check:
-        try:
-            out.write_text(made, encoding="utf-8", newline="\n")
-        except OSError as error:
-            typer.echo(f"{out}: expected a file that can be written, found: {error.strerror}. Remedy: --out", err=True)
-            raise typer.Exit(1) from None
-        typer.echo(f"{out} written")
-        return
+    """Write the JSON Schemas of stack files and of the image lock, for editors. With --out only the former."""
+    made = {out or FILE: (text(), "components/environment.py", f" --out {out}" if out else "")}
+    if out is None:
+        made[LOCK_FILE] = (text(lock_document()), "components/images/lock.py", "")
+    for path, (schema_text, models, option) in made.items():
+        _compare(path, schema_text, models, option) if check else _write(path, schema_text)
+
+
+def _write(path: Path, made: str) -> None:
     try:
-        stands = out.read_bytes()
+        path.write_text(made, encoding="utf-8", newline="\n")
     except OSError as error:
-        stands = b""
-        found = f"none that can be read: {error.strerror}"
+        typer.echo(f"{path}: expected a file that can be written, found: {error.strerror}. Remedy: --out", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{path} written")
+
+
+def _compare(path: Path, made: str, models: str, option: str) -> None:
+    try:
+        stands = path.read_bytes()
+    except OSError as error:
+        stands, found = b"", f"none that can be read: {error.strerror}"
     else:
         found = "other bytes"
     if stands != made.encode():
-        remedy = "Remedy: ingot schema" + ("" if out == FILE else f" --out {out}")
-        typer.echo(f"{out}: expected the schema of components/environment.py, found {found}. {remedy}", err=True)
+        remedy = f"Remedy: ingot schema{option}"
+        typer.echo(f"{path}: expected the schema of {models}, found {found}. {remedy}", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{out} is up to date")
+    typer.echo(f"{path} is up to date")

@@ -37,7 +37,7 @@ class TestEveryVerb:
         assert f"ingot {name}" in result.output
         assert "--install-completion" not in result.output
 
-    @pytest.mark.parametrize("group", ["rack", "lab", "node"])
+    @pytest.mark.parametrize("group", ["image", "rack", "lab", "node"])
     def test_within_a_verb_has_an_example_too(self, group: str) -> None:
         command: Any = cli.load(group)
         without = [

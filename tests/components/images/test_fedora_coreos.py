@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.images import __main__ as command
 from components.images import fedora_coreos
-from components.images.fedora_coreos import pin, releases_from_stream
-from components.images.lock import Lock, LockError, load, parse
+from components.images.lock import Artifact, Lock, LockError, Release, load, parse
+from components.images.pinning import pin
+from components.images.publishers import PUBLISHERS, Publisher
+from components.images.request import Given, Request
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT.parent / "shared" / "data" / "fedora-coreos"
@@ -43,11 +44,17 @@ def stream() -> dict[str, Any]:
     }
 
 
+def read(metadata: Any, where: str = "stream metadata") -> tuple[Release, ...]:
+    """Read for the architectures that a stack file can name, with the host of these examples for the publisher's."""
+    publisher = Publisher(hosts=frozenset({"builds.example"}))
+    return fedora_coreos.releases(metadata, where, ("x86_64", "aarch64"), publisher)
+
+
 class TestReading:
     """Known fields are read, unknown ones ignored, missing ones named."""
 
     def test_a_stream(self) -> None:
-        (release,) = releases_from_stream(json.dumps(stream()).encode())
+        (release,) = read(json.dumps(stream()).encode())
         assert str(release) == "fedora-coreos 44.20260101.3.0 (x86_64)"
         assert release.os_image == "Fedora CoreOS 44.20260101.3.0"
         digests = {name: a.sha256[0] for name, a in release.artifacts.items()}
@@ -66,18 +73,18 @@ class TestReading:
     def test_both_architectures(self) -> None:
         metadata = stream()
         metadata["architectures"]["aarch64"] = metadata["architectures"]["x86_64"]
-        assert [r.architecture for r in releases_from_stream(metadata)] == ["x86_64", "aarch64"]
+        assert [r.architecture for r in read(metadata)] == ["x86_64", "aarch64"]
 
     def test_leaves_out_amis_of_another_release(self) -> None:
         metadata = stream()
         regions = metadata["architectures"]["x86_64"]["images"]["aws"]["regions"]
         regions["eu-west-1"] = {"release": "43.1", "image": "ami-00000000"}
-        assert set(releases_from_stream(metadata)[0].amis) == {"eu-central-1"}
+        assert set(read(metadata)[0].amis) == {"eu-central-1"}
 
     def test_does_without_amis(self) -> None:
         metadata = stream()
         del metadata["architectures"]["x86_64"]["images"]
-        assert releases_from_stream(metadata)[0].amis == {}
+        assert read(metadata)[0].amis == {}
 
     def test_names_everything_that_is_missing(self) -> None:
         metadata = stream()
@@ -86,7 +93,7 @@ class TestReading:
         formats["pxe"]["rootfs"]["location"] = "ftp://builds.example/rootfs"
         metadata["architectures"]["x86_64"]["images"]["aws"]["regions"]["eu-central-1"]["image"] = None
         with pytest.raises(LockError) as refused:
-            releases_from_stream(metadata, "stable.json")
+            read(metadata, "stable.json")
         at = "architectures.x86_64.artifacts.metal.formats"
         assert str(refused.value).startswith("stable.json is refused, 5 problems")
         for named in (
@@ -102,7 +109,7 @@ class TestReading:
         ("metadata", "found"),
         [
             ({}, "architectures: expected an object, found nothing"),
-            ({"architectures": {"s390x": {}}}, "expected one of x86_64, aarch64, found s390x"),
+            ({"architectures": {"s390x": {}}}, "expected one of x86_64, aarch64, found 's390x'"),
             ({"architectures": {"x86_64": []}}, "artifacts: expected an object"),
             ({"architectures": {"x86_64": {"artifacts": {"metal": {"release": "latest", "formats": {}}}}}}, "'latest'"),
             (b"{", "JSON"),
@@ -111,77 +118,176 @@ class TestReading:
     )
     def test_refuses_what_is_no_stream(self, metadata: Any, found: str) -> None:
         with pytest.raises(LockError, match=found):
-            releases_from_stream(metadata)
+            read(metadata)
 
     def test_refuses_two_releases_in_one_stream(self) -> None:
         metadata = stream()
         other = json.dumps(metadata["architectures"]["x86_64"]).replace("44.20260101.3.0", "44.20260102.3.0")
         metadata["architectures"]["aarch64"] = json.loads(other)
         with pytest.raises(LockError, match="expected one release"):
-            releases_from_stream(metadata)
+            read(metadata)
 
 
-class TestPinning:
-    """Adds a release; never changes one."""
-
-    def test_adds(self) -> None:
-        lock = pin(Lock(), stream())
-        assert lock.release("fedora-coreos", "44.20260101.3.0", "x86_64").artifact("metal").sha256 == "6" * 64
-
-    def test_twice_is_once(self) -> None:
-        lock = pin(Lock(), stream())
-        assert pin(lock, stream()).to_bytes() == lock.to_bytes()
-
-    def test_keeps_a_kernel_that_was_pinned_by_hand(self) -> None:
-        known = pin(Lock(), stream()).model_dump(exclude_none=True)
-        known["images"]["fedora-coreos"]["44.20260101.3.0"]["x86_64"]["kernel"] = "6.19.4-200.fc44.x86_64"
-        again = pin(Lock.model_validate(known), stream())
-        assert again.release("fedora-coreos", "44.20260101.3.0", "x86_64").kernel == "6.19.4-200.fc44.x86_64"
-
-    def test_keeps_what_was_pinned_before(self) -> None:
-        later = json.loads(json.dumps(stream()).replace("20260101", "20260202"))
-        lock = pin(pin(Lock(), stream()), later)
-        assert [r.version for r in lock.releases()] == ["44.20260101.3.0", "44.20260202.3.0"]
-
-    def test_adds_amis_of_new_regions(self) -> None:
-        later = stream()
-        regions = later["architectures"]["x86_64"]["images"]["aws"]["regions"]
-        regions["eu-west-1"] = {"release": "44.20260101.3.0", "image": "ami-0fffffffffffffff0"}
-        del regions["eu-central-1"]
-        lock = pin(pin(Lock(), stream()), later)
-        assert set(lock.release("fedora-coreos", "44.20260101.3.0", "x86_64").amis) == {"eu-central-1", "eu-west-1"}
-
-    def test_refuses_another_digest_for_a_pinned_release(self) -> None:
-        lock, forged = pin(Lock(), stream()), stream()
-        described = forged["architectures"]["x86_64"]
-        described["artifacts"]["metal"]["formats"]["raw.xz"]["disk"]["sha256"] = "f" * 64
-        described["images"]["aws"]["regions"]["eu-central-1"]["image"] = "ami-0eeeeeeeeeeeeeee0"
-        with pytest.raises(LockError, match=r"expected what is pinned, 6666.*found ffff") as refused:
-            pin(lock, forged)
-        assert len(refused.value.problems) == 2
+def release_metadata() -> dict[str, Any]:
+    """The same release in the publisher's other form, in which it describes an older one."""
+    described = stream()["architectures"]["x86_64"]
+    metal = described["artifacts"]["metal"]
+    aws = {"artifacts": {}, "images": {"eu-central-1": {"image": "ami-0123456789abcdef0"}}}
+    media = {"metal": {"artifacts": metal["formats"]}, "aws": aws, "qemu": None}
+    architectures = {"x86_64": {"media": media, "commit": "0" * 64}}
+    return {"release": metal["release"], "stream": "stable", "architectures": architectures}
 
 
-class TestTheCommand:
-    """`python -m components.images` writes the lock, or leaves it as it was."""
+class TestAReleasesOwnMetadata:
+    """Says the same as the stream's did."""
 
-    def test_pins(self, tmp_path: Path) -> None:
-        lock, metadata = tmp_path / "lock.json", tmp_path / "stable.json"
-        lock.write_bytes(Lock().to_bytes())
-        metadata.write_text(json.dumps(stream()))
-        assert command.main([str(metadata)], lock) == 0
-        assert load(lock) == pin(Lock(), stream())
+    def test_is_read(self) -> None:
+        assert read(release_metadata()) == read(stream())
 
-    def test_refuses(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        lock, metadata = tmp_path / "lock.json", tmp_path / "stable.json"
-        lock.write_bytes(Lock().to_bytes())
-        metadata.write_text("{}")
-        assert command.main([str(metadata)], lock) == 1
-        assert lock.read_bytes() == Lock().to_bytes()
-        assert "architectures" in capsys.readouterr().err
+    def test_does_without_amis(self) -> None:
+        metadata = release_metadata()
+        del metadata["architectures"]["x86_64"]["media"]["aws"]
+        assert read(metadata)[0].amis == {}
 
-    def test_says_how_it_is_used(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert command.main([], tmp_path / "lock.json") == 2
-        assert "STREAM.json" in capsys.readouterr().err
+    def test_names_everything_that_is_missing(self) -> None:
+        metadata = release_metadata()
+        media = metadata["architectures"]["x86_64"]["media"]
+        del media["metal"]["artifacts"]["iso"], media["aws"]["images"]["eu-central-1"]["image"]
+        metadata["release"] = "stable"
+        with pytest.raises(LockError) as refused:
+            read(metadata)
+        assert len(refused.value.problems) == 3
+
+
+STABLE = "https://builds.coreos.fedoraproject.org/streams/stable.json"
+INDEX = "https://builds.coreos.fedoraproject.org/prod/streams/stable/releases.json"
+OLDER = "https://builds.coreos.fedoraproject.org/prod/streams/stable/builds/44.20260101.3.0/release.json"
+
+
+def published(document: Any) -> bytes:
+    """As the publisher would have it: on its own host."""
+    return json.dumps(document).replace("builds.example", "builds.coreos.fedoraproject.org").encode()
+
+
+def index(version: str = "44.20260101.3.0", at: str = OLDER) -> dict[str, Any]:
+    older = {"version": "43.20251201.3.0", "metadata": "https://elsewhere.example/release.json"}
+    entry = {"commits": [{"architecture": "x86_64", "checksum": "0"}], "version": version, "metadata": at}
+    return {"note": "for tooling", "releases": [older, entry], "stream": "stable"}
+
+
+def obtain(mirror: Any, version: str = "44.20260101.3.0", *metadata: Any, arch: str = "x86_64") -> list[Release]:
+    given = tuple(Given(f"{i}.json", published(m), f"file {i}") for i, m in enumerate(metadata))
+    source = mirror.of(PUBLISHERS["fedora-coreos"])
+    return list(fedora_coreos.obtain(Request(version, (arch,), given), source, lambda _: None))
+
+
+class TestObtaining:
+    """An exact version, wherever the publisher describes it."""
+
+    def test_the_current_one_of_its_stream(self, mirror: Any) -> None:
+        mirror.put(STABLE, published(stream()))
+        (release,) = obtain(mirror)
+        assert release.version == "44.20260101.3.0"
+        assert release.signing_key == "36F612DCF27F7D1A48A835E4DBFCF71C6D9F90A6"
+
+    def test_an_older_one_by_the_index(self, mirror: Any) -> None:
+        newer = json.loads(json.dumps(stream()).replace("20260101", "20260202"))
+        for url, document in ((STABLE, newer), (INDEX, index()), (OLDER, release_metadata())):
+            mirror.put(url, published(document))
+        assert obtain(mirror)[0].version == "44.20260101.3.0"
+
+    @pytest.mark.parametrize("document", [stream(), release_metadata()])
+    def test_from_a_document_at_hand(self, mirror: Any, document: Any) -> None:
+        assert obtain(mirror, "44.20260101.3.0", document)[0].version == "44.20260101.3.0"
+
+    def test_from_an_index_at_hand(self, mirror: Any) -> None:
+        mirror.put(OLDER, published(release_metadata()))
+        assert obtain(mirror, "44.20260101.3.0", index())[0].version == "44.20260101.3.0"
+
+    @pytest.mark.parametrize("version", ["stable", "latest", "44", "44.20260101.9.0", "../44.20260101.3.0", "v1.13.9"])
+    def test_refuses_what_is_no_exact_version(self, mirror: Any, version: str) -> None:
+        with pytest.raises(LockError, match="expected a version such as"):
+            obtain(mirror, version)
+
+    def test_refuses_another_version_than_asked_for(self, mirror: Any) -> None:
+        with pytest.raises(LockError, match=r"expected 44\.20260202\.3\.0, found 44\.20260101\.3\.0"):
+            obtain(mirror, "44.20260202.3.0", stream())
+
+    def test_refuses_two_documents(self, mirror: Any) -> None:
+        with pytest.raises(LockError, match="expected one document, found 2"):
+            obtain(mirror, "44.20260101.3.0", stream(), stream())
+
+    def test_names_an_architecture_that_is_not_there(self, mirror: Any) -> None:
+        with pytest.raises(LockError, match=r"expected one of aarch64, found 's390x', 'x86_64'"):
+            obtain(mirror, "44.20260101.3.0", stream(), arch="aarch64")
+
+    @pytest.mark.parametrize(
+        ("broken", "found"),
+        [
+            ({"releases": []}, "expected 44.20260101.3.0, found none"),
+            ({"releases": {}}, "releases: expected a list, found dict"),
+            ({"releases": [7, None, {}]}, "expected 44.20260101.3.0, found None"),
+            (index(at="https://evil.example/release.json"), "metadata: expected a URL on the publisher's hosts"),
+            (index(at="http://builds.coreos.fedoraproject.org/r.json"), "metadata: expected a URL"),
+            (index("44.20260101.3.1"), "found '43.20251201.3.0', '44.20260101.3.1'"),
+        ],
+    )
+    def test_refuses_a_broken_index(self, mirror: Any, broken: Any, found: str) -> None:
+        with pytest.raises(LockError) as refused:
+            obtain(mirror, "44.20260101.3.0", broken)
+        assert found in str(refused.value)
+
+
+class TestHostileMetadata:
+    """Is refused, and every lie is named."""
+
+    @pytest.mark.parametrize(
+        ("key", "value", "found"),
+        [
+            ("location", "https://evil.example/metal", "location: expected a URL on builds.example"),
+            ("location", "http://builds.example/metal", "location"),
+            ("location", "https://builds.example/../../etc/passwd", "location"),
+            ("location", "https://builds.example/%2e%2e/metal", "location"),
+            ("location", "https://builds.example/a b", "location"),
+            ("location", "https://builds.example/$(reboot)", "location"),
+            ("location", "https://builds.example/a\nb", "location"),
+            ("location", "https://builds.example@evil.example/a", "location"),
+            ("location", "https://127.0.0.1/metal", "location: expected a URL on builds.example"),
+            ("location", "https://169.254.169.254/metal", "location: expected a URL on builds.example"),
+            ("location", {"url": "x"}, "location"),
+            ("location", "https://builds.example/" + "a" * 3000, "location"),
+            ("signature", "https://evil.example/metal.sig", "signature: expected a URL on builds.example"),
+            ("signature", "", "signature"),
+            ("sha256", "6" * 63, "sha256"),
+            ("sha256", "G" * 64, "sha256"),
+            ("sha256", 6, "sha256"),
+            ("sha256", ["6" * 64], "sha256"),
+            ("uncompressed-sha256", "x", "uncompressed-sha256"),
+        ],
+    )
+    def test_of_an_artifact(self, key: str, value: Any, found: str) -> None:
+        metadata = stream()
+        metadata["architectures"]["x86_64"]["artifacts"]["metal"]["formats"]["raw.xz"]["disk"][key] = value
+        with pytest.raises(LockError, match=r"1 problem;") as refused:
+            read(metadata)
+        assert f"architectures.x86_64.artifacts.metal.formats.raw.xz.disk.{found}" in str(refused.value)
+
+    @pytest.mark.parametrize("region", ["../etc", "eu central", "EU", "eu-central-1\u202e", "a" * 5000])
+    def test_of_a_region(self, region: str) -> None:
+        metadata = stream()
+        regions = metadata["architectures"]["x86_64"]["images"]["aws"]["regions"]
+        regions[region] = {"release": "44.20260101.3.0", "image": "ami-00000000"}
+        with pytest.raises(LockError) as refused:
+            read(metadata)
+        assert str(refused.value).isascii()
+        assert len(str(refused.value)) < 7000
+
+    @pytest.mark.parametrize("ami", ["ami-latest", "", "ami-0; reboot", 7, None, {}])
+    def test_of_an_ami(self, ami: Any) -> None:
+        metadata = stream()
+        metadata["architectures"]["x86_64"]["images"]["aws"]["regions"]["eu-central-1"]["image"] = ami
+        with pytest.raises(LockError, match="eu-central-1"):
+            read(metadata)
 
 
 class TestTheCommittedLock:
@@ -202,26 +308,46 @@ class TestTheCommittedLock:
         kubernetes = lock.kubernetes_release("v1.36.3", architecture)
         assert kubernetes.kubelet.url.startswith("https://dl.k8s.io/release/v1.36.3/")
 
-    @pytest.mark.parametrize("name", ["stable-44.20260621.3.1.json", "stable.json"])
-    def test_agrees_with_the_published_metadata_field_by_field(self, name: str) -> None:
-        if not PUBLISHED.is_dir():
-            pytest.skip("the publisher's files are not beside this checkout (../shared/data)")
-        published = json.loads((PUBLISHED / name).read_bytes())
-        lock = load(ROOT / "stacks" / "images.lock.json")
-        for architecture in ("x86_64", "aarch64"):
-            described = published["architectures"][architecture]
-            metal, regions = described["artifacts"]["metal"], described["images"]["aws"]["regions"]
-            release = lock.release("fedora-coreos", metal["release"], architecture)
-            for ours, (fmt, key) in fedora_coreos.WHERE.items():
-                theirs, pinned = metal["formats"][fmt][key], release.artifact(ours)
-                assert (pinned.url, pinned.sha256) == (theirs["location"], theirs["sha256"])
-                assert pinned.signature == theirs["signature"]
-                assert pinned.uncompressed_sha256 == theirs.get("uncompressed-sha256")
-            assert release.amis == {r: found["image"] for r, found in regions.items()}
-            assert all(found["release"] == metal["release"] for found in regions.values())
 
-    @pytest.mark.parametrize("name", ["next.json", "testing.json"])
-    def test_other_streams_can_be_read(self, name: str) -> None:
-        if not PUBLISHED.is_dir():
-            pytest.skip("the publisher's files are not beside this checkout (../shared/data)")
-        assert len(releases_from_stream((PUBLISHED / name).read_bytes())) == 2
+STREAMS = ("stable-44.20260621.3.1.json", "stable.json", "testing.json", "next.json")
+
+
+@pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason="the publisher's files are not beside this checkout (../shared/data)"
+)
+@pytest.mark.parametrize("name", STREAMS)
+class TestThePublishersFiles:
+    """What is pinned from them is what they say, field by field, for every stream and architecture."""
+
+    @pytest.mark.parametrize("architecture", fedora_coreos.ARCHITECTURES)
+    def test_field_by_field(self, name: str, architecture: str) -> None:
+        data = (PUBLISHED / name).read_bytes()
+        described = json.loads(data)["architectures"][architecture]
+        metal = described["artifacts"]["metal"]
+        regions = described.get("images", {}).get("aws", {}).get("regions", {})
+        lock = pin(Lock(), fedora_coreos.releases(data, name), name)
+        release = parse(lock.to_bytes()).release("fedora-coreos", metal["release"], architecture)
+        assert release.os_image == f"Fedora CoreOS {metal['release']}"
+        assert release.signing_key == PUBLISHERS["fedora-coreos"].keys[metal["release"].split(".")[0]]
+        assert set(release.artifacts) == set(fedora_coreos.WHERE)
+        for ours, (fmt, key) in fedora_coreos.WHERE.items():
+            assert metal["formats"][fmt][key] == theirs(release.artifact(ours))
+        files = {(fmt, part) for fmt, parts in metal["formats"].items() for part in parts}
+        assert files == set(fedora_coreos.WHERE.values()), "the publisher has files for metal that we leave out"
+        assert release.amis == {region: found["image"] for region, found in regions.items()}
+        assert bool(regions) == (architecture in {"x86_64", "aarch64"})
+
+    def test_the_committed_lock_agrees(self, name: str) -> None:
+        lock = load(ROOT / "stacks" / "images.lock.json")
+        pinned = {r.version for r in lock.releases() if r.os == "fedora-coreos"}
+        found = fedora_coreos.releases((PUBLISHED / name).read_bytes(), name, ("x86_64", "aarch64"))
+        if found[0].version not in pinned:
+            pytest.skip(f"{found[0].version} is not pinned")
+        assert [lock.release(r.os, r.version, r.architecture) for r in found] == list(found)
+
+
+def theirs(artifact: Artifact) -> dict[str, str]:
+    """An artifact in the publisher's words."""
+    found = {"location": artifact.url, "sha256": artifact.sha256, "signature": str(artifact.signature)}
+    inner = artifact.uncompressed_sha256
+    return {**found, "uncompressed-sha256": inner} if inner else found

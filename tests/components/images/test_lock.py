@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli import schema as schema_verb
 from components.images.lock import BYTES_MAX, Lock, LockError, UnknownRelease, load, parse
 
 A, B = "a" * 64, "b" * 64
@@ -75,7 +77,7 @@ class TestLookingUp:
         text = str(refused.value)
         assert wanted[1] in text
         assert "pinned are: fedora-coreos 44.20260101.3.0 (x86_64)" in text
-        assert "components.images STREAM.json" in text
+        assert "ingot image pin OS VERSION" in text
 
     def test_kubernetes_that_is_not_pinned(self) -> None:
         with pytest.raises(UnknownRelease, match=r"kubernetes v1\.36\.4 .*pinned are: v1\.36\.3 \(x86_64\)"):
@@ -84,6 +86,51 @@ class TestLookingUp:
     def test_an_artifact_that_is_not_pinned(self) -> None:
         with pytest.raises(UnknownRelease, match=r"artifact pxe-kernel of fedora-coreos.*pinned are: iso, metal"):
             read(document()).release("fedora-coreos", "44.20260101.3.0", "x86_64").artifact("pxe-kernel")
+
+
+SCHEMATIC = "c" * 64
+
+
+def talos(**more: Any) -> dict[str, Any]:
+    """A lock with a Talos image, named by version and schematic."""
+    facts = {
+        "os_image": "Talos (v1.13.9)",
+        "schematic": SCHEMATIC,
+        "installer": f"factory.example/metal-installer/{SCHEMATIC}:v1.13.9@sha256:{A}",
+        "artifacts": {"metal": {"url": "https://images.example/metal", "sha256": A}},
+        **more,
+    }
+    return {"images": {"talos": {f"v1.13.9+{SCHEMATIC}": {"x86_64": facts}}}}
+
+
+class TestASchematic:
+    """Is part of a Talos release's name: one version is pinned once for each."""
+
+    def test_is_looked_up_with_the_version(self) -> None:
+        release = read(talos()).release("talos", "v1.13.9", "x86_64", SCHEMATIC)
+        assert (release.version, release.schematic, release.key) == ("v1.13.9", SCHEMATIC, f"v1.13.9+{SCHEMATIC}")
+        assert str(release) == "talos v1.13.9 (x86_64, schematic cccccccccccc)"
+
+    @pytest.mark.parametrize("schematic", [None, "d" * 64])
+    def test_cannot_be_left_out(self, schematic: str | None) -> None:
+        with pytest.raises(UnknownRelease, match=r"pinned are: talos v1\.13\.9 \(x86_64, schematic cccccccccccc\)"):
+            read(talos()).release("talos", "v1.13.9", "x86_64", schematic)
+
+    @pytest.mark.parametrize(
+        ("wrong", "found"),
+        [
+            ({"schematic": "d" * 64}, "schematic: expected the one that the key names"),
+            ({"schematic": None, "installer": None}, "schematic: expected the one that the key names"),
+            ({"installer": f"factory.example/i/{'d' * 64}:v1.13.9@sha256:{A}"}, "installer: expected it to name"),
+            ({"installer": f"factory.example/i/{SCHEMATIC}:v1.13.8@sha256:{A}"}, "installer: expected it to name"),
+            ({"installer": f"factory.example/i/{SCHEMATIC}:v1.13.9"}, "installer: String should match"),
+            ({"os_image": "Talos (v1.13.90)"}, "os_image: expected it to name v1.13.9"),
+        ],
+    )
+    def test_agrees_with_all_that_names_it(self, wrong: dict[str, Any], found: str) -> None:
+        with pytest.raises(LockError) as refused:
+            read(talos(**wrong))
+        assert found in str(refused.value)
 
 
 class TestWriting:
@@ -138,6 +185,8 @@ class TestRefuses:
             "https://user:word@images.example/a",
             "https://images.example/a?version=latest",
             "https://images.example/../a",
+            "https://images.example/%2e%2e/a",
+            "https://images.example/a%00",
             "https://images.example/a\n",
             "data:,x",
         ],
@@ -187,3 +236,61 @@ class TestRefuses:
     def test_any_junk_cleanly(self, junk: Any) -> None:
         with contextlib.suppress(LockError):
             assert read(junk).to_bytes()
+
+
+def allowed(value: Any, schema: dict[str, Any], whole: dict[str, Any], path: str = "") -> list[str]:
+    """The paths of what the schema does not allow, as far as names, types and patterns go."""
+    if "$ref" in schema:
+        return allowed(value, whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, path)
+    if "anyOf" in schema:
+        found = [allowed(value, s, whole, path) for s in schema["anyOf"]]
+        return min(found, key=len)
+    if isinstance(value, dict):
+        wrong = [f"{path}: no {name}" for name in schema.get("required", []) if name not in value]
+        for name, inner in value.items():
+            below = [s for p, s in schema.get("patternProperties", {}).items() if re.search(p, name)]
+            below += [schema["properties"][name]] if name in schema.get("properties", {}) else []
+            other = schema.get("additionalProperties", True)
+            below += [other] if isinstance(other, dict) and not below else []
+            if (other is False and not below) or name not in schema.get("propertyNames", {}).get("enum", [name]):
+                wrong.append(f"{path}.{name}")
+            wrong += [w for s in below for w in allowed(inner, s, whole, f"{path}.{name}")]
+        return wrong
+    types = {"string": str, "object": dict, "integer": int, "null": type(None)}
+    fits = isinstance(value, types.get(schema.get("type", ""), object))
+    fits = fits and ("const" not in schema or value == schema["const"])
+    fits = fits and (not isinstance(value, str) or bool(re.search(schema.get("pattern", ""), value)))
+    return [] if fits else [path]
+
+
+class TestTheSchema:
+    """stacks/images.lock.schema.json is the models', and says of a lock what they say."""
+
+    def test_is_up_to_date(self) -> None:
+        made = schema_verb.text(schema_verb.lock_document())
+        assert schema_verb.LOCK_FILE.read_text(encoding="utf-8") == made, "run: ingot schema"
+
+    def test_allows_the_committed_lock(self) -> None:
+        whole = schema_verb.lock_document()
+        committed = json.loads(schema_verb.FILE.with_name("images.lock.json").read_bytes())
+        assert allowed(committed, whole, whole) == []
+        assert allowed(talos(), whole, whole) == []
+
+    @pytest.mark.parametrize(
+        ("change", "path"),
+        [
+            ({"version": 2}, ".version"),
+            ({"more": {}}, ".more"),
+            ({"images": {"Fedora": {}}}, ".images.Fedora"),
+            ({"images": {"a": {"latest": {}}}}, ".images.a.latest"),
+            ({"images": {"a": {"1.2.3": {"sparc": {}}}}}, ".sparc"),
+            ({"images": {"a": {"1.2.3": {"x86_64": {"more": 1, "os_image": "a", "artifacts": {}}}}}}, ".more"),
+            (talos(signing_key="x"), ".signing_key"),
+            (talos(artifacts={"metal": {"url": "http://a/b", "sha256": A}}), ".metal.url"),
+        ],
+    )
+    def test_refuses_what_the_models_refuse(self, change: dict[str, Any], path: str) -> None:
+        whole = schema_verb.lock_document()
+        assert any(found.endswith(path) for found in allowed(change, whole, whole))
+        with pytest.raises(LockError):
+            read(change)
