@@ -1,55 +1,66 @@
 """What is pinned: stacks/images.lock.json, typed. Every file a machine ever boots, by URL and digest.
 
-Nothing here fetches. Facts come from the publishers (components/images/fedora_coreos.py reads theirs);
+Nothing here fetches. Facts come from the publishers (`ingot image pin`, one module an OS beside this one);
 a preview or an up only ever looks them up. A broken file is refused whole, with all its problems.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-BYTES_MAX: Final = 8 * 1024 * 1024
-"""A release of both architectures takes 8 KiB; a larger file is no lock file."""
-PROBLEMS_MAX: Final = 50
-"""Problems shown at once; beyond it nobody reads on."""
-FOUND_MAX: Final = 60
-"""Characters shown of a wrong value."""
-LOCK_FILE: Final = "stacks/images.lock.json"
-HOW_TO_PIN: Final = (
-    "`.venv/bin/python -m components.images STREAM.json` adds the release of a publisher's stream metadata "
-    f"to {LOCK_FILE}; docs/decisions/0011.md says how Kubernetes is pinned"
-)
+from components.images.document import BYTES_MAX, LockError, problems_of, read_json, shown
 
-Architecture = Literal["x86_64", "aarch64"]
+LOCK_FILE: Final = "stacks/images.lock.json"
+HOW_TO_PIN: Final = "`ingot image pin OS VERSION`; docs/decisions/0011.md says how Kubernetes is pinned"
+
+Architecture = Literal["x86_64", "aarch64", "ppc64le", "s390x"]
+"""Those that a publisher may have images for. A stack file names one of the first two."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# URLs end up in kernel arguments and boot scripts, where a space, a quote or a $ would mean something else.
+# URLs end up in kernel arguments, boot scripts and paths of a mirror, where a space, a quote, a $, a segment
+# that begins with a dot or an escaped character would mean something else.
 Url = Annotated[
     str,
-    Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_~+=@%-][A-Za-z0-9._~+=@%-]*)+$", max_length=2048),
+    Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_~+=@-][A-Za-z0-9._~+=@-]*)+$", max_length=2048),
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
-Version = Annotated[str, Field(pattern=r"^v?[0-9]+(\.[0-9]+){2,3}$", max_length=64)]
+Version = Annotated[str, Field(pattern=r"^v?[0-9]+(\.[0-9]+){2,3}$", max_length=32)]
+Key = Annotated[str, Field(pattern=r"^v?[0-9]+(\.[0-9]+){2,3}(\+[0-9a-f]{64})?$", max_length=97)]
+"""A release among those of its OS: its version and, where there are schematics, its schematic."""
+Schematic = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Installer = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9.-]+(/[a-z0-9][a-z0-9._-]*)+:[A-Za-z0-9][A-Za-z0-9._-]*@sha256:[0-9a-f]{64}$", max_length=512
+    ),
+]
+Fingerprint = Annotated[str, Field(pattern=r"^([0-9A-F]{40}|[0-9A-F]{64})$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", max_length=32)]
 Ami = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")]
 OsImage = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ().+_-]*$", max_length=128)]
 Kernel = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?[A-Za-z0-9._+-]*$", max_length=128)]
 
-
-class LockError(ValueError):
-    """A lock file or a publisher's metadata is refused. problems: one line each, never empty."""
-
-    def __init__(self, where: str, problems: Sequence[str]) -> None:
-        self.where, self.problems = where, tuple(problems)
-        shown = [f"  {p}" for p in self.problems[:PROBLEMS_MAX]]
-        if len(self.problems) > PROBLEMS_MAX:
-            shown.append(f"  and {len(self.problems) - PROBLEMS_MAX} more")
-        count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
-        super().__init__("\n".join([f"{where} is refused, {count}; nothing was changed:", *shown]))
+__all__ = [
+    "BYTES_MAX",
+    "LOCK_FILE",
+    "Architecture",
+    "Artifact",
+    "KubernetesFacts",
+    "KubernetesRelease",
+    "Lock",
+    "LockError",
+    "Release",
+    "ReleaseFacts",
+    "UnknownRelease",
+    "Url",
+    "load",
+    "parse",
+]
 
 
 class UnknownRelease(LookupError):
@@ -84,11 +95,16 @@ class ReleaseFacts(Pinned):
     """One release for one architecture, as the file holds it (the keys above it say which).
 
     os_image: what a node that runs it reports in `status.nodeInfo.osImage`. kernel: the same of
-    `status.nodeInfo.kernelVersion`, where somebody knows it. amis: by AWS region.
+    `status.nodeInfo.kernelVersion`, where somebody knows it. amis: by AWS region. schematic: what a Talos
+    image was built from. installer: what Talos installs itself from, an OCI reference with tag and digest.
+    signing_key: fingerprint of the key (or of the one above it) that every `signature` of the artifacts is by.
     """
 
     os_image: OsImage
     kernel: Kernel | None = None
+    schematic: Schematic | None = None
+    installer: Installer | None = None
+    signing_key: Fingerprint | None = None
     artifacts: dict[Name, Artifact] = Field(min_length=1)
     amis: dict[Region, Ami] = {}
 
@@ -101,7 +117,13 @@ class Release(ReleaseFacts):
     architecture: str
 
     def __str__(self) -> str:
-        return f"{self.os} {self.version} ({self.architecture})"
+        schematic = f", schematic {self.schematic[:12]}" if self.schematic else ""
+        return f"{self.os} {self.version} ({self.architecture}{schematic})"
+
+    @property
+    def key(self) -> str:
+        """The lock's key among those of its OS: version, and schematic where there is one."""
+        return key(self.version, self.schematic)
 
     def artifact(self, name: str) -> Artifact:
         """The artifact of this name. Raises UnknownRelease if the release was pinned without it."""
@@ -135,25 +157,29 @@ class KubernetesRelease(KubernetesFacts):
 
 
 class Lock(Pinned):
-    """The whole file. images: OS, version, architecture. kubernetes: version, architecture."""
+    """The whole file. images: OS, key (see Key), architecture. kubernetes: version, architecture."""
 
     version: Literal[1] = 1
-    images: dict[Name, dict[Version, dict[Architecture, ReleaseFacts]]] = {}
+    images: dict[Name, dict[Key, dict[Architecture, ReleaseFacts]]] = {}
     kubernetes: dict[Version, dict[Architecture, KubernetesFacts]] = {}
 
     def releases(self) -> Iterator[Release]:
-        """Every pinned image, sorted by OS, version (as text) and architecture."""
+        """Every pinned image, sorted by OS, version (as text), schematic and architecture."""
         for os, versions in sorted(self.images.items()):
-            for version, architectures in sorted(versions.items()):
+            for found, architectures in sorted(versions.items()):
                 for architecture, facts in sorted(architectures.items()):
-                    yield _release(os, version, architecture, facts)
+                    yield _release(os, found, architecture, facts)
 
-    def release(self, os: str, version: str, architecture: str) -> Release:
-        """The pinned release. Raises UnknownRelease, which names what is pinned and how to pin."""
-        facts: Mapping[str, ReleaseFacts] = {str(a): f for a, f in self.images.get(os, {}).get(version, {}).items()}
+    def release(self, os: str, version: str, architecture: str, schematic: str | None = None) -> Release:
+        """The pinned release; schematic: for Talos alone, and there it is needed.
+
+        Raises UnknownRelease, which names what is pinned and how to pin.
+        """
+        wanted = key(version, schematic)
+        facts: Mapping[str, ReleaseFacts] = {str(a): f for a, f in self.images.get(os, {}).get(wanted, {}).items()}
         if architecture not in facts:
-            raise UnknownRelease(f"image {os} {version} ({architecture})", [str(r) for r in self.releases()])
-        return _release(os, version, architecture, facts[architecture])
+            raise UnknownRelease(f"image {os} {wanted} ({architecture})", [str(r) for r in self.releases()])
+        return _release(os, wanted, architecture, facts[architecture])
 
     def kubernetes_release(self, version: str, architecture: str) -> KubernetesRelease:
         """The pinned release of Kubernetes, version as `v1.36.3`. Raises UnknownRelease."""
@@ -164,13 +190,13 @@ class Lock(Pinned):
         return KubernetesRelease(version=version, architecture=architecture, **dict(facts[architecture]))
 
     def with_releases(self, releases: Sequence[Release]) -> Lock:
-        """This lock with `releases` set, each over one of the same name. See fedora_coreos.pin, which
-        refuses to change what is pinned."""
+        """This lock with `releases` set, each over one of the same name. See pinning.pin, which refuses to
+        change what is pinned."""
         document = self.model_dump(exclude_none=True)
         for r in releases:
             facts = r.model_dump(exclude_none=True, exclude={"os", "version", "architecture"})
-            document["images"].setdefault(r.os, {}).setdefault(r.version, {})[r.architecture] = facts
-        return _validated(document, LOCK_FILE)
+            document["images"].setdefault(r.os, {}).setdefault(r.key, {})[r.architecture] = facts
+        return _checked(document, LOCK_FILE)
 
     def to_bytes(self) -> bytes:
         """The file: sorted, indented, the same bytes for the same facts on any machine."""
@@ -192,64 +218,41 @@ def load(path: Path) -> Lock:
 
 def parse(data: bytes, where: str = LOCK_FILE) -> Lock:
     """Read a lock file's bytes. Raises LockError with every problem; `where` names the file in it."""
-    lock = _validated(read_json(data, where), where)
+    return _checked(read_json(data, where), where)
+
+
+def key(version: str, schematic: str | None = None) -> str:
+    """How the lock names a release among those of its OS."""
+    return f"{version}+{schematic}" if schematic else version
+
+
+def _checked(document: Any, where: str) -> Lock:
+    try:
+        lock = Lock.model_validate(document)
+    except ValidationError as error:
+        raise LockError(where, problems_of(error, "")) from None
     if problems := list(_contradictions(lock)):
         raise LockError(where, problems)
     return lock
 
 
-def read_json(data: bytes, where: str) -> Any:
-    """Strict JSON: UTF-8, no key twice, no NaN, of a sane size and depth. Raises LockError."""
-    if len(data) > BYTES_MAX:
-        raise LockError(where, [f"expected at most {BYTES_MAX} bytes, found more"])
-    twice: list[str] = []
-
-    def one_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen = dict(pairs)
-        if len(seen) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.extend(sorted({key for key in keys if keys.count(key) > 1}))
-        return seen
-
-    def no_constant(text: str) -> Any:
-        raise ValueError(f"{text} is no JSON")
-
-    try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=one_of_each, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise LockError(where, [f"expected JSON in UTF-8, found: {reason}. Restore it from version control"]) from None
-    if twice:
-        problems = [f"expected each key once, found {shown(key)} twice in one object. Keep one" for key in twice]
-        raise LockError(where, problems)
-    return document
-
-
-def _validated(document: Any, where: str) -> Lock:
-    try:
-        return Lock.model_validate(document)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}, found {shown(e['input'])}"
-            for e in error.errors(include_url=False, include_context=False)
-        ]
-        raise LockError(where, problems) from None
-
-
 def _contradictions(lock: Lock) -> Iterator[str]:
-    """What no single field shows: a release that would not be recognised when it runs."""
+    """What no single field shows: a release that would not be recognised when it runs, or is another's."""
     for r in lock.releases():
-        if r.version not in r.os_image.split():
-            at = f"images.{r.os}.{r.version}.{r.architecture}.os_image"
-            yield f"{at}: expected it to name {r.version}, found {shown(r.os_image)}"
+        at = f"images.{r.os}.{r.key}.{r.architecture}"
+        if r.version not in re.split(r"[ ()]", r.os_image):
+            yield f"{at}.os_image: expected it to name {r.version}, found {shown(r.os_image)}"
+        if r.installer and f"/{r.schematic}:{r.version}@" not in r.installer:
+            yield f"{at}.installer: expected it to name schematic and version, found {shown(r.installer)}"
+    for os, keys in lock.images.items():
+        for found, architectures in keys.items():
+            for architecture, facts in architectures.items():
+                if found.partition("+")[2] != (facts.schematic or ""):
+                    at = f"images.{os}.{found}.{architecture}.schematic"
+                    yield f"{at}: expected the one that the key names, found {shown(facts.schematic)}"
 
 
-def _release(os: str, version: str, architecture: str, facts: ReleaseFacts) -> Release:
+def _release(os: str, key: str, architecture: str, facts: ReleaseFacts) -> Release:
     # Constructed, not validated: the facts were when the lock was made, and a fleet looks them up often.
+    version = key.partition("+")[0]
     return Release.model_construct(os=os, version=version, architecture=architecture, **dict(facts))
-
-
-def shown(value: object) -> str:
-    """A wrong value for a reader: ASCII, never long."""
-    text = ascii(value)
-    return text if len(text) <= FOUND_MAX else f"{text[:FOUND_MAX]}..."
