@@ -106,6 +106,11 @@ Image = Annotated[FedoraCoreOsImage | FlatcarImage | TalosImage, Field(discrimin
 """What a machine boots. A system is one more model here, and one module in components/boot."""
 
 
+def schematic_of(image: Image) -> str | None:
+    """What the image was built from, of the systems that are built from one."""
+    return image.schematic if isinstance(image, TalosImage) else None
+
+
 class Bmc(Closed):
     """A host's management controller: the URL of its Redfish system. Credentials never stand here."""
 

@@ -12,7 +12,7 @@ from components.boot import digest
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
 from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
-from components.environment import Drain, Environment, Host
+from components.environment import Drain, Environment, Host, schematic_of
 from components.images.lock import Lock, UnknownRelease
 from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
@@ -66,7 +66,7 @@ def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelea
     for pool in environment.pools.values():
         image = environment.image_of(pool)
         try:
-            lock.release(image.os, image.version, image.architecture)
+            lock.release(image.os, image.version, image.architecture, schematic_of(image))
         except UnknownRelease as unknown:
             found.setdefault(unknown.what, unknown)
         try:

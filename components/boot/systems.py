@@ -7,10 +7,11 @@ from typing import Final
 
 from components.boot.contract import BootConfigurationError, PoolBoot, System, ask
 from components.boot.fedora_coreos import FedoraCoreOs
-from components.environment import Environment
+from components.boot.talos import Talos
+from components.environment import Environment, schematic_of
 from components.images.lock import Lock
 
-SYSTEMS: Final[Mapping[str, System]] = {s.os: s for s in (FedoraCoreOs(),)}
+SYSTEMS: Final[Mapping[str, System]] = {s.os: s for s in (FedoraCoreOs(), Talos())}
 """`image.os` -> what makes its boot configurations."""
 
 
@@ -21,7 +22,7 @@ def pool_boot(environment: Environment, lock: Lock, pool: str) -> PoolBoot:
     boot configuration can be made of it.
     """
     image = environment.image_of(environment.pools[pool])
-    release = lock.release(image.os, image.version, image.architecture)
+    release = lock.release(image.os, image.version, image.architecture, schematic_of(image))
     kubernetes = lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
     system = SYSTEMS.get(image.os)
     if system is None:

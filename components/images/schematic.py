@@ -106,7 +106,7 @@ def read(data: bytes, where: str) -> Schematic:
     if len(data) > BYTES_MAX:
         raise LockError(where, [f"expected a schematic of {BYTES_MAX} bytes at most, found more"])
     try:
-        document = yaml.load(data, Loader=_Strict)  # noqa: S506 a SafeLoader that refuses more
+        document = yaml.load(data, Loader=_Strict)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         said = getattr(error, "problem", None) or type(error).__name__
         raise LockError(where, [f"expected a schematic in YAML, found: {said}"]) from None

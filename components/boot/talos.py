@@ -1,0 +1,214 @@
+"""Talos: what its nodes boot. Fulfils components.boot.contract.System.
+
+Talos installs itself: its kernel and initramfs come over the network, fetch the machine's configuration from
+the node's one-time location, have the pinned installer write the OS disk, and restart from it. Kubernetes, its
+container runtime and NVMe/TCP are built in.
+
+A configuration is the cluster's secrets with these patches merged into it: `shared` for the pool, where the
+program makes it and the state keeps it, `own` for the node, in the step that hands it over. Neither holds a
+secret, and the digest covers both. docs/decisions/0083.md says how a machine is kept from what its disk held.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from components.boot import layout, machine_config
+from components.boot.contract import Asked, BootConfigurationError, Own, Publication
+from components.boot.identity import host_id, host_nqn
+from components.boot.machine_config import (
+    AdmissionPlugin,
+    ApiServer,
+    Cluster,
+    Config,
+    Discovery,
+    Hostname,
+    Install,
+    Kernel,
+    KernelModule,
+    Kubelet,
+    Machine,
+    MachineFile,
+    Network,
+)
+from components.environment import Environment
+from components.images.artifacts import INITRAMFS, KERNEL
+from components.images.lock import Release
+from lifecycle import labels
+
+OS: Final = "talos"
+CONTRACT_MAX: Final = (1, 13)
+"""Later ones have no machine.install, and pulumiverse-talos 0.8.1 does not know them."""
+UNSET: Final = "/dev/disk/by-id/none-until-a-node-is-named"
+"""The OS disk of a configuration that is no node's yet: a disk that is nowhere, so nothing is written."""
+KUBELET: Final = "ghcr.io/siderolabs/kubelet"
+HUGEPAGE_MIB: Final = 2
+GENERATION: Final = "/var/lib/ingot/generation"
+HOST_ID, HOST_NQN = "/etc/nvme/hostid", "/etc/nvme/hostnqn"
+"""Talos makes both from an identity that an installation renews; ours stay with the node."""
+NAMESPACES: Final = ("kube-flannel", "simplyblock")
+"""Of the fleet's own charts, whose pods need the host. Talos exempts kube-system alone from its pod security."""
+REQUIRED: Final = (
+    "talos.platform=metal",
+    "init_on_alloc=1",
+    "slab_nomerge",
+    "pti=on",
+    "consoleblank=0",
+    "nvme_core.io_timeout=4294967295",
+    "printk.devkmsg=on",
+    "selinux=1",
+    "module.sig_enforce=1",
+)
+"""The publisher's own kernel arguments: `DefaultArgs` in pkg/machinery/kernel of 1.12 and 1.13."""
+HALT: Final = "talos.halt_if_installed=1"
+"""A disk that holds Talos already decides what a machine is, not what it is told: then it must not start."""
+RETRY_S: Final = 10
+
+
+@dataclass(frozen=True)
+class TalosPool:
+    """Fulfils components.boot.contract.PoolBoot."""
+
+    asked: Asked
+    artifacts: tuple[str, ...] = (KERNEL, INITRAMFS)
+
+    def publication(self, own: Own, generation: str) -> Publication:
+        store = self.asked.environment.boot_store.url
+        arguments = kernel_arguments(f"{store}/{layout.once(own.name)}")
+        text = script(own.name, self.asked.release, arguments)
+        return Publication(
+            node=own.name,
+            generation=generation,
+            boot_url=layout.boot_url(store, generation, own.name),
+            kernel_arguments=arguments,
+            files={layout.script(generation, own.name): text.encode("ascii")},
+        )
+
+    def configuration(self, own: Own, generation: str) -> bytes:
+        return machine_config.SEPARATOR.join((self.shared(), self.own(own, generation))).encode("ascii")
+
+    def shared(self) -> str:
+        """The patch that all nodes of the pool have in common."""
+        return machine_config.stream([_shared(self.asked)])
+
+    def own(self, own: Own, generation: str) -> str:
+        """The patch that makes a pool's configuration this node's."""
+        return machine_config.stream(_own(self.asked, own, generation))
+
+
+@dataclass(frozen=True)
+class Talos:
+    """Fulfils components.boot.contract.System."""
+
+    os: str = OS
+
+    def pool(self, asked: Asked) -> TalosPool:
+        if problems := tuple(_problems(asked)):
+            raise BootConfigurationError(str(asked.release), problems)
+        return TalosPool(asked)
+
+
+def kernel_arguments(configuration_url: str) -> tuple[str, ...]:
+    """Of the system that installs. configuration_url: where a GET is answered once the node may come in; Talos asks
+    again and again until then."""
+    return ("initrd=initramfs", *REQUIRED, HALT, f"talos.config={configuration_url}")
+
+
+def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
+    """The iPXE script: kernel and initramfs from the image factory, over TLS."""
+    return "\n".join(
+        (
+            "#!ipxe",
+            f"# Installs {release} on {node}.",
+            ":start",
+            f"kernel {release.artifact(KERNEL).url} {' '.join(arguments)} || goto again",
+            f"initrd --name initramfs {release.artifact(INITRAMFS).url} || goto again",
+            "boot || goto again",
+            ":again",
+            f"echo Could not start the installer; trying again in {RETRY_S} s",
+            "imgfree",
+            f"sleep {RETRY_S}",
+            "goto start",
+            "",
+        )
+    )
+
+
+def machine_type(role: str) -> str:
+    """The role, as Talos says it."""
+    return "controlplane" if role == "control-plane" else "worker"
+
+
+def contract(version: str) -> str:
+    """The version contract of a release: its major and minor number, as `v1.13`."""
+    return version.rpartition(".")[0]
+
+
+def _problems(asked: Asked) -> Iterator[str]:
+    release = asked.release
+    major, minor = (int(number) for number in re.findall(r"[0-9]+", release.version)[:2])
+    if (major, minor) > CONTRACT_MAX:
+        yield f"expected Talos {CONTRACT_MAX[0]}.{CONTRACT_MAX[1]} at most, found {release.version}"
+    if release.installer is None:
+        yield f"expected an installer by digest, found none; pin {release} again from the image factory"
+
+
+def _shared(asked: Asked) -> Config:
+    environment, storing = asked.environment, asked.stores
+    control_plane = asked.role == "control-plane"
+    pages = -(-environment.storage.driver.hugepages_mib // HUGEPAGE_MIB)
+    modules = tuple(KernelModule(name=name) for name in ("nbd", "vfio_pci"))
+    return Config(
+        machine=Machine(
+            cert_sans=(environment.cluster.endpoint,) if control_plane else None,
+            install=Install(disk=UNSET, image=asked.release.installer, wipe=True),
+            kernel=Kernel(modules=modules) if storing else None,
+            kubelet=Kubelet(image=f"{KUBELET}:{asked.kubernetes.version}"),
+            # Set before the kubelet starts, which counts them once.
+            sysctls={"vm.nr_hugepages": str(pages)} if storing else None,
+        ),
+        cluster=Cluster(
+            network=_network(environment),
+            # Members find each other through the API alone, like kubeadm's; no machine asks a service outside.
+            discovery=Discovery(enabled=False),
+            api_server=ApiServer(admission_control=(_pod_security(),)) if control_plane else None,
+        ),
+    )
+
+
+def _network(environment: Environment) -> Network:
+    cluster = environment.cluster
+    return Network(pod_subnets=(cluster.pod_cidr,), service_subnets=(cluster.service_cidr,))
+
+
+def _pod_security() -> AdmissionPlugin:
+    return AdmissionPlugin(name="PodSecurity", configuration={"exemptions": {"namespaces": list(NAMESPACES)}})
+
+
+def _own(asked: Asked, own: Own, generation: str) -> Iterator[machine_config.Document]:
+    cluster, name = asked.environment.cluster.name, own.name
+    registered = labels.registered(own.fault_domain, stores=asked.stores)
+    # On the kubelet's command line, so that they are there from the node's first moment: Talos itself would set
+    # its nodeLabels later, and CSI drivers read the topology once, when they register.
+    told = ",".join(f"{key}={registered[key]}" for key in sorted(registered))
+    files = (
+        _file(GENERATION, f"{generation}\n", "create"),
+        _file(HOST_ID, f"{host_id(cluster, name)}\n", "overwrite"),
+        _file(HOST_NQN, f"{host_nqn(cluster, name)}\n", "overwrite"),
+    )
+    yield Config(
+        machine=Machine(
+            cert_sans=(name,),
+            files=files,
+            install=Install(disk=own.os_disk),
+            kubelet=Kubelet(extra_args={"node-labels": told}),
+        )
+    )
+    yield Hostname(hostname=name)
+
+
+def _file(path: str, content: str, op: str) -> MachineFile:
+    return MachineFile.model_validate({"path": path, "content": content, "permissions": 0o644, "op": op})
