@@ -12,6 +12,7 @@ from components.boot import digest
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
 from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
+from components.boot.talos import PoolPatch, TalosPool
 from components.environment import Drain, Environment, Host, schematic_of
 from components.images.lock import Lock, UnknownRelease
 from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
@@ -58,6 +59,23 @@ def publish(
         raise BootConfigurationError(node, (problem,))
     boot, own = pool_boot(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
     return boot.publication(own, digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own)))
+
+
+def pool_patches(environment: Environment, lock: Lock) -> dict[str, PoolPatch]:
+    """Of each pool that runs Talos, what the provider makes its configuration of. Raises as `pins` does."""
+    boots = {pool: pool_boot(environment, lock, pool) for pool in environment.pools}
+    return {pool: boot.patch() for pool, boot in boots.items() if isinstance(boot, TalosPool)}
+
+
+def node_patch(environment: Environment, lock: Lock, pin: Pin) -> tuple[str, str]:
+    """The patch of a pin's pool, with which the state's configuration was made, and the one that makes it the
+    node's. For a pin that `pins` made of the same files; raises as `pins` does."""
+    boot = pool_boot(environment, lock, pin.pool)
+    if not isinstance(boot, TalosPool):
+        problem = f"expected a pool of Talos, found one of {boot.asked.release.os}"
+        raise BootConfigurationError(pin.node, (problem,))
+    host = environment.pools[pin.pool].machines.hosts[pin.node]
+    return boot.shared(), boot.own(Own.of(pin.node, host), pin.generation)
 
 
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:

@@ -34,7 +34,7 @@ from components.boot.machine_config import (
     MachineFile,
     Network,
 )
-from components.environment import Environment
+from components.environment import Closed, Environment
 from components.images.artifacts import INITRAMFS, KERNEL
 from components.images.lock import Release
 from lifecycle import labels
@@ -68,6 +68,15 @@ HALT: Final = "talos.halt_if_installed=1"
 RETRY_S: Final = 10
 
 
+class PoolPatch(Closed):
+    """What the provider makes a pool's configuration of, beside the secrets. contract: as `v1.13`."""
+
+    contract: str
+    kubernetes: str
+    machine_type: str
+    patch: str
+
+
 @dataclass(frozen=True)
 class TalosPool:
     """Fulfils components.boot.contract.PoolBoot."""
@@ -93,6 +102,16 @@ class TalosPool:
     def shared(self) -> str:
         """The patch that all nodes of the pool have in common."""
         return machine_config.stream([_shared(self.asked)])
+
+    def patch(self) -> PoolPatch:
+        """The same, with what else the pool's configuration is made of."""
+        asked = self.asked
+        return PoolPatch(
+            contract=contract(asked.release.version),
+            kubernetes=asked.kubernetes.version,
+            machine_type=machine_type(asked.role),
+            patch=self.shared(),
+        )
 
     def own(self, own: Own, generation: str) -> str:
         """The patch that makes a pool's configuration this node's."""

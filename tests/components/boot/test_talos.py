@@ -205,7 +205,7 @@ class TestRefused:
             pins(environment(), lock({f"{PINNED}/installer": None}))
 
     def test_a_schematic_that_is_not_pinned(self) -> None:
-        with pytest.raises(UnknownRelease, match="talos v1.13.8"):
+        with pytest.raises(UnknownRelease, match=r"talos v1\.13\.8"):
             pins(environment({"image/schematic": "f" * 64}), lock())
 
     @pytest.mark.parametrize(
