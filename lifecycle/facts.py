@@ -118,7 +118,8 @@ class Pin:
     """What the stack file of this checkout says of one declared node, resolved when the step runs.
 
     os_image: the exact `status.nodeInfo.osImage` expected. kubelet: as `v1.36.3`.
-    os_disk, data_disks: stable ids (`/dev/disk/by-id/...`). budget: the pool's name;
+    os_disk, data_disks: stable ids (`/dev/disk/by-id/...`); data_disks: all that survive an
+    installation. budget: the pool's name;
     max_unavailable: how many of it may be out at once. soak_s: how long the node is watched after it
     joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
     boot_url: where the installer for this generation is published. stores: the node holds replicas.

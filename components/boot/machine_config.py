@@ -130,7 +130,60 @@ class Hostname(Part):
     hostname: str
 
 
-Document = Config | Hostname
+class Ntp(Part):
+    servers: tuple[str, ...]
+
+
+class TimeSync(Part):
+    """The document that names time servers."""
+
+    api_version: Literal["v1alpha1"] = "v1alpha1"
+    kind: Literal["TimeSyncConfig"] = "TimeSyncConfig"
+    ntp: Ntp
+
+
+class MirrorEndpoint(Part):
+    """override_path: the path of the URL is all of it, Talos adds none."""
+
+    url: str
+    override_path: bool | None = None
+
+
+class RegistryMirror(Part):
+    """The document of one registry's mirrors. name: the registry's."""
+
+    api_version: Literal["v1alpha1"] = "v1alpha1"
+    kind: Literal["RegistryMirrorConfig"] = "RegistryMirrorConfig"
+    name: str
+    endpoints: tuple[MirrorEndpoint, ...]
+
+
+class DiskSelector(Part):
+    """match: an expression of Talos' that is true of one disk."""
+
+    match: str
+
+
+class Provisioning(Part):
+    disk_selector: DiskSelector
+
+
+class Filesystem(Part):
+    type: Literal["ext4", "xfs"]
+
+
+class UserVolume(Part):
+    """The document of a disk that is mounted at /var/mnt/<name>, whole. Talos formats it while it is blank."""
+
+    api_version: Literal["v1alpha1"] = "v1alpha1"
+    kind: Literal["UserVolumeConfig"] = "UserVolumeConfig"
+    name: str
+    volume_type: Literal["disk"] = "disk"
+    provisioning: Provisioning
+    filesystem: Filesystem
+
+
+Document = Config | Hostname | TimeSync | RegistryMirror | UserVolume
 
 
 def rendered(document: Document) -> str:

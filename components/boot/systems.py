@@ -8,8 +8,9 @@ from typing import Final
 from components.boot.contract import BootConfigurationError, PoolBoot, System, ask
 from components.boot.fedora_coreos import FedoraCoreOs
 from components.boot.talos import Talos
-from components.environment import Environment, schematic_of
+from components.environment import Environment
 from components.images.lock import Lock
+from components.releases import schematic_of
 
 SYSTEMS: Final[Mapping[str, System]] = {s.os: s for s in (FedoraCoreOs(), Talos())}
 """`image.os` -> what makes its boot configurations."""

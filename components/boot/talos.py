@@ -25,6 +25,8 @@ from components.boot.machine_config import (
     Cluster,
     Config,
     Discovery,
+    DiskSelector,
+    Filesystem,
     Hostname,
     Install,
     Kernel,
@@ -32,9 +34,16 @@ from components.boot.machine_config import (
     Kubelet,
     Machine,
     MachineFile,
+    MirrorEndpoint,
     Network,
+    Ntp,
+    Provisioning,
+    RegistryMirror,
+    TimeSync,
+    UserVolume,
 )
-from components.environment import Closed, Environment
+from components.environment import Environment, Settings
+from components.fields import Closed
 from components.images.artifacts import INITRAMFS, KERNEL
 from components.images.lock import Release
 from lifecycle import labels
@@ -101,7 +110,7 @@ class TalosPool:
 
     def shared(self) -> str:
         """The patch that all nodes of the pool have in common."""
-        return machine_config.stream([_shared(self.asked)])
+        return machine_config.stream([_shared(self.asked), *_settings(self.asked.environment.settings)])
 
     def patch(self) -> PoolPatch:
         """The same, with what else the pool's configuration is made of."""
@@ -173,6 +182,8 @@ def _problems(asked: Asked) -> Iterator[str]:
         yield f"expected Talos {CONTRACT_MAX[0]}.{CONTRACT_MAX[1]} at most, found {release.version}"
     if release.installer is None:
         yield f"expected an installer by digest, found none; pin {release} again from the image factory"
+    if asked.environment.settings.ssh_authorized_keys:
+        yield "settings.ssh_authorized_keys: expected none, found some; Talos has no login, so take them out"
 
 
 def _shared(asked: Asked) -> Config:
@@ -196,6 +207,17 @@ def _shared(asked: Asked) -> Config:
             api_server=ApiServer(admission_control=(_pod_security(),)) if control_plane else None,
         ),
     )
+
+
+def _settings(settings: Settings) -> Iterator[machine_config.Document]:
+    if settings.time_servers:
+        yield TimeSync(ntp=Ntp(servers=settings.time_servers))
+    for registry, mirrors in sorted(settings.registry_mirrors.items()):
+        endpoints = tuple(
+            MirrorEndpoint(url=mirror, override_path=True if mirror.removeprefix("https://").count("/") else None)
+            for mirror in mirrors
+        )
+        yield RegistryMirror(name=registry, endpoints=endpoints)
 
 
 def _network(environment: Environment) -> Network:
@@ -227,6 +249,12 @@ def _own(asked: Asked, own: Own, generation: str) -> Iterator[machine_config.Doc
         )
     )
     yield Hostname(hostname=name)
+    for mount in own.mounts:
+        yield UserVolume(
+            name=mount.name,
+            provisioning=Provisioning(disk_selector=DiskSelector(match=f'"{mount.disk}" in disk.symlinks')),
+            filesystem=Filesystem(type=mount.filesystem),
+        )
 
 
 def _file(path: str, content: str, op: str) -> MachineFile:

@@ -17,6 +17,9 @@ from pydantic import BaseModel, Field, ValidationError
 from components.images.document import BYTES_MAX, LockError, problems_of, read_json, shown
 
 LOCK_FILE: Final = "stacks/images.lock.json"
+CONFIG_KEY: Final = "ingot:images"
+"""Of a rehearsal's own stack file: the lock file that the program reads there instead. The steps of a real run
+read LOCK_FILE alone."""
 HOW_TO_PIN: Final = "`ingot image pin OS VERSION`; docs/decisions/0011.md says how Kubernetes is pinned"
 
 Architecture = Literal["x86_64", "aarch64", "ppc64le", "s390x"]

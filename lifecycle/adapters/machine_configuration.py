@@ -1,7 +1,7 @@
 """A Talos machine's whole configuration: what the state holds for its pool, and the patch that makes it the node's.
 
 The merge is Talos' strategic merge as far as these patches need it (mappings merge, lists append, any other value
-replaces; documents beside the first are told apart by their kind). Talos' own packages agree with it on every
+replaces; documents are told apart by kind and name). Talos' own packages agree with it on every
 configuration of the fleet's (tests/lab/test_talos.py).
 """
 
@@ -24,12 +24,17 @@ def completed(configuration: str, patch: str, what: str) -> str:
     """
     documents = _documents(configuration, what)
     for change in _documents(patch, what):
-        at = next((i for i, found in enumerate(documents) if found.get("kind") == change.get("kind")), None)
+        at = next((i for i, found in enumerate(documents) if _name(found) == _name(change)), None)
         if at is None:
             documents.append(change)
         else:
             documents[at] = merged(documents[at], change)
     return "---\n".join(json.dumps(document, sort_keys=True) + "\n" for document in documents)
+
+
+def _name(document: Mapping[str, Any]) -> tuple[object, object]:
+    """By which a document is told from the others: its kind, and its own name where a kind may come several times."""
+    return document.get("kind"), document.get("name")
 
 
 def merged(document: Mapping[str, Any], change: Mapping[str, Any]) -> Document:

@@ -26,6 +26,17 @@ DISKS = {
     "data disks by path": ["/dev/disk/by-path/pci-0000:3b:00.0-nvme-1"],
 }
 STORES = {"stores": ["hci"], "stores nothing": ["control"]}
+SETTINGS: dict[str, Any] = {
+    "settings/time_servers": ["ntp1.example", "192.0.2.1"],
+    "settings/registry_mirrors": {
+        "docker.io": ["https://mirror.example", "https://mirror.example/v2/docker"],
+        "registry.k8s.io": ["https://mirror.example"],
+    },
+    "pools/hci/machines/hosts/w1/mounts": {
+        "logs": {"disk": "/dev/disk/by-id/nvme-LOGS"},
+        "scratch": {"disk": "/dev/disk/by-path/pci-0000:3c:00.0-nvme-1", "filesystem": "ext4"},
+    },
+}
 MODES = {"bare-metal": "metal", "aws": "cloud"}
 """Kind of machine -> where Talos says that its configuration runs."""
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -64,6 +75,7 @@ def cases(secrets: Mapping[str, Any]) -> Iterator[Case]:
                 "image": image(architecture=architecture),
                 f"pools/{'hci' if role == 'worker' else 'control'}/machines/hosts/{node}/data_disks": data,
                 "storage/nodes": pools,
+                **(SETTINGS if data else {}),
                 **addresses,
             }
         )

@@ -38,8 +38,7 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def shared(of: Environment, pool: str = "hci") -> dict[str, Any]:
-    [document] = documents(boot(of, pool).shared())
-    return document
+    return documents(boot(of, pool).shared())[0]
 
 
 def node(of: Environment, name: str = "w1") -> list[dict[str, Any]]:
@@ -137,6 +136,37 @@ class TestPool:
 
     def test_the_kubelet_is_the_pinned_one(self) -> None:
         assert shared(environment())["machine"]["kubelet"]["image"] == "ghcr.io/siderolabs/kubelet:v1.36.3"
+
+
+class TestSettings:
+    """What the stack file asks of every machine besides."""
+
+    def test_time_and_registries(self) -> None:
+        of = environment(
+            {
+                "settings/time_servers": ["ntp.example"],
+                "settings/registry_mirrors": {"docker.io": ["https://m.example", "https://m.example/v2/hub"]},
+            }
+        )
+        time, registry = documents(boot(of).shared())[1:]
+        assert (time["kind"], time["ntp"]) == ("TimeSyncConfig", {"servers": ["ntp.example"]})
+        assert (registry["kind"], registry["name"]) == ("RegistryMirrorConfig", "docker.io")
+        assert registry["endpoints"] == [
+            {"url": "https://m.example"},
+            {"url": "https://m.example/v2/hub", "overridePath": True},
+        ]
+
+    def test_a_disk_of_the_hosts_own_is_found_by_its_stable_id(self) -> None:
+        of = environment({f"{W1}/mounts": {"logs": {"disk": "/dev/disk/by-id/nvme-LOGS"}}})
+        volume = node(of)[2]
+        assert (volume["kind"], volume["name"], volume["volumeType"]) == ("UserVolumeConfig", "logs", "disk")
+        assert volume["provisioning"] == {"diskSelector": {"match": '"/dev/disk/by-id/nvme-LOGS" in disk.symlinks'}}
+        assert volume["filesystem"] == {"type": "xfs"}
+
+    def test_a_login_is_refused(self) -> None:
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBqjHqv0b8Hn0kO8bGQ0d8sTQ0i0iN4l6r3uM8b3mVpx admin"
+        with pytest.raises(BootConfigurationError, match="Talos has no login"):
+            pins(environment({"settings/ssh_authorized_keys": [key]}), lock())
 
 
 class TestHoldsNoSecret:
