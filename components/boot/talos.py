@@ -74,6 +74,8 @@ REQUIRED: Final = (
 """The publisher's own kernel arguments: `DefaultArgs` in pkg/machinery/kernel of 1.12 and 1.13."""
 HALT: Final = "talos.halt_if_installed=1"
 """A disk that holds Talos already decides what a machine is, not what it is told: then it must not start."""
+VOLUME_NAME_MAX: Final = 34
+"""Of a user volume's name: it becomes a partition's label, behind `u-`."""
 RETRY_S: Final = 10
 
 
@@ -182,8 +184,10 @@ def _problems(asked: Asked) -> Iterator[str]:
         yield f"expected Talos {CONTRACT_MAX[0]}.{CONTRACT_MAX[1]} at most, found {release.version}"
     if release.installer is None:
         yield f"expected an installer by digest, found none; pin {release} again from the image factory"
-    if asked.environment.settings.ssh_authorized_keys:
-        yield "settings.ssh_authorized_keys: expected none, found some; Talos has no login, so take them out"
+    for _, host, declared in asked.environment.hosts():
+        for name in declared.mounts:
+            if len(name) > VOLUME_NAME_MAX:
+                yield f"host {host}: expected names of mounts of {VOLUME_NAME_MAX} characters at most, found {name}"
 
 
 def _shared(asked: Asked) -> Config:

@@ -163,10 +163,10 @@ class TestSettings:
         assert volume["provisioning"] == {"diskSelector": {"match": '"/dev/disk/by-id/nvme-LOGS" in disk.symlinks'}}
         assert volume["filesystem"] == {"type": "xfs"}
 
-    def test_a_login_is_refused(self) -> None:
-        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBqjHqv0b8Hn0kO8bGQ0d8sTQ0i0iN4l6r3uM8b3mVpx admin"
-        with pytest.raises(BootConfigurationError, match="Talos has no login"):
-            pins(environment({"settings/ssh_authorized_keys": [key]}), lock())
+    def test_a_name_that_talos_cannot_mount_is_refused(self) -> None:
+        of = environment({f"{W1}/mounts": {"l" * 35: {"disk": "/dev/disk/by-id/nvme-LOGS"}}})
+        with pytest.raises(BootConfigurationError, match="host w1: expected names of mounts of 34 characters"):
+            pins(of, lock())
 
 
 class TestHoldsNoSecret:
