@@ -35,6 +35,7 @@ from lifecycle.facts import (
     Rollout,
     Run,
     Verdict,
+    Way,
     Window,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "Fence",
     "Kubernetes",
     "Limits",
+    "MachineApi",
     "Machines",
     "Member",
     "Move",
@@ -75,6 +77,7 @@ __all__ = [
     "Secrets",
     "Storage",
     "Verdict",
+    "Way",
     "Window",
 ]
 
@@ -286,6 +289,25 @@ class Secrets(Protocol):
 
     def endpoint(self) -> str: ...
 
+    def configuration(self, pin: Pin) -> str:
+        """The whole configuration of a machine that takes one (Way.TALOS): the cluster's secrets, and all that
+        the pin's generation covers."""
+        ...
+
+
+class MachineApi(Protocol):
+    """The API that a machine of Way.TALOS serves itself, whether it is a node or not."""
+
+    def bootstrap(self, node: str) -> None:
+        """Let etcd begin a new cluster on this machine. Idempotent there, and to be asked of one machine only,
+        ever. Raises PortError also while the machine cannot do it yet."""
+        ...
+
+    def wipe(self, node: str) -> None:
+        """Erase the disk that the machine runs from and switch it off; it ends later, by the power being off.
+        No other disk is touched."""
+        ...
+
 
 class RosterStore(Protocol):
     """One JSON document with a version, in the cluster (a ConfigMap and its resourceVersion)."""
@@ -386,6 +408,7 @@ class Ports:
     records: Records
     delivery: Delivery
     secrets: Secrets
+    machine_api: MachineApi
     roster: RosterStore
     rolls: Rolls
     evidence: Evidence

@@ -15,6 +15,7 @@ from typing import Final
 
 import pulumi
 from pulumiverse_talos import machine
+from pulumiverse_talos.machine import outputs
 
 from components.boot.talos import PoolPatch
 from components.kubernetes.pki import Foundation, Signer, for_life
@@ -60,7 +61,7 @@ def _configuration(
         cluster_name=cluster,
         cluster_endpoint=server,
         machine_type=patch.machine_type,
-        machine_secrets=secrets.machine_secrets,  # type: ignore[arg-type]  # as the SDK's own example: it takes what it gave
+        machine_secrets=secrets.machine_secrets.apply(_as_input),
         config_patches=[patch.patch],
         kubernetes_version=patch.kubernetes,
         talos_version=patch.contract,
@@ -71,6 +72,32 @@ def _configuration(
     kept = {"patch": patch_digest(patch.patch), "configuration": found.apply(lambda made: made.machine_configuration)}
     return pulumi.Stash(
         f"{pool}.{CONFIGURATION}", input=pulumi.Output.secret(kept), opts=pulumi.ResourceOptions(parent=parent)
+    )
+
+
+def _as_input(made: outputs.MachineSecretsResult) -> machine.MachineSecretsArgs:
+    """What the provider gave, as it takes it: handed back as it is, its names would reach the provider in Python's
+    spelling (pulumiverse-talos 0.8.1)."""
+    certs, secrets = made.certs, made.secrets
+
+    def pair(of: outputs.CertificateResult) -> machine.CertificateArgs:
+        return machine.CertificateArgs(cert=of.cert, key=of.key)
+
+    return machine.MachineSecretsArgs(
+        certs=machine.CertificatesArgs(
+            etcd=pair(certs.etcd),
+            k8s=pair(certs.k8s),
+            k8s_aggregator=pair(certs.k8s_aggregator),
+            k8s_serviceaccount=machine.KeyArgs(key=certs.k8s_serviceaccount.key),
+            os=pair(certs.os),
+        ),
+        cluster=machine.ClusterArgs(id=made.cluster.id, secret=made.cluster.secret),
+        secrets=machine.KubernetesSecretsArgs(
+            bootstrap_token=secrets.bootstrap_token,
+            secretbox_encryption_secret=secrets.secretbox_encryption_secret,
+            aescbc_encryption_secret=secrets.aescbc_encryption_secret,
+        ),
+        trustdinfo=machine.TrustdInfoArgs(token=made.trustdinfo.token),
     )
 
 

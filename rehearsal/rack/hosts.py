@@ -29,6 +29,8 @@ JOIN_S = (20.0, 45.0)
 READY_S = (5.0, 15.0)
 NODE_GRACE_S = 40.0
 RETRY_S = 30.0
+WIPE_S = (20.0, 60.0)
+"""Pods are stopped first; the disk itself is erased in a moment (only its beginning and its filesystems' are)."""
 
 
 def power_off(rack: Rack, host: Host) -> None:
@@ -61,6 +63,19 @@ def deliver(rack: Rack, host: Host, *, init: bool) -> None:
     host.credentials = "init" if init else "join"
     if host.progress is Progress.RUNNING:
         _start_kubeadm(rack, host)
+
+
+def bootstrap(rack: Rack, host: Host) -> None:
+    """A Talos machine begins the cluster, whose configuration it has; the same again changes nothing."""
+    if host.credentials == "join" and not host.joined:
+        host.credentials = "init"
+        if host.progress is Progress.RUNNING:
+            _start_kubeadm(rack, host)
+
+
+def wipe(rack: Rack, host: Host) -> None:
+    """A Talos machine erases its own disk and switches itself off; its data disks stay."""
+    rack.later(rack.draw(*WIPE_S, host.name, host.boots, "wipe"), "power-off", host.name, host.boots)
 
 
 def _start_kubeadm(rack: Rack, host: Host) -> None:
