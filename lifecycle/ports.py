@@ -38,6 +38,7 @@ from lifecycle.facts import (
     Way,
     Window,
 )
+from lifecycle.machine_api import MachineApi
 
 __all__ = [
     "Attachment",
@@ -281,7 +282,7 @@ class Delivery(Protocol):
 
 
 class Secrets(Protocol):
-    """The cluster's certificate authorities and keys, from the stack's own state, when asked."""
+    """The cluster's authorities and keys, from the stack's own state, when asked."""
 
     def pki(self, role: Role) -> Mapping[str, str]:
         """File name under /etc/kubernetes/pki -> PEM; for a worker only public parts."""
@@ -290,23 +291,7 @@ class Secrets(Protocol):
     def endpoint(self) -> str: ...
 
     def configuration(self, pin: Pin) -> str:
-        """The whole configuration of a machine that takes one (Way.TALOS): the cluster's secrets, and all that
-        the pin's generation covers."""
-        ...
-
-
-class MachineApi(Protocol):
-    """The API that a machine of Way.TALOS serves itself, whether it is a node or not."""
-
-    def bootstrap(self, node: str) -> None:
-        """Let etcd begin a new cluster on this machine. Idempotent there, and to be asked of one machine only,
-        ever. Raises PortError also while the machine cannot do it yet."""
-        ...
-
-    def wipe(self, node: str) -> None:
-        """Erase the disk that the machine runs from and switch it off; it ends later, by the power being off.
-        No other disk is touched."""
-        ...
+        """Of a machine of Way.TALOS all it is told: the cluster's secrets, and what its generation covers."""
 
 
 class RosterStore(Protocol):

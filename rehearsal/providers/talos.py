@@ -22,14 +22,28 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
+from components.environment import Environment
 from lifecycle.adapters.machine_configuration import completed
 from rehearsal.providers.base import Properties, Provider
+from tools.lab.parts import TALOS_CONFIG
 from tools.lab.talos_config import TalosRefused, answered, ask, kept
 
 CONFIGURATION = "talos:machine/getConfiguration:getConfiguration"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 VALID_DAYS = 3650
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+def made_by(environment: Environment) -> tuple[str, ...]:
+    """Whose bytes the configurations of a rehearsal are; nothing of a fleet that has none."""
+    if environment.image.os != "talos":
+        return ()
+    if kept() is not None:
+        return (f"Machine configurations are made by Talos' own packages, {TALOS_CONFIG.version}.",)
+    return (
+        "Machine configurations have the shape of Talos', and are made here. Remedy: `python -m tools.lab --ensure` "
+        "builds the program that makes them with Talos' own packages",
+    )
 
 
 class NoSuchQuestion(Exception):
