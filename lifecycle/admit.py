@@ -51,6 +51,7 @@ def admit(ports: Ports, pin: Pin, claim: Claim) -> Node:
             ports.delivery.withdraw(pin.node)
         raise
     ports.delivery.withdraw(pin.node)
+    way.came_in(ports, pin)
     return seen
 
 

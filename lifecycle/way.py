@@ -34,6 +34,16 @@ def begin(ports: Ports, pin: Pin) -> None:
         ports.machine_api.bootstrap(pin.node)
 
 
+def came_in(ports: Ports, pin: Pin) -> None:
+    """The machine runs from its disk: no later network boot may start an installation. Talos reports no progress by
+    which the boot store would know that earlier (docs/decisions/0032.md)."""
+    if pin.way is Way.TALOS:
+        machines = ports.machines
+        power.order(
+            ports, pin.node, pin.bmc, "clear boot override", lambda: machines.clear_boot_override(pin.node, pin.bmc)
+        )
+
+
 def wipe(ports: Ports, host: str, bmc: Bmc, way: Way) -> None:
     """Have a Talos machine erase its own disk and switch itself off, which proves that it did. One that does not
     answer, or does not end, is noted: what is left on its disk keeps its next installation from starting.

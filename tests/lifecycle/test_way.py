@@ -56,8 +56,8 @@ class TestFirstControlPlane:
         world.hosts["c1"] = Host(power=Power.OFF, joined=False)
         for verb in (Verb.PROVISION, Verb.ENROL, Verb.JOIN):
             execute(Step(verb, "metal", "c1", "g1"), ports(world))
-        told = [c for c in world.changes if c.split()[0] in ("deliver", "bootstrap", "withdraw")]
-        assert told == ["deliver c1 init", "bootstrap c1", "withdraw c1"]
+        told = [c for c in world.changes if c.split()[0] in ("deliver", "bootstrap", "withdraw", "clear")]
+        assert told == ["deliver c1 init", "bootstrap c1", "withdraw c1", "clear override c1"]
         assert world.initialised == "c1"
         assert world.claims["c1"].way is Way.TALOS
 
