@@ -11,6 +11,12 @@ from components.environment import Environment
 from components.images.lock import Lock
 
 OLD, NEW = "44.20260101.3.0", "44.20260202.3.0"
+FLATCAR_OLD, FLATCAR_NEW = "4593.2.3", "4593.2.4"
+IMAGES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "fedora-coreos": ({"os": "fedora-coreos", "version": OLD}, {"os": "fedora-coreos", "version": NEW}),
+    "flatcar": ({"os": "flatcar", "version": FLATCAR_OLD}, {"os": "flatcar", "version": FLATCAR_NEW}),
+}
+"""System -> two of its images, as a stack file names them. A new system is one more line, and its pins below."""
 
 
 def host(name: str, number: int, *data_disks: str) -> dict[str, Any]:
@@ -54,17 +60,23 @@ def pinned() -> dict[str, Any]:
         url = f"https://builds.example/{name}"
         return {"url": url, "sha256": f"{sum(name.encode()) * 7919:064x}", "signature": f"{url}.sig"}
 
-    def image(version: str, architecture: str) -> dict[str, Any]:
+    def image(os_image: str, version: str, architecture: str) -> dict[str, Any]:
         names = ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal", "metal-4k", "iso")
         return {
-            "os_image": f"Fedora CoreOS {version}",
+            "os_image": os_image.format(version),
             "artifacts": {name: artifact(f"{version}/{architecture}/{name}") for name in names},
             "amis": {"eu-central-1": "ami-0123456789abcdef0"},
         }
 
-    programs = ("kubeadm", "kubelet", "kubectl", "crictl", "cni_plugins")
+    def versions(os_image: str, *listed: str) -> dict[str, Any]:
+        return {v: {a: image(os_image, v, a) for a in ("x86_64", "aarch64")} for v in listed}
+
+    programs = ("kubeadm", "kubelet", "kubectl", "crictl", "cni_plugins", "sysext")
     return {
-        "images": {"fedora-coreos": {v: {a: image(v, a) for a in ("x86_64", "aarch64")} for v in (OLD, NEW)}},
+        "images": {
+            "fedora-coreos": versions("Fedora CoreOS {}", OLD, NEW),
+            "flatcar": versions("Flatcar Container Linux by Kinvolk {} (Oklo)", FLATCAR_OLD, FLATCAR_NEW),
+        },
         "kubernetes": {
             v: {a: {p: artifact(f"{v}/{a}/{p}") for p in programs} for a in ("x86_64", "aarch64")}
             for v in ("v1.36.3", "v1.36.4")
