@@ -71,7 +71,7 @@ UPDATERS: Final = (
 
 # A program's name where a command can begin: at the start, or after what separates commands, quotes or assigns
 # one; with or without its folder.
-_BEFORE: Final = r"(?:^|[\s;|&(){}`\"'=!@+:\[,])-?(?:/[\w./-]*/)?"
+_BEFORE: Final = r"(?:^|[\s;|&(){}`\"'=!@+:\[,])-?(?:/(?!/)[\w./-]*/)?"
 _AFTER: Final = r"(?=$|[\s;|&)}`\"',\]])"
 _PACKAGES: Final = re.compile(rf"{_BEFORE}({'|'.join(map(re.escape, PACKAGES))}){_AFTER}")
 _SUBCOMMANDS: Final = re.compile(
@@ -86,7 +86,7 @@ _IMAGES: Final = re.compile(
     rf"{_BEFORE}(?:podman|docker|nerdctl|ctr|crictl|skopeo)\s.*\b(?:pull|run|create|copy){_AFTER}"
 )
 _INSTALLS: Final = re.compile(rf"{_BEFORE}(?:flatcar-install|coreos-installer\s+(?:install|download)){_AFTER}")
-_REMOUNTS: Final = re.compile(rf"{_BEFORE}(?:remount-rw|mount\b.*\bremount\b.*\brw\b|chattr\b.*\s-i\b)")
+_REMOUNTS: Final = re.compile(rf"{_BEFORE}(?:remount-rw|mount\b(?=.*\bremount\b)(?=.*\brw\b)|chattr\b.*\s-i\b)")
 _SHELL: Final = r"(?:sudo\s+)?(?:/[\w./-]*/)?(?:ba|da|z|k)?sh\b"
 _PIPED: Final = re.compile(rf"\|\s*{_SHELL}|(?:{_SHELL}|\beval\b|\bsource\b).*(?:\$\(|<\(|`)")
 _ASKED: Final = re.compile(r"\b(?:command -v|type -P|which)\s+[\w./-]+")
@@ -133,7 +133,7 @@ def text_problems(at: str, text: str) -> Iterator[str]:
         if _COMMENT.match(line):
             continue
         for rule in _broken(_ASKED.sub("", line)):
-            yield f"{at}: expected {rule}, found {ascii(line.strip())[1 : FOUND_MAX + 1]}"
+            yield f"{at}: expected {rule}, found {ascii(line.strip())[1:-1][:FOUND_MAX]}"
 
 
 def problems(root: Root, files: Mapping[str, bytes]) -> tuple[str, ...]:

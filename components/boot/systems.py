@@ -16,8 +16,8 @@ SYSTEMS: Final[Mapping[str, System]] = {s.os: s for s in (FedoraCoreOs(), Flatca
 """`image.os` -> what makes its boot configurations."""
 
 
-def pool_boot(environment: Environment, lock: Lock, pool: str) -> PoolBoot:
-    """What the nodes of a declared pool boot.
+def pool_boot(environment: Environment, lock: Lock, pool: str, systems: Mapping[str, System] = SYSTEMS) -> PoolBoot:
+    """What the nodes of a declared pool boot. systems: by `image.os`.
 
     Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if no
     boot configuration can be made of it, or it would change the system in place: a preview comes through here
@@ -26,9 +26,9 @@ def pool_boot(environment: Environment, lock: Lock, pool: str) -> PoolBoot:
     image = environment.image_of(environment.pools[pool])
     release = lock.release(image.os, image.version, image.architecture)
     kubernetes = lock.kubernetes_release(environment.cluster.kubernetes, image.architecture)
-    system = SYSTEMS.get(image.os)
+    system = systems.get(image.os)
     if system is None:
-        problem = f"expected an image of {', '.join(sorted(SYSTEMS))}, found one of {image.os}"
+        problem = f"expected an image of {', '.join(sorted(systems))}, found one of {image.os}"
         raise BootConfigurationError(f"pool {pool}", (problem,))
     boot = system.pool(ask(environment, pool, release, kubernetes))
     if changes := system.mutations(covered(boot, STAND_IN, BLANK)):
