@@ -65,7 +65,7 @@ WRITABLE = [
     (COREOS, "/var/a"),
     (COREOS, "/usr/local/bin/a"),
     (COREOS, "/opt/cni/bin/a"),
-    (COREOS, "/root/a"),
+    (COREOS, "/srv/a"),
     (FLATCAR, "/etc/a"),
     (FLATCAR, "/var/a"),
     (FLATCAR, "/opt/bin/a"),
@@ -262,7 +262,11 @@ class TestEverything:
     def test_of_the_installed_system_too(self) -> None:
         bad = Ignition(
             storage=Storage(files=(File(path="/usr/a"), File(path="/etc/b", contents=inline("yum update\n")))),
-            systemd=Systemd(units=(Unit(name="a.service", dropins=(Dropin(name="a.conf", contents="x=dnf up\n"),)),)),
+            systemd=Systemd(
+                units=(
+                    Unit(name="a.service", dropins=(Dropin(name="a.conf", contents="[Service]\nExecStart=dnf up\n"),)),
+                )
+            ),
         )
         outer = files(
             {"path": "/etc/ingot/installed.ign", "contents": inline(bad.to_bytes()).model_dump(exclude_none=True)},

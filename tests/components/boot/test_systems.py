@@ -36,6 +36,7 @@ SECRETS = {
     "a password hash": re.compile(rb"\$(1|2[aby]|5|6|y)\$"),
     "an AWS key": re.compile(rb"AKIA[0-9A-Z]{16}"),
 }
+PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n"
 NAME = st.sampled_from(["w1", "w2"])
 DISK = st.sampled_from([f"/dev/disk/by-id/{c}" for c in "abcd"])
 OWN = st.builds(Own, NAME, DISK, st.lists(DISK, max_size=2).map(tuple), st.sampled_from(["r1", "r2"]))
@@ -172,6 +173,11 @@ class TestHoldsNoSecret:
     def test_none_of_this_shape(self, shape: str, pool: str, stack: Environments, lock: Locks) -> None:
         for at, text in everything(pool_boot(stack(), lock(), pool)).items():
             assert not SECRETS[shape].search(text), at
+
+    def test_the_shapes_are_found_where_they_are(self) -> None:
+        samples = (PEM, "abcdef.0123456789abcdef", "eyJhbGciOiJ9.eyJzdWIiOiIx.x", "$6$salt$x", "AKIA" + "A" * 16)
+        for pattern, sample in zip(SECRETS.values(), samples, strict=True):
+            assert pattern.search(sample.encode())
 
 
 class TestDataDisks:
