@@ -12,13 +12,14 @@ secret, and the digest covers both. docs/decisions/0083.md says how a machine is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import layout, machine_config
+from components.boot import layout, machine_config, talos_root
 from components.boot.contract import Asked, BootConfigurationError, Own, Publication
 from components.boot.identity import host_id, host_nqn
+from components.boot.immutability import Root
 from components.boot.machine_config import (
     AdmissionPlugin,
     ApiServer,
@@ -56,8 +57,7 @@ UNSET: Final = "/dev/disk/by-id/none-until-a-node-is-named"
 KUBELET: Final = "ghcr.io/siderolabs/kubelet"
 HUGEPAGE_MIB: Final = 2
 GENERATION: Final = "/var/lib/ingot/generation"
-HOST_ID, HOST_NQN = "/etc/nvme/hostid", "/etc/nvme/hostnqn"
-"""Talos makes both from an identity that an installation renews; ours stay with the node."""
+DATA_DISKS: Final = "/var/lib/ingot/data-disks"
 NAMESPACES: Final = ("kube-flannel", "simplyblock")
 """Of the fleet's own charts, whose pods need the host. Talos exempts kube-system alone from its pod security."""
 REQUIRED: Final = (
@@ -97,7 +97,7 @@ class TalosPool:
 
     def publication(self, own: Own, generation: str) -> Publication:
         store = self.asked.environment.boot_store.url
-        arguments = kernel_arguments(f"{store}/{layout.once(own.name)}")
+        arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
         text = script(own.name, self.asked.release, arguments)
         return Publication(
             node=own.name,
@@ -134,6 +134,10 @@ class Talos:
     """Fulfils components.boot.contract.System."""
 
     os: str = OS
+    root: Root = talos_root.ROOT
+
+    def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        return talos_root.problems(files)
 
     def pool(self, asked: Asked) -> TalosPool:
         if problems := tuple(_problems(asked)):
@@ -141,10 +145,16 @@ class Talos:
         return TalosPool(asked)
 
 
-def kernel_arguments(configuration_url: str) -> tuple[str, ...]:
+def kernel_arguments(configuration_url: str, generation: str) -> tuple[str, ...]:
     """Of the system that installs. configuration_url: where a GET is answered once the node may come in; Talos asks
-    again and again until then."""
-    return ("initrd=initramfs", *REQUIRED, HALT, f"talos.config={configuration_url}")
+    again and again until then. generation: for whoever looks at the console, Talos ignores it."""
+    return (
+        "initrd=initramfs",
+        *REQUIRED,
+        HALT,
+        f"ingot.generation={generation}",
+        f"talos.config={configuration_url}",
+    )
 
 
 def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
@@ -240,9 +250,10 @@ def _own(asked: Asked, own: Own, generation: str) -> Iterator[machine_config.Doc
     # its nodeLabels later, and CSI drivers read the topology once, when they register.
     told = ",".join(f"{key}={registered[key]}" for key in sorted(registered))
     files = (
+        _file(DATA_DISKS, "".join(f"{disk}\n" for disk in own.kept_disks), "create"),
         _file(GENERATION, f"{generation}\n", "create"),
-        _file(HOST_ID, f"{host_id(cluster, name)}\n", "overwrite"),
-        _file(HOST_NQN, f"{host_nqn(cluster, name)}\n", "overwrite"),
+        _file(talos_root.HOST_ID, f"{host_id(cluster, name)}\n", "overwrite"),
+        _file(talos_root.HOST_NQN, f"{host_nqn(cluster, name)}\n", "overwrite"),
     )
     yield Config(
         machine=Machine(

@@ -47,7 +47,9 @@ class PartUnobtainable(Exception):
 
     def __init__(self, part: Part, found: str) -> None:
         self.part, self.found = part, found
-        super().__init__(f"{part.name}: expected version {part.version} from {part.package}, found {found}\n{REMEDY}")
+        super().__init__(
+            f"{part.name}: expected version {part.version} from {part.of or part.package}, found {found}\n{REMEDY}"
+        )
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _home(part: Part, root: Path) -> Path:
 
 def _facts(part: Part, binary: Path) -> Mapping[str, str]:
     """What is recorded of a part. pins: changes with any requirement, also one that leaves the version as it is."""
-    pins = hashlib.sha256(b"".join(path.read_bytes() for path in part.pinned_by))
+    pins = hashlib.sha256(b"".join(path.read_bytes() for path in part.pins))
     return {"version": part.version, "sha256": caches.digest(binary), "pins": pins.hexdigest()}
 
 

@@ -1,4 +1,4 @@
-"""The small fleet of conftest.py, on Talos, and what is pinned for it."""
+"""The small fleet of fleet.py, on Talos, and what is pinned for it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from components.boot.systems import pool_boot
 from components.boot.talos import TalosPool
 from components.environment import Environment
 from components.images.lock import Lock
-from tests.components.boot.conftest import changed, fleet, pinned
+from tests.components.boot.fleet import IMAGES, SCHEMATIC, TALOS_NEW, TALOS_OLD, changed, fleet, pinned
 
-SCHEMATIC = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
-VERSION, NEXT = "v1.13.8", "v1.13.9"
+VERSION, NEXT = TALOS_OLD, TALOS_NEW
 GENERATION = "0123456789abcdef"
 
 
 def image(version: str = VERSION, **more: str) -> dict[str, str]:
     """A stack file's image."""
-    return {"os": "talos", "version": version, "schematic": SCHEMATIC, **more}
+    return {**IMAGES["talos"][0], "version": version, **more}
 
 
 def environment(changes: dict[str, Any] | None = None) -> Environment:
@@ -29,29 +28,22 @@ def environment(changes: dict[str, Any] | None = None) -> Environment:
     return Environment.model_validate(made)
 
 
-def release(version: str, architecture: str) -> dict[str, Any]:
-    """What is pinned of a release for one architecture."""
-    names = ("pxe-kernel", "pxe-initramfs", "metal", "iso")
+def release(version: str) -> dict[str, Any]:
+    """What could be pinned of another release, by architecture."""
+    known = pinned()["images"]["talos"][f"{VERSION}+{SCHEMATIC}"]
     return {
-        "os_image": f"Talos ({version})",
-        "schematic": SCHEMATIC,
-        "installer": f"factory.example/metal-installer/{SCHEMATIC}:{version}@sha256:{sum(version.encode()):064x}",
-        "artifacts": {
-            name: {
-                "url": f"https://factory.example/image/{SCHEMATIC}/{version}/{name}-{architecture}",
-                "sha256": f"{sum(f'{version}{name}{architecture}'.encode()) * 7919:064x}",
-            }
-            for name in names
-        },
+        a: {
+            **facts,
+            "os_image": f"Talos ({version})",
+            "installer": f"factory.example/metal-installer/{SCHEMATIC}:{version}@sha256:{'e' * 64}",
+        }
+        for a, facts in known.items()
     }
 
 
 def lock(changes: dict[str, Any] | None = None) -> Lock:
-    """What is pinned: conftest.py's, and two releases of Talos."""
-    releases = {
-        f"{version}+{SCHEMATIC}": {a: release(version, a) for a in ("x86_64", "aarch64")} for version in (VERSION, NEXT)
-    }
-    made = changed(pinned(), "images/talos", releases)
+    """What is pinned, with changes as for `environment`."""
+    made = pinned()
     for at, value in (changes or {}).items():
         made = changed(made, at, value)
     return Lock.model_validate(made)

@@ -15,10 +15,10 @@ from components.boot.pin import pins, publish
 from components.boot.talos import UNSET
 from components.environment import Environment
 from components.images.lock import UnknownRelease
+from tests.components.boot.fleet import SCHEMATIC
 from tests.components.boot.talos_fleet import (
     GENERATION,
     NEXT,
-    SCHEMATIC,
     boot,
     environment,
     image,
@@ -54,11 +54,11 @@ class TestInstallation:
         assert shared(of)["machine"]["install"] == {"disk": UNSET, "image": installer, "wipe": True}
         assert node(of)[0]["machine"]["install"] == {"disk": "/dev/disk/by-id/nvme-OS_w1"}
 
-    def test_no_data_disk_is_ever_named(self) -> None:
-        of = environment()
-        everything = boot(of).configuration(own(of), GENERATION) + b"".join(publish(of, lock(), "w1").files.values())
-        for disk in of.pools["hci"].machines.hosts["w1"].data_disks:
-            assert disk.encode() not in everything
+    def test_data_disks_are_named_to_nothing_that_writes(self) -> None:
+        config = node(environment())[0]["machine"]
+        [told] = [f["content"] for f in config.pop("files") if f["path"] == "/var/lib/ingot/data-disks"]
+        assert told == "/dev/disk/by-id/nvme-A_1\n/dev/disk/by-id/nvme-B_1\n"
+        assert "nvme-A_1" not in json.dumps(config)
 
     def test_starts_from_the_factory_over_tls_and_asks_for_its_configuration(self) -> None:
         published = publish(environment(), lock(), "w1")
@@ -67,9 +67,9 @@ class TestInstallation:
         assert published.boot_url == f"https://boot.example/{path}"
         lines = script.decode().splitlines()
         kernel = next(line for line in lines if line.startswith("kernel "))
-        assert f" https://factory.example/image/{SCHEMATIC}/v1.13.8/pxe-kernel-x86_64 " in kernel
+        assert " https://builds.example/v1.13.8/x86_64/pxe-kernel " in kernel
         assert "talos.config=https://boot.example/once/w1" in kernel.split()
-        assert any("v1.13.8/pxe-initramfs-x86_64" in line for line in lines)
+        assert any("v1.13.8/x86_64/pxe-initramfs" in line for line in lines)
 
     def test_a_disk_with_talos_on_it_decides_nothing(self) -> None:
         """What is on the disk goes before what the machine is told, so such a machine must not start at all."""
@@ -226,7 +226,7 @@ class TestRefused:
     """At preview, before anything is registered."""
 
     def test_a_release_that_the_provider_does_not_know(self) -> None:
-        later = {f"images/talos/v1.14.0+{SCHEMATIC}": {"x86_64": release("v1.14.0", "x86_64")}}
+        later = {f"images/talos/v1.14.0+{SCHEMATIC}": release("v1.14.0")}
         with pytest.raises(BootConfigurationError, match=r"expected Talos 1\.13 at most, found v1\.14\.0"):
             pins(environment({"image": image("v1.14.0")}), lock(later))
 
