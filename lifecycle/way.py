@@ -60,7 +60,7 @@ def wipe(ports: Ports, host: str, bmc: Bmc, way: Way) -> None:
     try:
         ports.machine_api.wipe(host)
     except PortError as silent:
-        ports.evidence.note(host, f"its disk is not erased: {silent}")
+        ports.evidence.note(host, f"its disk is not erased (runbooks/talos.md#disk): {silent}")
         return
     with suppress(NeverPoweredOff):
         wait_until(
@@ -73,4 +73,4 @@ def wipe(ports: Ports, host: str, bmc: Bmc, way: Way) -> None:
             error=NeverPoweredOff,
         )
         return
-    ports.evidence.note(host, "its disk is not proven erased: its power stayed on")
+    ports.evidence.note(host, "its disk is not proven erased (runbooks/talos.md#disk): its power stayed on")

@@ -13,6 +13,7 @@ from components.boot import digest
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
 from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
+from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
 from components.environment import Drain, Environment, Host
 from components.images.lock import Lock, UnknownRelease
@@ -84,7 +85,8 @@ def boot_of(
 
 def pool_patches(environment: Environment, lock: Lock) -> dict[str, PoolPatch]:
     """Of each pool that runs Talos, what the provider makes its configuration of. Raises as `pins` does."""
-    boots = {pool: pool_boot(environment, lock, pool) for pool in environment.pools}
+    of_talos = [pool for pool, declared in environment.pools.items() if environment.image_of(declared).os == TALOS]
+    boots = {pool: pool_boot(environment, lock, pool) for pool in of_talos}
     return {pool: boot.patch() for pool, boot in boots.items() if isinstance(boot, TalosPool)}
 
 

@@ -76,6 +76,8 @@ HALT: Final = "talos.halt_if_installed=1"
 """A disk that holds Talos already decides what a machine is, not what it is told: then it must not start."""
 VOLUME_NAME_MAX: Final = 34
 """Of a user volume's name: it becomes a partition's label, behind `u-`."""
+CONTROL_PLANE: Final = "controlplane"
+"""A machine type of Talos'; the other is `worker`."""
 RETRY_S: Final = 10
 
 
@@ -179,7 +181,7 @@ def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
 
 def machine_type(role: str) -> str:
     """The role, as Talos says it."""
-    return "controlplane" if role == "control-plane" else "worker"
+    return CONTROL_PLANE if role == "control-plane" else "worker"
 
 
 def contract(version: str) -> str:

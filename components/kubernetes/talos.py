@@ -17,7 +17,7 @@ import pulumi
 from pulumiverse_talos import machine
 from pulumiverse_talos.machine import outputs
 
-from components.boot.talos import PoolPatch
+from components.boot.talos import CONTROL_PLANE, PoolPatch
 from components.kubernetes.pki import Foundation, Signer, for_life
 
 SECRETS: Final = "talos-secrets"
@@ -29,9 +29,9 @@ CONFIGURATION: Final = "talos-configuration"
 def register_talos(cluster: str, server: str, patches: Mapping[str, PoolPatch], parent: pulumi.Resource) -> Foundation:
     """Register the secrets, and the configuration of each pool. server: `https://` and the stable endpoint.
 
-    patches: by pool, in the order of the stack file; the first is of the control planes.
+    patches: by pool; one is of the control planes.
     """
-    contract = next(iter(patches.values())).contract
+    contract = next(patch.contract for patch in patches.values() if patch.machine_type == CONTROL_PLANE)
     made = machine.Secrets(
         SECRETS,
         talos_version=contract,

@@ -84,11 +84,7 @@ def ports(
 
     namespace = _namespace(env)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
-    etcd_http = HttpJson(
-        clock,
-        timeout_s=ETCD_ANSWER_S,
-        tls=lambda: client_context(secrets.authority("etcd-ca"), USER, USER, clock.now_s()),
-    )
+    etcd_http = _etcd_http(secrets, clock)
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
     machines = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(machines.close)
@@ -130,6 +126,14 @@ def _way_in(
         stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env, lambda pin: patches(pins.root, stack, pin)
     )
     return pins, secrets, KubeApi(lambda: _connect(env, pins, secrets, clock), clock)
+
+
+def _etcd_http(secrets: StateSecrets, clock: Clock) -> HttpJson:
+    return HttpJson(
+        clock,
+        timeout_s=ETCD_ANSWER_S,
+        tls=lambda: client_context(secrets.authority("etcd-ca"), USER, USER, clock.now_s()),
+    )
 
 
 def _no_patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:

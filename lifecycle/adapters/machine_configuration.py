@@ -13,7 +13,7 @@ from typing import Any
 
 from lifecycle.errors import PortError
 
-REMEDY = "run `pulumi up` again, which makes the configurations anew before any node is touched"
+REMEDY = "runbooks/talos.md#configuration, then run `pulumi up` again"
 Document = dict[str, Any]
 
 

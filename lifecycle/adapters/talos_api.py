@@ -25,7 +25,7 @@ SYSTEM_DISK: Final = b"\x28\x01"
 """ResetRequest with `mode: SYSTEM_DISK` (field 5, value 1) alone: the whole disk that the machine runs from and no
 other, without leaving etcd, which the node has left already, and with the power off at the end."""
 ADDRESSES: Final = "INGOT_TALOS_ADDRESSES"
-REMEDY: Final = f"see that port {PORT} of the machine is reached from here by the node's name, or set {ADDRESSES}"
+REMEDY: Final = "runbooks/talos.md#api: reach the machine from here by its node's name, then run `pulumi up` again"
 
 
 class GrpcMachineApi:

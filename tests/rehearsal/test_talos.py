@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components import stackfile
-from components.boot.pin import node_patch
+from components.boot.pin import node_patch, pins
 from lifecycle.adapters import talos_state
 from lifecycle.adapters.machine_configuration import completed
 from rehearsal import session
@@ -102,7 +102,7 @@ class TestState:
         environment = stackfile.load(session.ROOT / "stacks" / "Pulumi.talos.yaml")
         lock = session.pinned(environment)
         wholes = {}
-        for node, pin in session.pins(environment, lock).items():
+        for node, pin in pins(environment, lock).items():
             shared, own = node_patch(environment, lock, pin)
             assert pools[pin.pool].patch == talos_state.patch_digest(shared)
             wholes[node] = completed(pools[pin.pool].text, own, node)

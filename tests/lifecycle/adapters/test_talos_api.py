@@ -143,7 +143,7 @@ class TestAnswers:
         assert machine.asked == []
 
     def test_no_machine(self) -> None:
-        with pytest.raises(PortError, match="port 50000 of the machine"):
+        with pytest.raises(PortError, match=r"runbooks/talos\.md#api"):
             GrpcMachineApi(lambda node: "127.0.0.1:1", lambda: AUTHORITY, WallClock()).bootstrap("cp1")
 
 
