@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from lifecycle.ports import Pin, Progress, Role
+from lifecycle.ports import Pin, Progress, Role, Way
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.world import Event, Host, KubeNode
 
@@ -46,7 +46,7 @@ def install(rack: Rack, host: Host, pin: Pin) -> None:
     host.boots += 1
     host.progress = Progress.NONE
     host.credentials, host.joined = "", False
-    host.os_disk = pin.os_disk
+    host.os_disk, host.way = pin.os_disk, pin.way
     host.generation, host.os_image, host.kubelet = pin.generation, pin.os_image, pin.kubelet
     for disk in pin.data_disks:
         host.markers.setdefault(disk, f"{host.name} data")
@@ -75,6 +75,7 @@ def bootstrap(rack: Rack, host: Host) -> None:
 
 def wipe(rack: Rack, host: Host) -> None:
     """A Talos machine erases its own disk and switches itself off; its data disks stay."""
+    host.holds = None
     rack.later(rack.draw(*WIPE_S, host.name, host.boots, "wipe"), "power-off", host.name, host.boots)
 
 
@@ -107,6 +108,8 @@ def _installing(rack: Rack, event: Event) -> None:
     host = _current(rack, event)
     if host is None:
         return
+    if host.way is Way.TALOS and host.holds is Way.TALOS:
+        return  # Talos does not start over what is on the disk already (lifecycle/way.py): it halts
     if rack.faults.active("never-boots", host.name):
         rack.later(RETRY_S, "installing", host.name, host.boots)
         return
@@ -121,6 +124,7 @@ def _installed(rack: Rack, event: Event) -> None:
         return
     host.progress, host.boot_override = Progress.INSTALLED, False
     host.installs += 1
+    host.holds = host.way
     if host.os_disk in host.markers:
         host.markers[host.os_disk] = host.os_image
         rack.laws.disk_written(host.name, host.os_disk)
