@@ -72,9 +72,20 @@ class TestEndToEnd:
         def found(opened: Session) -> tuple[dict[str, str], list[str], list[str]]:
             entries = opened.rack.journal.entries
             erased = {e["node"] for e in entries if e["kind"] == "begin" and "erases its disk" in e["detail"]}
+            self.assert_made_anew(opened)
             return images(opened), [e["law"] for e in entries if e["kind"] == "law"], sorted(erased)
 
         assert run(folder, NEW, found) == (dict.fromkeys(NODES, f"Talos ({NEW})"), [], list(NODES))
+
+    @staticmethod
+    def assert_made_anew(opened: Session) -> None:
+        """A step that runs now finds the configuration of its own generation."""
+        lock = session.pinned(opened.environment)
+        kept = talos_state.configurations(opened.resources())
+        for pin in pins(opened.environment, lock).values():
+            shared, _ = node_patch(opened.environment, lock, pin)
+            assert NEW in kept[pin.pool].text
+            assert kept[pin.pool].patch == talos_state.patch_digest(shared)
 
     def test_one_whose_disk_could_not_be_erased_does_not_come_back_as_it_was(self, folder: Path) -> None:
         """A dead machine is switched off unasked, and the next one must not take what its disk holds."""
