@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import BaseModel
+
 from components.boot import layout, machine_config, talos_root
 from components.boot.contract import Asked, BootConfigurationError, Own, Publication
 from components.boot.identity import host_id, host_nqn
@@ -44,7 +46,6 @@ from components.boot.machine_config import (
     UserVolume,
 )
 from components.environment import Environment, Settings
-from components.fields import Closed
 from components.images.artifacts import INITRAMFS, KERNEL
 from components.images.lock import Release
 from lifecycle import labels
@@ -81,7 +82,7 @@ CONTROL_PLANE: Final = "controlplane"
 RETRY_S: Final = 10
 
 
-class PoolPatch(Closed):
+class PoolPatch(BaseModel, extra="forbid", frozen=True):
     """What the provider makes a pool's configuration of, beside the secrets. contract: as `v1.13`."""
 
     contract: str
