@@ -11,8 +11,9 @@ from cli.survey import AsJson, Image, OnRack, Stack, look
 from cli.table import table
 from lifecycle.drift import Finding, drift
 
-DRIFTED = 2
-"""The exit code where something drifted. A wrong call ends with it too, and then prints nothing on stdout."""
+DRIFTED = 4
+"""The exit code where something drifted: 1 says that it could not be told, 2 that the verb was wrongly called, and 3
+is that of a roll that stopped as asked."""
 
 app = typer.Typer(add_completion=False)
 
@@ -21,7 +22,7 @@ app = typer.Typer(add_completion=False)
 def compare(stack: Stack, rack: OnRack = False, image: Image = None, as_json: AsJson = False) -> None:
     """Compare each node with what is pinned: image, kernel, boot configuration, kubelet, machine, labels, taints.
 
-    Changes nothing. Exit code 0: as pinned; 2: something drifted; 1: could not tell, the reason on stderr.
+    Changes nothing. Exit code 0: as pinned; 4: something drifted; 1: could not tell, the reason on stderr.
     What is only worth knowing, such as a reboot that nobody asked for, leaves the exit code at 0.
     """
     seen = look(stack, rack=rack, image=image).survey

@@ -17,22 +17,29 @@ ENDS = (signal.SIGINT, signal.SIGTERM)
 """What asks a program to end: Ctrl-C, and whoever cancels a job."""
 
 
-def run(words: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
-    """Run the engine to its end, however often it is asked to end, and return its exit code. Main thread only.
+def run(words: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> tuple[int, int]:
+    """Run the engine to its end, however often it is asked to end; its exit code and its pid. Main thread only.
 
     A terminal interrupts the engine by itself. Where there is none, the engine is in a process group of its own
     and is interrupted by us, so that it hears each request once: at the second it ends at once.
     """
     terminal = _has_terminal()
     children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def asked(number: int, _: object) -> None:
-        if children and not (terminal and number == signal.SIGINT):
+        if terminal and number == signal.SIGINT:
+            return
+        if children:
             children[0].send_signal(signal.SIGINT)
+        else:
+            early.append(number)
 
     with _handled(asked):
         children.append(subprocess.Popen(words, cwd=cwd, env=dict(environment), process_group=None if terminal else 0))
-        return children[0].wait()
+        for _ in early:  # it ran already, and nobody had it to hand on to
+            children[0].send_signal(signal.SIGINT)
+        return children[0].wait(), children[0].pid
 
 
 @contextmanager

@@ -108,6 +108,7 @@ def _run(step: Step) -> None:
             raise NewerFormat(step)
         if step.verb not in FLEET_VERBS and not step.node:
             raise typer.BadParameter("a node's name is needed", param_hint="--node")
+        outcome.begins(os.environ)
         typer.echo(execute(step, ports(step)))
     except LifecycleError as error:
         stopped = isinstance(error, StoppedAsAsked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -53,6 +52,7 @@ def repair(
     They go the way of every roll, through the same gates: `pulumi up`, told to replace their machines. The
     broken ones heal first, control planes one at a time. Refuses, with exit code 1, when more than a fifth of
     a pool is unhealthy (one node may always be), or when the stack file has changes that an up would roll out.
+    With --go it ends as `ingot up` does: 3 if it stopped as asked, between two nodes.
     """
     looked = look(stack, rack=rack, image=image)
     found = in_order(looked.environment, unwell(looked.survey, broken_after))
@@ -101,12 +101,15 @@ def up_command(program: str, stack: str, nodes: Sequence[str], *, yes: bool) -> 
 
 
 def _up(stack: str, nodes: Sequence[str], *, yes: bool) -> None:
-    """The engine, with this terminal. Raises NoEngine, EngineEnded."""
+    """The engine, with this terminal. Raises NoEngine, EngineEnded; typer.Exit if it stopped as asked."""
+    from cli import outcome
+    from cli.up import run
     from lifecycle.adapters.pins import project_root
     from tools.engine import ensure
 
     program = os.environ.get("INGOT_PULUMI") or str(ensure().path)
-    line = up_command(program, stack, nodes, yes=yes)
-    done = subprocess.run(line, cwd=project_root(Path.cwd()), check=False)
-    if done.returncode != 0:
-        raise EngineEnded(stack, done.returncode)
+    found, code = run(up_command(program, stack, nodes, yes=yes), stack, project_root(Path.cwd()))
+    if found == outcome.STOPPED:
+        raise typer.Exit(found)
+    if found:
+        raise EngineEnded(stack, code)

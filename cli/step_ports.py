@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 STACKS, LOCK = "stacks", "images.lock.json"
 
 
-def ports(step: Step) -> Ports:
-    """The real ports of `step`, of the project that the working directory is in. Raises nothing."""
-    return build.ports(step, declared, contents, patches, broker=_broker)
+def ports(step: Step, start: Path | None = None) -> Ports:
+    """The real ports of `step`, of the project that `start` is in, else the working directory. Raises nothing."""
+    return build.ports(step, declared, contents, patches, start, broker=_broker)
 
 
 def keep_view(stack: str, folder: Path) -> None:

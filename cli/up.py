@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +18,9 @@ from tools.engine import ensure
 
 ROOT = Path(__file__).resolve().parents[1]
 """The project."""
+
+GIVE_BACK_LIMIT_S = 10.0
+"""For one read and one write: a cluster that takes longer keeps the next run waiting for no more than a minute."""
 
 app = typer.Typer(add_completion=False)
 
@@ -41,12 +47,41 @@ def up(
             "no Python language host (pulumi-language-python) beside it",
             "install Pulumi the ordinary way, then run this again; `ingot rack up` needs none",
         )
-    with tempfile.TemporaryDirectory(prefix="ingot-") as folder:
-        told = Path(folder) / "outcome"
-        told.touch()
-        words = [str(engine.path), "up", "--stack", stack, *context.args]
-        found = outcome.code(engine_child.run(words, ROOT, outcome.environment_with(told)), told)
-    if found == outcome.STOPPED:
-        typer.echo(f"{stack}: stopped as asked, between two nodes; the step's own words above say until when", err=True)
+    words = [str(engine.path), "up", "--stack", stack, *context.args]
+    found, _ = run(words, stack, ROOT)
     if found:
         raise typer.Exit(found)
+
+
+def run(words: Sequence[str], stack: str, folder: Path) -> tuple[int, int]:
+    """Run an `up` of the engine in `folder`, with this terminal; says so on stderr if it stopped as asked.
+
+    Returns the run's exit code, as `cli.outcome.code` has it, and the engine's own.
+    """
+    with tempfile.TemporaryDirectory(prefix="ingot-") as own:
+        told = Path(own) / "outcome"
+        told.touch()
+        ended, pid = engine_child.run(words, folder, outcome.environment_with(told))
+        found, acted = outcome.code(ended, told), outcome.acted(told)
+    if found == outcome.STOPPED:
+        typer.echo(f"{stack}: stopped as asked, between two nodes; the step's own words above say until when", err=True)
+    if acted and ended >= 0:  # an engine that was killed may have left a step behind
+        _give_back(stack, pid, folder)
+    return found, ended
+
+
+def _give_back(stack: str, pid: int, folder: Path) -> None:
+    """The roll of the engine that just ended, for whoever comes next. It runs out by itself if that fails."""
+
+    def ask() -> None:
+        from cli.step_ports import ports
+        from lifecycle.adapters.engine_process import place
+        from lifecycle.commands import Step, Verb
+        from lifecycle.rolls import give_back
+
+        with suppress(Exception):  # the up is over, and no trouble of this one is the user's
+            give_back(ports(Step(Verb.ROSTER, stack), folder).rolls, pid, place())
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(GIVE_BACK_LIMIT_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab import etcd, probes
+from lab import audit, etcd, probes
 from lab.layout import ADMIN_GROUP, HOST, Layout
 from lab.processes import Part
 
@@ -48,6 +48,7 @@ def api_server(layout: Layout) -> Part:
             "service-account-signing-key-file": str(accounts.key),
             "service-account-key-file": str(accounts.certificate),
             "service-cluster-ip-range": SERVICES,
+            **audit.flags(layout),
         },
         probes.Asked(f"https://{layout.endpoint}/readyz?verbose", authority.pair.certificate, admin),
     )

@@ -105,6 +105,21 @@ def deployment(name: str, replicas: int, *, claim: str = "", labels: Mapping[str
     }
 
 
+def daemon_set(name: str) -> Json:
+    """A pod `app=<name>` on every node, whatever its taints."""
+    selector = {"app": name}
+    spec = {**pod_spec(), "tolerations": [{"operator": "Exists"}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": selector},
+            "template": {"metadata": {"labels": selector}, "spec": spec},
+        },
+    }
+
+
 def pod(name: str, *, on: str = "", claim: str = "", annotations: Mapping[str, str] | None = None) -> Json:
     """A pod of nobody's. on: the only node that the scheduler may choose for it."""
     spec = {**pod_spec(claim=claim), **({"nodeSelector": {"kubernetes.io/hostname": on}} if on else {})}

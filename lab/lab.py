@@ -98,7 +98,7 @@ class Lab:
         return processes.running(self.folder)
 
     def stop(self) -> list[str]:
-        """Stop every part; returns who ran. Logs stay. Raises PartStillRuns."""
+        """End every part, at once: nothing of theirs but logs is kept. Returns who ran. Raises PartStillRuns."""
         with _held(self.folder):
             stopped = self._stop_all()
             _clear(self.folder)
@@ -173,7 +173,8 @@ class Lab:
 
     def _stop_all(self) -> list[str]:
         self.detach()
-        stopped = processes.stop(self.folder)
+        # An API server that is asked to end waits for its clients' watches, ten seconds and more.
+        stopped = processes.stop(self.folder, sign=signal.SIGKILL)
         for name in list(self._children):
             self._collect(name)
         return stopped
@@ -212,5 +213,5 @@ def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name in {"pki", "data", "redfish"}:
             shutil.rmtree(entry)
-        elif entry.name == FILE or entry.suffix == ".kubeconfig":
+        elif entry.name in {FILE, "audit.json"} or entry.suffix == ".kubeconfig":
             entry.unlink()

@@ -362,9 +362,9 @@ class NeverRegistered(WaitedTooLong):
 
 
 class NeverReady(WaitedTooLong):
-    """The node registered and did not become Ready."""
+    """The node registered and did not become Ready, or its DaemonSets' pods did not."""
 
-    expected = "the node to be Ready"
+    expected = "the node to be Ready, with its DaemonSets"
     remedy = "runbooks/join.md#ready, then run `pulumi up` again"
     shows = "kubectl describe node {node}"
 

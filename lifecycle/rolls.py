@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, PortError
-from lifecycle.ports import Ports, Roll
+from lifecycle.ports import Ports, Roll, Rolls
 from lifecycle.stops import EngineGone, RollLost, RollTaken
 from lifecycle.waiting import Blocked, wait_until
 
@@ -28,6 +28,9 @@ RENEW_S = 15.0
 
 SKEW_S = 240.0
 """Clocks of two API servers may differ by so much. What runners' clocks say decides nothing: one may be set."""
+
+GIVEN_BACK_S = 0.0
+"""When a Lease was renewed last that its run gave back: a mark that no run's clock ever shows."""
 
 TRIES = 30
 """Of a compare-and-swap: all the lanes of a run that begins take the roll at one time."""
@@ -82,9 +85,9 @@ class Held:
                 self._take(node)
 
     def renew(self) -> None:
-        """Show that the run lives, if no other step of it did lately. Raises nothing."""
+        """Show that the run lives, if no other step of it did lately; not once its engine is gone. Raises nothing."""
         with suppress(LifecycleError):
-            if self._generation is not None:
+            if self._generation is not None and self._ports.rolls.engine_lives():
                 self._look(self._ports.clock.now_s())
 
     # ---------------------------------------------------------------- what it rests on
@@ -161,6 +164,8 @@ class Held:
     def _left_s(self, node: str, roll: Roll, now_s: float, seen: list[tuple[Roll, float]]) -> float:
         """How long the other run's Lease still lasts: watched from here, on this clock, unless it ended long ago
         on the server's. Raises RollTaken at once if that run is known to live."""
+        if roll.renewed_s == GIVEN_BACK_S:
+            return 0.0
         lives = self._ports.rolls.lives(roll.run)
         ended = roll.age_s is not None and roll.age_s > LEASE_S + SKEW_S
         if lives is False or (ended and not lives):
@@ -170,6 +175,18 @@ class Held:
             raise RollTaken(node, told(roll), (roll.run.id,), now_s - since_s)
         seen[:] = [(first, since_s)]
         return since_s + LEASE_S - now_s
+
+
+def give_back(rolls: Rolls, pid: int, place: str) -> bool:
+    """Whether the Lease was of the run whose engine was that process, and is given back now: that engine ended by
+    itself, so no step of it is left, and a run on another machine need not wait until the Lease runs out.
+
+    A run that was named by hand has no process, may go on below another engine, and keeps it. Raises PortError.
+    """
+    roll, version = rolls.read()
+    if roll is None or (roll.run.pid, roll.run.place) != (pid, place):
+        return False
+    return rolls.write(replace(roll, renewed_s=GIVEN_BACK_S), version)
 
 
 def told(roll: Roll) -> str:

@@ -17,7 +17,9 @@ from cli.repair import EngineEnded, up_command
 from cli.step_ports import declared
 from lifecycle import labels
 from lifecycle.adapters.clock import WallClock
+from lifecycle.adapters.engine_process import place
 from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.adapters.roll import RUN
 from lifecycle.drift import NeverBroughtUp
 from lifecycle.errors import PortError
 from lifecycle.ports import Claim, ClaimState, Pin
@@ -62,6 +64,15 @@ def as_pinned(pin: Pin) -> dict[str, Any]:
     }
 
 
+def lease(pid: int) -> dict[str, Any]:
+    """The roll's, of a run below the process of this id."""
+    run = {"id": "it", "host": "here", "place": place(), "pid": pid, "started_s": 1.0}
+    return {
+        "metadata": {"name": "ingot-roll", "resourceVersion": "7", "annotations": {RUN: json.dumps(run)}},
+        "spec": {"holderIdentity": "it", "leaseTransitions": 3, "renewTime": "2026-01-01T00:00:00.000000Z"},
+    }
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     root = tmp_path / "project"
@@ -73,7 +84,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     (root / "stacks/Pulumi.metal.yaml").write_text(text.replace("directory: /srv/ingot", f"directory: {root}/store"))
     engine = tmp_path / "pulumi"
     engine.write_text(
-        f'#!/bin/sh\n[ "$1" = up ] || exit 1\nprintf "%s\\n" "$@" > "{root}/called"\nexit "${{PULUMI_CODE:-0}}"\n'
+        f'#!/bin/sh\n[ "$1" = up ] || exit 1\nprintf "%s\\n" "$@" > "{root}/called"\n'
+        f'echo $$ > "{root}/pid"\n'
+        '[ -z "$STEP_SAYS" ] || echo "$STEP_SAYS" >> "$INGOT_OUTCOME"\nexit "${PULUMI_CODE:-0}"\n'
     )
     engine.chmod(0o755)
     monkeypatch.chdir(root)
@@ -98,7 +111,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 class TestDrift:
-    """0: as pinned, 2: drifted, 1: could not tell. Nothing but GET is ever asked."""
+    """0: as pinned, 4: drifted, 1: could not tell, 2: wrongly called. Nothing but GET is ever asked."""
 
     def test_as_pinned(self, site: Site) -> None:
         shown = site.ingot("drift", "metal")
@@ -109,7 +122,7 @@ class TestDrift:
         site.nodes["w2"]["status"]["nodeInfo"]["kernelVersion"] = "6.19.0"
         site.nodes["x1"] = {"metadata": {"name": "x1"}}
         shown = site.ingot("drift", "metal")
-        assert shown.exit_code == 2
+        assert shown.exit_code == 4
         assert "x1: runbooks/drift.md#stranger" in shown.stdout
         assert "metal: 2 of 9" in shown.stdout
 
@@ -173,6 +186,22 @@ class TestRepair:
         shown = site.ingot("repair", "metal", "--go", PULUMI_CODE="255")
         assert isinstance(shown.exception, EngineEnded)
         assert "found 255" in str(shown.exception)
+
+    def test_the_engine_stops_as_asked(self, site: Site) -> None:
+        self.broken(site, "w4")
+        shown = site.ingot("repair", "metal", "--go", PULUMI_CODE="255", STEP_SAYS="stopped")
+        assert shown.exit_code == 3
+        assert "stopped as asked" in shown.stderr
+
+    @pytest.mark.parametrize(("steps_say", "given_back"), [("acts", True), ("", False)], ids=["acted", "did nothing"])
+    def test_gives_the_roll_back_if_a_step_of_it_acted(self, site: Site, steps_say: str, given_back: bool) -> None:
+        self.broken(site, "w4")
+        where = "/apis/coordination.k8s.io/v1/namespaces/ingot-system/leases/ingot-roll"
+        site.wire.on("GET", where, lambda _: Reply(body=lease(int((site.root / "pid").read_text()))))
+        site.wire.on("PUT", where, Reply(body={}))
+        assert site.ingot("repair", "metal", "--go", STEP_SAYS=steps_say).exit_code == 0
+        put = [asked.body["spec"]["renewTime"] for asked in site.wire.asked if asked.method == "PUT"]
+        assert put == ["1970-01-01T00:00:00.000000Z"] * given_back
 
     def test_nothing_to_repair_starts_no_engine(self, site: Site) -> None:
         shown = site.ingot("repair", "metal", "--go")

@@ -74,7 +74,7 @@ class TestAStepThatIsPaused:
         ended = CliRunner().invoke(node_app, words, env=variables)
         assert ended.exit_code == 3, ended.output
         assert f"paused by {whoever()}" in ended.stderr
-        assert told.read_text() == "stopped\n"
+        assert told.read_text() == "acts\nstopped\n"
         assert '"slot_since_s"' not in store.document
 
 

@@ -145,6 +145,8 @@ class TestOutcome:
         told = tmp_path / "outcome"
         told.touch()
         variables = {outcome.VARIABLE: str(told)}
+        outcome.begins(variables)
+        assert outcome.code(255, told) == 1
         outcome.note(variables, stopped=True)
         assert outcome.code(255, told) == outcome.STOPPED
         outcome.note(variables, stopped=False)

@@ -166,9 +166,7 @@ class FakeKubernetes(_Part):
         self.api()
         if pod.key not in self.world.pods:
             return Eviction.GONE
-        budgets = [
-            b for b in FakeKubernetes.budgets(self) if pod.key in b.pods
-        ]  # the server knows them, whatever it answers
+        budgets = [b for b in FakeKubernetes.budgets(self) if pod.key in b.pods]  # known, whatever it answers
         if len(budgets) > 1 or (pod.ready and any(b.disruptions_allowed < 1 for b in budgets)):
             return Eviction.REFUSED
         self.world.pod_goes(pod.key)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from lifecycle.commands import Verb
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import DrainBlocked, PortError
 from lifecycle.ports import ClaimState, Roll, Run
-from lifecycle.rolls import LEASE_S, RENEW_S, SKEW_S
+from lifecycle.rolls import LEASE_S, RENEW_S, SKEW_S, Held, give_back
 from lifecycle.stops import EngineGone, RollLost, RollTaken
-from tests.lifecycle.fakes import FakeMachines, FakeRolls, FakeStorage, Tap
+from tests.lifecycle.fakes import FakeMachines, FakeRolls, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import bring_in, execute_with, fresh, pin, serving, standings, step
 from tests.lifecycle.world import World
 
@@ -231,6 +231,18 @@ class TestAnEngineThatIsGone:
         assert step(world, Verb.LEAVE, "w1") == "w1 left"
         assert world.broken == []
 
+    def test_does_not_renew_its_lease(self, world: World) -> None:
+        """Who waits for it, on another machine, would wait for as long as the orphan does."""
+        held = Held(Step(Verb.LEAVE, "metal", "w1", "g1"), ports(world))
+        held.begin("w1")
+        world.now_s += RENEW_S
+        held.renew()
+        assert world.roll_version == 2
+        world.now_s += RENEW_S
+        world.ended.add(world.run.id)
+        held.renew()
+        assert world.roll_version == 2
+
     def test_begins_nothing(self, world: World) -> None:
         world.ended.add(world.run.id)
         with pytest.raises(EngineGone):
@@ -270,6 +282,33 @@ class TestAClockThatIsSet:
         world.roll = replace(roll(world), renewed_s=world.now_s + self.AN_HOUR_S)
         step(world, Verb.RELEASE, "w1")
         assert roll(world).renewed_s <= world.now_s
+
+
+class TestGivenBack:
+    """A run that ended by itself keeps nobody waiting."""
+
+    def test_is_followed_at_once_from_another_machine(self, world: World) -> None:
+        """Whatever the clocks: by its mark, not by its age."""
+        world.now_s = 100.0
+        held_by(world, ELSEWHERE)
+        assert give_back(FakeRolls(world), ELSEWHERE.pid, ELSEWHERE.place)
+        assert step(world, Verb.LEAVE, "w1") == "w1 left"
+        assert "the roll" not in [what for _, what, _, _ in world.waits]
+        assert roll(world).generation == 4
+
+    @pytest.mark.parametrize("other", [(98, "another machine"), (99, "here"), (0, "")], ids=str)
+    def test_is_another_runs_never(self, world: World, other: tuple[int, str]) -> None:
+        held_by(world, ELSEWHERE)
+        before = roll(world)
+        assert not give_back(FakeRolls(world), *other)
+        assert roll(world) == before
+
+    def test_is_no_named_runs(self, world: World) -> None:
+        held_by(world, Run("build-17", "ci"))
+        assert not give_back(FakeRolls(world), 99, "another machine")
+
+    def test_is_none(self, world: World) -> None:
+        assert not give_back(FakeRolls(world), 1, "here")
 
 
 class TestRenewing:

@@ -59,7 +59,8 @@ class TestADeadlineIsAbsolute:
 
     def test_names_what_blocked_last(self, world: World) -> None:
         at, start_s = ports(world), world.now_s
-        with pytest.raises(NeverReady, match="node w1: expected the node to be Ready, found after 100 s: pv-7") as e:
+        said = "node w1: expected the node to be Ready, with its DaemonSets, found after 100 s: pv-7"
+        with pytest.raises(NeverReady, match=said) as e:
             wait(at, lambda: Blocked("pv-7 sits", ("pv-7",)))
         assert (world.now_s, e.value.names, e.value.limit_s) == (start_s + 100, ("pv-7",), 100)
         assert world.waits == [("w1", "it", 100.0, False)]

@@ -47,7 +47,7 @@ class TestDrift:
         rack.edit(lambda world: other_image(world, "w3"))
         rack.edit(lambda world: setattr(world.nodes["w5"], "labels", {}))
         shown = ingot("drift", "metal", "--rack")
-        assert shown.exit_code == 2
+        assert shown.exit_code == 4
         assert "44.20260101.3.0" in shown.stdout
         assert "w5: runbooks/drift.md#labels: `kubectl label node w5 --overwrite topology.kubernetes" in shown.stdout
         assert shown.stdout.endswith("metal: 2 of 9 declared nodes drifted\n")
