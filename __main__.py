@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from components.boot.contract import BootConfigurationError
-from components.boot.pin import pins
+from components.boot.pin import pins, pool_patches
 from components.fleet import Fleet, FleetArgs
 from components.images import lock
 from components.rollout.known import OUTPUT
@@ -28,9 +28,14 @@ async def main() -> dict[str, object]:
         config = pulumi.Config("ingot")
         stated = config.require_object("environment")
         environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
-        pinned = pins(environment, lock.load(Path(config.get("images") or ROOT / lock.LOCK_FILE)))
-        generations = {host: pin.generation for host, pin in pinned.items()}
-        fleet = Fleet(environment.cluster.name, FleetArgs(environment=environment, generations=generations))
+        locked = lock.load(Path(config.get("images") or ROOT / lock.LOCK_FILE))
+        pinned = pins(environment, locked)
+        args = FleetArgs(
+            environment=environment,
+            generations={host: pin.generation for host, pin in pinned.items()},
+            patches=pool_patches(environment, locked),
+        )
+        fleet = Fleet(environment.cluster.name, args)
     except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback
         raise pulumi.RunError(str(refused)) from None
     await fleet.standing.future()

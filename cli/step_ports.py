@@ -27,7 +27,7 @@ STACKS, LOCK = "stacks", "images.lock.json"
 
 def ports(step: Step, start: Path | None = None) -> Ports:
     """The real ports of `step`, of the project that `start` is in, else the working directory. Raises nothing."""
-    return build.ports(step, declared, contents, start, broker=_broker)
+    return build.ports(step, declared, contents, patches, start, broker=_broker)
 
 
 def keep_view(stack: str, folder: Path) -> None:
@@ -80,6 +80,14 @@ def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
 
     environment, lock = _files(root, stack)
     return publish(environment, lock, pin.node).files
+
+
+def patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:
+    """Of a machine that runs Talos, its pool's patch and its own. Raises as `declared` does."""
+    from components.boot.pin import node_patch
+
+    environment, lock = _files(root, stack)
+    return node_patch(environment, lock, pin)
 
 
 @lru_cache(maxsize=1)  # one step sees one state of the files

@@ -15,12 +15,13 @@ import pulumi_kubernetes
 from pydantic import BaseModel
 
 from components.boot import kubeadm
+from components.boot.talos import PoolPatch
 from components.environment import Environment
 from components.kubernetes.cni import VERSION as CNI_VERSION
 from components.kubernetes.cni import register_cni
 from components.kubernetes.kubeconfig import register_administrator
 from components.kubernetes.objects import InCluster
-from components.kubernetes.pki import register_pki
+from components.kubernetes.pki import Foundation, register_pki
 from components.rollout.known import known
 from components.rollout.lanes import Lanes
 from components.rollout.nodes import NodePool, Nodes
@@ -32,10 +33,12 @@ from lifecycle.commands import Step, Verb
 
 
 class FleetArgs(BaseModel, extra="forbid", frozen=True):
-    """environment: validated. generations: of each host, the digest of what it boots."""
+    """environment: validated. generations: of each host, the digest of what it boots. patches: of each pool that
+    runs Talos, what its configurations are made of."""
 
     environment: Environment
     generations: dict[str, str]
+    patches: dict[str, PoolPatch] = {}
 
 
 class Fleet(pulumi.ComponentResource):
@@ -54,9 +57,9 @@ class Fleet(pulumi.ComponentResource):
         self.storage_classes = {c.policy: c.name for c in self._classes}
         super().__init__("ingot:index:Fleet", name, {}, opts)
         self._args, self._stack = args, pulumi.get_stack()
-        self._pki = register_pki(self)
-        cluster = environment.cluster
-        self._administrator = register_administrator(cluster.name, server_url(environment), self._pki.ca, self)
+        cluster, server = environment.cluster.name, server_url(environment)
+        self._foundation = self._found(cluster, server)
+        self._administrator = register_administrator(cluster, server, self._foundation.signer, self)
         self.kubeconfig = self._administrator.kubeconfig
         self._retirement = step_resource(
             "retirement",
@@ -68,6 +71,14 @@ class Fleet(pulumi.ComponentResource):
         self.standing = served.apply(lambda _: dict.fromkeys(args.generations, Standing.IN.value))
         self.register_outputs({"kubeconfig": self.kubeconfig, "standing": self.standing})
 
+    def _found(self, cluster: str, server: str) -> Foundation:
+        """Register the cluster's secrets: kubeadm's, or Talos' with the configurations that hold them."""
+        if not self._args.patches:
+            return register_pki(self).foundation()
+        from components.kubernetes.talos import register_talos  # its SDK is for fleets of Talos alone
+
+        return register_talos(cluster, server, self._args.patches, self)
+
     async def _register(self) -> str:
         """Register nodes, network and storage, each in its turn; return the digest of the fleet that serves."""
         environment = self._args.environment
@@ -77,8 +88,7 @@ class Fleet(pulumi.ComponentResource):
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)
-        # Joining asks the state for the PKI, and so does leaving: it comes before the first, goes after the last.
-        secrets = [*self._pki.resources(), self._administrator.certificate]
+        secrets = [*self._foundation.resources, self._administrator.certificate]
         foundation = [await settled("PKI", resource) for resource in secrets]
         order = plan(pool_orders(environment), standing)
         lanes = Lanes(order, nodes, self._network, control_planes(environment), foundation)
@@ -100,7 +110,7 @@ class Fleet(pulumi.ComponentResource):
             skip_update_unreachable=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=after([api])),
         )
-        self._in_cluster = InCluster(parent=self, provider=provider, dies_with=self._pki.ca.certificate)
+        self._in_cluster = InCluster(parent=self, provider=provider, dies_with=self._foundation.resources[0])
         cni = register_cni(cluster.pod_cidr, self._in_cluster, depends_on=[api])
         return await settled("cni", cni)
 

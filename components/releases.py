@@ -95,3 +95,8 @@ class TalosImage(Closed):
 
 Image = Annotated[FedoraCoreOsImage | FlatcarImage | TalosImage, Field(discriminator="os")]
 """What a machine boots."""
+
+
+def schematic_of(image: Image) -> str | None:
+    """What the image was built from, of the systems that are built from one."""
+    return image.schematic if isinstance(image, TalosImage) else None

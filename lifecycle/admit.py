@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from lifecycle import image
+from lifecycle import image, way
 from lifecycle.claims import initialised
 from lifecycle.errors import (
     ClusterSilent,
@@ -21,12 +21,9 @@ from lifecycle.errors import (
     PortError,
     RecordMissing,
 )
-from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pin, Ports, Power, Role
+from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Power, Role
 from lifecycle.preflight import preflight
 from lifecycle.waiting import OBSERVE_S, Blocked, wait_for_api, wait_until
-
-TOKEN_TTL_S = 3600.0
-"""The longest a join token may live; the node uses it within minutes."""
 
 OFF_S = 30.0
 """A host that restarts may show its power off for some seconds."""
@@ -55,6 +52,7 @@ def admit(ports: Ports, pin: Pin, claim: Claim) -> Node:
             ports.delivery.withdraw(pin.node)
         raise
     ports.delivery.withdraw(pin.node)
+    way.came_in(ports, pin)
     return seen
 
 
@@ -73,11 +71,7 @@ def _deliver(ports: Ports, pin: Pin, claim: Claim) -> None:
             return
         _wait_initialised(ports, pin.node)
     wait_for_api(ports, pin.node, ports.pins.limits().join_s)
-    token = ports.kubernetes.mint_token(TOKEN_TTL_S)
-    credentials = Credentials(
-        init=False, endpoint=ports.secrets.endpoint(), token=token, pki=ports.secrets.pki(pin.role)
-    )
-    ports.delivery.deliver(pin.node, credentials)
+    ports.delivery.deliver(pin.node, way.credentials(ports, pin, init=False))
 
 
 def _may_initialise(ports: Ports, pin: Pin, claim: Claim) -> bool:
@@ -95,10 +89,19 @@ def _may_initialise(ports: Ports, pin: Pin, claim: Claim) -> bool:
 
 
 def _initialise(ports: Ports, pin: Pin) -> None:
-    credentials = Credentials(init=True, endpoint=ports.secrets.endpoint(), pki=ports.secrets.pki(pin.role))
-    ports.delivery.deliver(pin.node, credentials)
+    ports.delivery.deliver(pin.node, way.credentials(ports, pin, init=True))
+    begun: list[bool] = []
+
+    def answers() -> bool | Blocked:
+        if ports.kubernetes.answers():
+            return True
+        if not begun:
+            way.begin(ports, pin)
+            begun.append(True)
+        return Blocked("the API does not answer", look_s=POLL_S)
+
     wait_until(
-        lambda: True if ports.kubernetes.answers() else Blocked("the API does not answer", look_s=POLL_S),
+        answers,
         what="the cluster initialises",
         node=pin.node,
         about=f"node/{pin.node}",

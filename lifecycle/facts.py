@@ -17,6 +17,13 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
+class Way(StrEnum):
+    """How the machines of an operating system come into their cluster (lifecycle/way.py)."""
+
+    KUBEADM = "kubeadm"
+    TALOS = "talos"
+
+
 @dataclass(frozen=True)
 class Limits:
     """The longest each wait may take, in seconds; every one ends in a halt that names what blocks."""
@@ -127,7 +134,7 @@ class Pin:
     boot_url: where the installer for this generation is published. stores: the node holds replicas.
     drain_timeout, detach_timeout: what happens at the deadline of each.
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
-    image's publisher does not say it (lifecycle/image.py).
+    image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
     """
 
     node: str
@@ -151,6 +158,7 @@ class Pin:
     architecture: str = ""
     kernel: str = ""
     drain: DrainPolicy = DrainPolicy()
+    way: Way = Way.KUBEADM
 
 
 @dataclass(frozen=True)
@@ -317,7 +325,8 @@ class Claim:
     another). retiring: `retire` said that the host leaves for good; kept here too because a whole
     cluster that retires takes its roster with it. installed: what this generation boots was seen to run, or
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
-    kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote."""
+    kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
+    installed, as its pin said."""
 
     stack: str
     node: str
@@ -332,13 +341,17 @@ class Claim:
     installed: bool = False
     kernel: str = ""
     boot_id: str = ""
+    way: Way = Way.KUBEADM
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a node needs to come in; an hour at most, gone after use. Never logged: no repr."""
+    """What a node needs to come in; an hour at most, gone after use. Never logged: no repr.
+
+    configuration: all of its machine's, where it takes one; then that alone is handed over."""
 
     init: bool
     endpoint: str = field(repr=False)
     token: str = field(repr=False, default="")
     pki: Mapping[str, str] = field(repr=False, default_factory=dict)
+    configuration: str = field(repr=False, default="")

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
     Bmc,
@@ -35,8 +36,10 @@ from lifecycle.facts import (
     Rollout,
     Run,
     Verdict,
+    Way,
     Window,
 )
+from lifecycle.machine_api import MachineApi
 from lifecycle.permissions import Access
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "Fence",
     "Kubernetes",
     "Limits",
+    "MachineApi",
     "Machines",
     "Member",
     "Move",
@@ -77,6 +81,7 @@ __all__ = [
     "Secrets",
     "Storage",
     "Verdict",
+    "Way",
     "Window",
 ]
 
@@ -280,13 +285,16 @@ class Delivery(Protocol):
 
 
 class Secrets(Protocol):
-    """The cluster's certificate authorities and keys, from the stack's own state, when asked."""
+    """The cluster's authorities and keys, from the stack's own state, when asked."""
 
     def pki(self, role: Role) -> Mapping[str, str]:
         """File name under /etc/kubernetes/pki -> PEM; for a worker only public parts."""
         ...
 
     def endpoint(self) -> str: ...
+
+    def configuration(self, pin: Pin) -> str:
+        """Of a machine of Way.TALOS all it is told: the cluster's secrets, and what its generation covers."""
 
 
 class RosterStore(Protocol):
@@ -349,29 +357,6 @@ class Open:
     def check(self, node: str) -> None: ...
 
 
-class Evidence(Protocol):
-    """What happened, for the log, the report and the timeline. Carries no secret."""
-
-    def begin(self, node: str, phase: str, detail: str = "") -> None:
-        """A phase of a node's way out or in begins; it ends where the next begins or `end` is said.
-        phase: one of lifecycle.evidence.PHASES."""
-        ...
-
-    def end(self, node: str, outcome: str) -> None:
-        """The node's way out or in is over: `served`, `left`, `halted: <first line>`, `stopped: <first line>`."""
-        ...
-
-    def waited(self, node: str, what: str, start_s: float, end_s: float, limit_s: float, met: bool) -> None:
-        """A wait ended. limit_s: its length at most."""
-        ...
-
-    def volume(self, node: str, move: Move) -> None:
-        """How far a volume that left the node has come. Said again when more is known: the last counts."""
-        ...
-
-    def note(self, node: str, text: str) -> None: ...
-
-
 _OPEN = Open()
 
 
@@ -388,6 +373,7 @@ class Ports:
     records: Records
     delivery: Delivery
     secrets: Secrets
+    machine_api: MachineApi
     roster: RosterStore
     rolls: Rolls
     access: Access

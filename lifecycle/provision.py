@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle import power
+from lifecycle import power, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
@@ -78,6 +78,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             stores=pin.stores,
             machine_id=old.machine_id if old and ours else "",
             retiring=pin.retire,
+            way=pin.way,
         )
         if ports.records.put_claim(step.node, new, old):
             return ClaimState.PROVISIONING
@@ -94,6 +95,7 @@ def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
 
 def _install(ports: Ports, pin: Pin) -> None:
     host = pin.node
+    way.wipe(ports, host, pin.bmc, pin.way)
     power.off(ports, host, pin.bmc)
     _note_last_machine(ports, host)
     ports.fence.check(host)

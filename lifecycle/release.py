@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifecycle import owners, power
+from lifecycle import owners, power, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
 from lifecycle.commands import Step
 from lifecycle.errors import LifecycleError, NotLeft
@@ -42,6 +42,7 @@ def _release(ports: Ports, claim: Claim) -> None:
         ports.evidence.note(node, f"its machine is claimed for {held} now, so it is left alone")
         return
     ports.delivery.withdraw(node)
+    way.wipe(ports, node, bmc, claim.way)
     power.off(ports, node, bmc)
     ports.records.forget_initialising(node)
     power.order(ports, node, bmc, "clear boot override", lambda: ports.machines.clear_boot_override(node, bmc))

@@ -13,6 +13,7 @@ from components.images import lock as image_lock
 from lifecycle.errors import LifecycleError
 from rehearsal import session, stand_in
 from rehearsal.evidence import events
+from rehearsal.providers import talos
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.laws import TEXTS
 from rehearsal.rack.rack import Rack
@@ -27,6 +28,7 @@ from report.record import (
     Sample,
     Series,
 )
+from report.words import names
 
 Entries = list[dict[str, Any]]
 
@@ -146,7 +148,7 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
         image_from=image_from,
         image_to=image_to,
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        succeeded=not error and not failures and all(r.image_after.endswith(image_to) for r in rows),
+        succeeded=not error and not failures and all(names(r.image_after, image_to) for r in rows),
         bring_up_s=zero_s if len(begins) > 1 else rack.now_s,
         roll_s=rack.now_s - zero_s,
         faults=options.faults,
@@ -164,10 +166,12 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
 
 
 def _stand_ins(opened: session.Session, version: str) -> tuple[str, ...]:
-    """Of the release that the rehearsal began with: what it rolled to is its next revision, if that is none."""
+    """Of the release that the rehearsal began with: what it rolled to is its next revision, if that is none. And who
+    made the machine configurations, where a provider that is not here makes them."""
     data = session.stack_data(opened.stack_name, replace(opened.options, version=version))
     environment = stackfile.validate(data, opened.stack_name)
-    return stand_in.completed(environment, image_lock.load(session.IMAGES))[1]
+    images = stand_in.completed(environment, image_lock.load(session.IMAGES))[1]
+    return (*images, *talos.made_by(environment))
 
 
 def _rows(rack: Rack, before: Entries) -> tuple[NodeRow, ...]:

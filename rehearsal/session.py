@@ -37,6 +37,7 @@ from rehearsal import letters, stand_in
 from rehearsal.engine_lock import clear_dead_run, engine_pid
 from rehearsal.providers.command import Command
 from rehearsal.providers.kubernetes import Kubernetes
+from rehearsal.providers.talos import Talos
 from rehearsal.providers.tls import Tls
 from rehearsal.rack.course import Course
 from rehearsal.rack.faults import Faults
@@ -376,6 +377,7 @@ def _serve(session: Session) -> list[grpc.Server]:
             rack, limits(session.environment), rollout(session.environment), session.save, session.on_roster
         ),
         "kubernetes": Kubernetes(rack, session.save),
+        "talos": Talos(),
         "tls": Tls(),
     }
     servers = []

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from components.boot.pin import unknown_releases
 from components.environment import Environment
-from components.images.lock import Lock, parse
+from components.images.lock import Lock, key, parse
+from components.releases import schematic_of
 
 HOST: Final = "https://stand-in.example"
 ARTIFACTS: Final = ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal", "metal-4k", "iso")
@@ -40,7 +41,8 @@ def completed(environment: Environment, lock: Lock) -> tuple[Lock, tuple[str, ..
     told: list[str] = []
     for pool in environment.pools.values():
         image = environment.image_of(pool)
-        name = f"{image.os} {image.version} ({image.architecture})"
+        schematic = schematic_of(image)
+        name = f"{image.os} {key(image.version, schematic)} ({image.architecture})"
         if f"image {name}" not in unknown or (image.os, image.architecture) in pinned:
             continue
         line = (
@@ -50,13 +52,19 @@ def completed(environment: Environment, lock: Lock) -> tuple[Lock, tuple[str, ..
         told += [] if line in told else [line]
         versions = document["images"].setdefault(image.os, {})
         for version in (image.version, next_revision(image.version)):
-            versions.setdefault(version, {}).setdefault(image.architecture, _release(image.os, version))
+            found = _release(image.os, version, schematic)
+            versions.setdefault(key(version, schematic), {}).setdefault(image.architecture, found)
     return (parse(Lock.model_validate(document).to_bytes(), "stand-ins") if told else lock), tuple(told)
 
 
-def _release(os: str, version: str) -> dict[str, Any]:
+def _release(os: str, version: str, schematic: str | None) -> dict[str, Any]:
     artifacts = {name: _artifact(f"{HOST}/{os}/{version}/{name}") for name in ARTIFACTS}
-    return {"os_image": OS_IMAGES[os].format(version), "artifacts": artifacts}
+    release = {"os_image": OS_IMAGES[os].format(version), "artifacts": artifacts}
+    if schematic is None:
+        return release
+    installer = f"{HOST.removeprefix('https://')}/metal-installer/{schematic}:{version}"
+    digest = hashlib.sha256(installer.encode()).hexdigest()
+    return {**release, "schematic": schematic, "installer": f"{installer}@sha256:{digest}"}
 
 
 def _artifact(url: str) -> dict[str, str]:

@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return text.translate(UNPRINTABLE)
 
 
+def names(os_image: str, version: str) -> bool:
+    """Whether what a node reports as its image is of that version, wherever its system says it."""
+    return version in os_image.replace("(", " ").replace(")", " ").split()
+
+
 def clip(text: str, chars_max: int) -> str:
     """`text`, or its beginning and how much is missing, when it is longer than `chars_max`."""
     return text if len(text) <= chars_max else f"{text[:chars_max]}… ({len(text) - chars_max:,} more characters)"

@@ -16,7 +16,7 @@ from tools import cache as caches
 from tools.running import CommandFailed, Job, run
 from tools.version import Version
 
-MINIMUM_GO = Version(1, 26, 0)
+MINIMUM_GO = Version(1, 26, 1)
 """What their go.mod files ask for."""
 
 REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")

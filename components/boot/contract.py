@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 from components.boot import layout
+from components.boot.immutability import Root
 from components.environment import Environment, Host, Pool
 from components.images.lock import KubernetesRelease, Release
 
@@ -112,10 +113,18 @@ class PoolBoot(Protocol):
 
 
 class System(Protocol):
-    """One operating system. os: as the stack file and the lock name it."""
+    """One operating system. os: as the stack file and the lock name it. root: what of it may be written."""
 
     @property
     def os(self) -> str: ...
+
+    @property
+    def root(self) -> Root: ...
+
+    def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Whatever in `files` (see `covered`) would change the system in place, or fetches what is not pinned:
+        a line each, with where it is and the rule (components/boot/immutability.py)."""
+        ...
 
     def pool(self, asked: Asked) -> PoolBoot:
         """What the nodes of a pool boot. Raises BootConfigurationError with all that is wrong."""

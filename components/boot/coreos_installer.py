@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.boot import layout, scripts
+from components.boot import ipxe, layout, scripts
 from components.boot.contract import BootConfigurationError, Own, Publication
 from components.boot.files import data_disks_file, environment_file, generation_file, program
 from components.boot.ignition import (
@@ -26,14 +26,12 @@ from components.boot.ignition import (
     inline,
 )
 from components.boot.ignition_node import Installed
-from components.images.fedora_coreos import INITRAMFS, KERNEL, METAL, ROOTFS
-from components.images.lock import Release
+from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
 
 IMAGE: Final = "/var/lib/ingot/metal.raw.xz"
 INSTALLED: Final = "/etc/ingot/installed.ign"
+INSTALLER: Final = "coreos-installer.service"
 SETTINGS: Final = "/etc/coreos/installer.d/10-ingot.yaml"
-RETRY_S: Final = 10
-"""Between attempts to fetch. The machine never goes on to what is on its disk; the step's limit ends it."""
 
 
 def publication(pool: Installed, own: Own, generation: str) -> Publication:
@@ -42,15 +40,13 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
     verified, or a value would mean more than itself on a kernel command line.
     """
-    name = own.name
+    name, release = own.name, pool.asked.release
     arguments = kernel_arguments(
-        rootfs_url=pool.asked.release.artifact(ROOTFS).url,
+        rootfs_url=release.artifact(ROOTFS).url,
         ignition_url=f"{pool.asked.environment.boot_store.url}/{layout.installer(generation, name)}",
         os_disk=own.os_disk,
     )
-    if odd := [a for a in arguments if not layout.PLAIN.fullmatch(a)]:
-        problem = f"expected kernel arguments without spaces, quotes, backslashes and $, found {odd}"
-        raise BootConfigurationError(name, (problem,))
+    ipxe.require_plain(name, arguments)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
     return Publication(
         node=name,
@@ -58,7 +54,12 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
         boot_url=layout.boot_url(pool.asked.environment.boot_store.url, generation, name),
         kernel_arguments=arguments,
         files={
-            layout.script(generation, name): script(name, pool.asked.release, arguments).encode("ascii"),
+            layout.script(generation, name): ipxe.script(
+                f"Installs {release} on {name}.",
+                kernel=release.artifact(KERNEL).url,
+                initramfs=release.artifact(INITRAMFS).url,
+                arguments=arguments,
+            ),
             layout.installer(generation, name): live.to_bytes(),
         },
     )
@@ -68,33 +69,12 @@ def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tup
     """Of the live system. `coreos.inst.ignition_url` is not among them: it would switch the check of the
     installed configuration off, so that one is inside the live system's."""
     return (
-        "initrd=main",
+        f"initrd={ipxe.INITRD}",
         f"coreos.live.rootfs_url={rootfs_url}",
         "ignition.firstboot",
         "ignition.platform.id=metal",
         f"ignition.config.url={ignition_url}",
         f"coreos.inst.install_dev={os_disk}",
-    )
-
-
-def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
-    """The iPXE script: kernel and initramfs from the publisher, over TLS."""
-    kernel, initramfs = release.artifact(KERNEL).url, release.artifact(INITRAMFS).url
-    return "\n".join(
-        (
-            "#!ipxe",
-            f"# Installs {release} on {node}.",
-            ":start",
-            f"kernel {kernel} {' '.join(arguments)} || goto again",
-            f"initrd --name main {initramfs} || goto again",
-            "boot || goto again",
-            ":again",
-            f"echo Could not start the installer; trying again in {RETRY_S} s",
-            "imgfree",
-            f"sleep {RETRY_S}",
-            "goto start",
-            "",
-        )
     )
 
 
@@ -118,13 +98,14 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
         data_disks_file(own),
         environment_file(pool.asked.environment, own.name, "installer"),
         generation_file(generation),
-        program("ingot-guard", scripts.GUARD),
-        program("ingot-report", scripts.REPORT),
+        program(scripts.PROGRAMS, "ingot-guard", scripts.GUARD),
+        program(scripts.PROGRAMS, "ingot-report", scripts.REPORT),
     )
+    guard = scripts.guard_unit(scripts.PROGRAMS, installer=INSTALLER)
     dropin = Dropin(name="10-ingot.conf", contents=scripts.INSTALLER_DROPIN)
     units = (
-        Unit(name="coreos-installer.service", dropins=(dropin,)),
-        Unit(name="ingot-guard.service", enabled=True, contents=scripts.GUARD_UNIT),
+        Unit(name=INSTALLER, dropins=(dropin,)),
+        Unit(name="ingot-guard.service", enabled=True, contents=guard),
     )
     return Ignition(
         storage=Storage(files=tuple(sorted(files, key=lambda f: f.path))),

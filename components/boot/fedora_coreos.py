@@ -6,19 +6,35 @@ Kubernetes arrives as programs from its official release host, each checked by i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import coreos_installer, kubeadm, scripts, settings
+from components.boot import coreos_installer, immutability, kubeadm, scripts, settings
 from components.boot.contract import Asked, Own, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
-from components.boot.ignition_node import Installed, shared_files
-from components.images.fedora_coreos import INITRAMFS, KERNEL, METAL, OS, ROOTFS
+from components.boot.ignition_node import CONTAINERD, NO_KERNEL_ARGUMENTS, Installed, shared_files
+from components.boot.immutability import Root
+from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
+from components.images.fedora_coreos import OS
 from components.images.lock import KubernetesRelease
 
+ROOT: Final = Root(
+    os=OS,
+    read_only="the root is composefs",
+    writable=("/etc", "/var"),
+    links={
+        "/home": "/var/home",
+        "/mnt": "/var/mnt",
+        "/opt": "/var/opt",
+        "/root": "/var/roothome",
+        "/srv": "/var/srv",
+        "/usr/local": "/var/usrlocal",
+    },
+)
 HUGEPAGE_MIB: Final = 2
+PATH: Final = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin"
 NO_UPDATES: Final = "[updates]\nenabled = false\n"
 
 
@@ -45,9 +61,13 @@ class FedoraCoreOs:
     """Fulfils components.boot.contract.System."""
 
     os: str = OS
+    root: Root = ROOT
+
+    def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        return immutability.problems(self.root, files)
 
     def pool(self, asked: Asked) -> FedoraCoreOsPool:
-        files = [*shared_files(asked), *_kubernetes(asked.kubernetes)]
+        files = [*shared_files(asked, programs=scripts.PROGRAMS, containerd=CONTAINERD), *_kubernetes(asked.kubernetes)]
         files += settings.chrony(asked.environment.settings)
         files.append(text_file("/etc/zincati/config.d/90-disable-auto-updates.toml", NO_UPDATES))
         return FedoraCoreOsPool(
@@ -56,7 +76,7 @@ class FedoraCoreOs:
                 files=tuple(files),
                 directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
                 units=_units(),
-                kernel_arguments=_kernel_arguments(asked) if asked.stores else KernelArguments(),
+                kernel_arguments=_kernel_arguments(asked) if asked.stores else NO_KERNEL_ARGUMENTS,
             )
         )
 
@@ -70,9 +90,10 @@ def _kubernetes(release: KubernetesRelease) -> Iterator[File]:
 
 
 def _units() -> tuple[Unit, ...]:
+    join = scripts.join_unit(scripts.PROGRAMS, path=PATH, after=("ingot-unpack.service",))
     return (
         Unit(name="containerd.service", enabled=True),
-        Unit(name="ingot-join.service", enabled=True, contents=scripts.JOIN_UNIT),
+        Unit(name="ingot-join.service", enabled=True, contents=join),
         Unit(name="ingot-unpack.service", enabled=True, contents=scripts.UNPACK_UNIT),
         Unit(name="kubelet.service", enabled=True, contents=scripts.KUBELET_UNIT),
     )

@@ -20,9 +20,9 @@ def json_file(path: str, document: dict[str, Any]) -> File:
     return _file(path, inline(canonical_json(document)), None)
 
 
-def program(name: str, text: str) -> File:
-    """A program of ours."""
-    return File(path=f"{scripts.PROGRAMS}/{name}", mode=0o755, contents=inline(text))
+def program(programs: str, name: str, text: str) -> File:
+    """A program of ours. programs: the folder where the system has room for it."""
+    return File(path=f"{programs}/{name}", mode=0o755, contents=inline(text))
 
 
 def environment_file(environment: Environment, node: str, role: str) -> File:

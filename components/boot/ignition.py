@@ -225,7 +225,8 @@ def parse(data: bytes) -> Ignition:
     except (ValueError, RecursionError) as error:
         raise IgnitionError((f"expected JSON, found: {error}",)) from None
     try:
-        return Ignition.model_validate(document)
+        # Strictly, as Ignition reads it: no number in quotes, no 1 for true.
+        return Ignition.model_validate_json(data, strict=True)
     except ValidationError as error:
         wrong = (
             f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}, found {ascii(e['input'])[:60]}"

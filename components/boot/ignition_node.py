@@ -23,7 +23,7 @@ from components.boot.files import (
     text_file,
 )
 from components.boot.identity import host_id, host_nqn
-from components.boot.ignition import Directory, File, Ignition, KernelArguments, Storage, Systemd, Unit
+from components.boot.ignition import Directory, File, Ignition, KernelArguments, Link, Storage, Systemd, Unit
 from lifecycle import labels
 
 FORWARDING: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"
@@ -40,6 +40,7 @@ version = 2
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/opt/cni/bin"
 """
+NO_KERNEL_ARGUMENTS: Final = KernelArguments()
 CRICTL: Final = f"runtime-endpoint: {kubeadm.SOCKET}\n"
 
 
@@ -51,13 +52,19 @@ class Installed:
     files: tuple[File, ...]
     directories: tuple[Directory, ...]
     units: tuple[Unit, ...]
-    kernel_arguments: KernelArguments
+    kernel_arguments: KernelArguments = NO_KERNEL_ARGUMENTS
+    links: tuple[Link, ...] = ()
 
     def of_host(self, own: Own) -> Ignition:
         """The configuration of one host."""
         files = sorted([*self.files, *_own_files(self.asked, own)], key=lambda f: f.path)
         return Ignition(
-            storage=Storage(files=tuple(files), directories=self.directories, filesystems=settings.filesystems(own)),
+            storage=Storage(
+                files=tuple(files),
+                directories=self.directories,
+                links=self.links,
+                filesystems=settings.filesystems(own),
+            ),
             systemd=Systemd(units=(*self.units, *settings.mount_units(own))),
             passwd=settings.passwd(self.asked.environment.settings),
             kernel_arguments=self.kernel_arguments,
@@ -74,18 +81,19 @@ class Installed:
         return configuration.model_copy(update={"storage": storage})
 
 
-def shared_files(asked: Asked) -> Iterator[File]:
-    """Files that every node of a pool has, whichever system it runs."""
+def shared_files(asked: Asked, *, programs: str, containerd: str) -> Iterator[File]:
+    """Files that every node of a pool has, whichever system it runs. programs: the folder of ours.
+    containerd: its configuration."""
     environment = asked.environment
-    yield program("ingot-join", scripts.JOIN)
-    yield program("ingot-report", scripts.REPORT)
+    yield program(programs, "ingot-join", scripts.JOIN)
+    yield program(programs, "ingot-report", scripts.REPORT)
     yield text_file("/etc/modules-load.d/kubernetes.conf", "br_netfilter\noverlay\n")
     yield text_file("/etc/modules-load.d/nvme-tcp.conf", "nvme-tcp\n")
     if asked.stores:
         yield text_file("/etc/modules-load.d/simplyblock.conf", "nbd\nvfio_pci\n")
     forwarding = FORWARDING + (FORWARDING_6 if ":" in environment.cluster.pod_cidr else "")
     yield text_file("/etc/sysctl.d/90-kubernetes.conf", forwarding)
-    yield text_file("/etc/containerd/config.toml", CONTAINERD, overwrite=True)
+    yield text_file("/etc/containerd/config.toml", containerd, overwrite=True)
     yield text_file("/etc/crictl.yaml", CRICTL)
     yield from settings.registries(environment.settings)
     if asked.role == "control-plane":

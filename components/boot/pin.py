@@ -13,9 +13,12 @@ from components.boot import digest
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
 from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
+from components.boot.talos import OS as TALOS
+from components.boot.talos import PoolPatch, TalosPool
 from components.environment import Drain, Environment, Host
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
+from components.releases import schematic_of
+from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -80,13 +83,31 @@ def boot_of(
     return NodeBoot(boot, own, generation)
 
 
+def pool_patches(environment: Environment, lock: Lock) -> dict[str, PoolPatch]:
+    """Of each pool that runs Talos, what the provider makes its configuration of. Raises as `pins` does."""
+    of_talos = [pool for pool, declared in environment.pools.items() if environment.image_of(declared).os == TALOS]
+    boots = {pool: pool_boot(environment, lock, pool) for pool in of_talos}
+    return {pool: boot.patch() for pool, boot in boots.items() if isinstance(boot, TalosPool)}
+
+
+def node_patch(environment: Environment, lock: Lock, pin: Pin) -> tuple[str, str]:
+    """The patch of a pin's pool, with which the state's configuration was made, and the one that makes it the
+    node's. For a pin that `pins` made of the same files; raises as `pins` does."""
+    boot = pool_boot(environment, lock, pin.pool)
+    if not isinstance(boot, TalosPool):
+        problem = f"expected a pool of Talos, found one of {boot.asked.release.os}"
+        raise BootConfigurationError(pin.node, (problem,))
+    host = environment.pools[pin.pool].machines.hosts[pin.node]
+    return boot.shared(), boot.own(Own.of(pin.node, host), pin.generation)
+
+
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
     """Every release that the stack file names and the lock does not pin."""
     found: dict[str, UnknownRelease] = {}
     for pool in environment.pools.values():
         image = environment.image_of(pool)
         try:
-            lock.release(image.os, image.version, image.architecture)
+            lock.release(image.os, image.version, image.architecture, schematic_of(image))
         except UnknownRelease as unknown:
             found.setdefault(unknown.what, unknown)
         try:
@@ -124,6 +145,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         architecture=asked.release.architecture,
         kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
+        way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
     )
 
 

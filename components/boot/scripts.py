@@ -1,7 +1,8 @@
 """What runs on a machine: three short programs and the units that start them.
 
 The texts are the same for every machine and every release; whatever differs is read from files beside
-them (/etc/ingot). So they can be read, and tested, as they are.
+them (/etc/ingot). So they can be read, and tested, as they are. Only where programs live differs between
+systems, which is why some units are made.
 """
 
 from __future__ import annotations
@@ -118,28 +119,6 @@ done < /etc/ingot/data-disks
 """
 """`ingot-guard`: runs before the installer."""
 
-JOIN_UNIT: Final = """\
-[Unit]
-Description=Bring this machine into its cluster
-Wants=network-online.target
-Requires=containerd.service ingot-unpack.service
-After=network-online.target containerd.service ingot-unpack.service
-ConditionPathExists=!/etc/kubernetes/kubelet.conf
-ConditionPathExists=!/var/lib/ingot/stuck
-StartLimitIntervalSec=0
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-Environment=PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin
-ExecStart=/usr/local/bin/ingot-join
-Restart=on-failure
-RestartSec=10
-
-[Install]
-WantedBy=multi-user.target
-"""
-
 UNPACK_UNIT: Final = """\
 [Unit]
 Description=Unpack the verified archives of this release
@@ -180,20 +159,6 @@ RestartSec=5
 WantedBy=multi-user.target
 """
 
-GUARD_UNIT: Final = """\
-[Unit]
-Description=Check that the OS disk is no data disk
-Before=coreos-installer.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/local/bin/ingot-guard
-
-[Install]
-RequiredBy=coreos-installer.service
-"""
-
 # A report that does not get through never stops an installation: hence the `-`.
 INSTALLER_DROPIN: Final = """\
 [Unit]
@@ -203,4 +168,48 @@ After=ingot-guard.service
 [Service]
 ExecStartPre=-/usr/local/bin/ingot-report installing
 ExecStartPost=-/usr/local/bin/ingot-report installed
+"""
+
+
+def join_unit(programs: str, *, path: str, after: tuple[str, ...] = ()) -> str:
+    """The unit of `ingot-join`. programs: the folder of ours. path: where it finds those that it calls.
+    after: units that must have succeeded first, besides containerd's."""
+    required = " ".join(("containerd.service", *after))
+    return f"""\
+[Unit]
+Description=Bring this machine into its cluster
+Wants=network-online.target
+Requires={required}
+After=network-online.target {required}
+ConditionPathExists=!/etc/kubernetes/kubelet.conf
+ConditionPathExists=!/var/lib/ingot/stuck
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment=PATH={path}
+ExecStart={programs}/ingot-join
+Restart=on-failure
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def guard_unit(programs: str, *, installer: str) -> str:
+    """The unit of `ingot-guard`. installer: the unit that must not start without it."""
+    return f"""\
+[Unit]
+Description=Check that the OS disk is no data disk
+Before={installer}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={programs}/ingot-guard
+
+[Install]
+RequiredBy={installer}
 """

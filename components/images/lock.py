@@ -139,7 +139,8 @@ class Release(ReleaseFacts):
 class KubernetesFacts(Pinned):
     """What a node needs of one Kubernetes release: three programs, and two archives of helpers.
 
-    crictl and cni_plugins are released apart from Kubernetes; this is the pair tried with it.
+    crictl and cni_plugins are released apart from Kubernetes; this is the pair tried with it. sysext: the same
+    programs as one system extension, from Flatcar's bakery; only Flatcar needs it.
     """
 
     kubeadm: Artifact
@@ -147,6 +148,7 @@ class KubernetesFacts(Pinned):
     kubectl: Artifact
     crictl: Artifact
     cni_plugins: Artifact
+    sysext: Artifact | None = None
 
 
 class KubernetesRelease(KubernetesFacts):

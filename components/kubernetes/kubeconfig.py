@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from components.kubernetes.pki import Authority
+from components.kubernetes.pki import Signer
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ RENEW_HOURS = 8766
 """Renewed by any `up` in its last year: a fleet that is rolled once a year never meets an expired one."""
 
 
-def register_administrator(cluster: str, server: str, ca: Authority, parent: pulumi.Resource) -> Administrator:
+def register_administrator(cluster: str, server: str, ca: Signer, parent: pulumi.Resource) -> Administrator:
     """Register the administrator's certificate, and make the kubeconfig of it.
 
     server: `https://` and the cluster's stable endpoint. The group is `system:masters`, because the
@@ -48,14 +48,14 @@ def register_administrator(cluster: str, server: str, ca: Authority, parent: pul
     certificate = tls.LocallySignedCert(
         "admin",
         cert_request_pem=request.cert_request_pem,
-        ca_private_key_pem=ca.key.private_key_pem,
-        ca_cert_pem=ca.certificate.cert_pem,
+        ca_private_key_pem=ca.key_pem,
+        ca_cert_pem=ca.certificate_pem,
         allowed_uses=["digital_signature", "key_encipherment", "client_auth"],
         validity_period_hours=VALID_HOURS,
         early_renewal_hours=RENEW_HOURS,
         opts=opts,
     )
-    parts = pulumi.Output.all(ca.certificate.cert_pem, certificate.cert_pem, key.private_key_pem)
+    parts = pulumi.Output.all(ca.certificate_pem, certificate.cert_pem, key.private_key_pem)
     document: pulumi.Output[str] = parts.apply(lambda pems: kubeconfig(cluster, server, *pems))
     return Administrator(certificate, pulumi.Output.secret(document))
 

@@ -18,6 +18,23 @@ side effect of some later `up`. So it outlives the fleet's hardware, and early r
 
 
 @dataclass(frozen=True)
+class Signer:
+    """Who signs for administrators: certificate and key as PEM."""
+
+    certificate_pem: pulumi.Output[str]
+    key_pem: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What a cluster is built on, whatever its machines run: joining and leaving ask the state for it, so it is
+    there before the first node and goes after the last. resources: the first stands for the whole cluster."""
+
+    signer: Signer
+    resources: tuple[pulumi.CustomResource, ...]
+
+
+@dataclass(frozen=True)
 class Authority:
     """A certificate authority: its key and its certificate, as PEM."""
 
@@ -34,10 +51,11 @@ class Pki:
     front_proxy_ca: Authority
     service_account: tls.PrivateKey
 
-    def resources(self) -> list[pulumi.CustomResource]:
+    def foundation(self) -> Foundation:
         """All of it; each certificate stands for its key too."""
         authorities = (self.ca, self.etcd_ca, self.front_proxy_ca)
-        return [*(authority.certificate for authority in authorities), self.service_account]
+        signer = Signer(self.ca.certificate.cert_pem, self.ca.key.private_key_pem)
+        return Foundation(signer, (*(authority.certificate for authority in authorities), self.service_account))
 
 
 def register_pki(parent: pulumi.Resource) -> Pki:
@@ -51,10 +69,10 @@ def register_pki(parent: pulumi.Resource) -> Pki:
 
 
 def _key(name: str, parent: pulumi.Resource) -> tls.PrivateKey:
-    return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=_for_life(parent))
+    return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=for_life(parent))
 
 
-def _for_life(parent: pulumi.Resource) -> pulumi.ResourceOptions:
+def for_life(parent: pulumi.Resource) -> pulumi.ResourceOptions:
     """Made once: every input of these resources replaces them when it changes, and with them the identity of
     a cluster that serves. So neither an edit here nor a provider that names or defaults something anew may.
     Deleted they are all the same, with the stack. To rotate one is a procedure of its own."""
@@ -72,6 +90,6 @@ def _authority(name: str, common_name: str, parent: pulumi.Resource) -> Authorit
         allowed_uses=["digital_signature", "key_encipherment", "cert_signing"],
         validity_period_hours=CA_VALID_HOURS,
         early_renewal_hours=0,
-        opts=_for_life(parent),
+        opts=for_life(parent),
     )
     return Authority(key, certificate)

@@ -276,6 +276,18 @@ def no_login_on_talos(s: Sketch) -> Iterator[Flaw]:
             )
 
 
+def talos_alone(s: Sketch) -> Iterator[Flaw]:
+    """A Talos machine joins with the secrets of its cluster's Talos, any other with what kubeadm left there: neither
+    finds what it needs in a cluster that the other began."""
+    first, others = s.systems[:1], s.systems[1:]
+    for path, os in others:
+        if "talos" in (os, first[0][1]) and os != first[0][1]:
+            fix = f"write {first[0][1]}, or one system for all in {path_text(first[0][0])}"
+            yield Flaw(
+                path, f"{os}, where {path_text(first[0][0])} is {first[0][1]}", "Talos in all pools or none", fix
+            )
+
+
 RULES: Final[tuple[Rule, ...]] = (
     hosts_once,
     macs_once,
@@ -295,4 +307,5 @@ RULES: Final[tuple[Rule, ...]] = (
     addresses_apart,
     pods_have_room,
     no_login_on_talos,
+    talos_alone,
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lifecycle.adapters.files import make_directory, refused, safe_name, sync_directory, write_atomically
 from lifecycle.errors import NeedsAttention
-from lifecycle.ports import Pin, Progress
+from lifecycle.ports import Pin, Progress, Way
 
 FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 """Public within the site: the web server reads them as any user. They hold no secret."""
@@ -82,13 +82,13 @@ class BootStore:
 
     def progress(self, pin: Pin) -> Progress:
         """What the machine last reported for this generation; NONE before its first report, UNKNOWN where
-        the boot store takes no reports (no directory for them).
+        the boot store takes no reports (no directory for them), or the machine's system makes none.
 
         Raises NeedsAttention if the machine reports a failure, or something that is no report.
         """
         folder = self._directory() / PROGRESS
         path = folder / safe_name(pin.node)
-        if not folder.is_dir():
+        if not folder.is_dir() or pin.way is Way.TALOS:
             return Progress.UNKNOWN
         try:
             report = json.loads(path.read_text(encoding="utf-8"))

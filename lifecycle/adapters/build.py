@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle import facts
-from lifecycle.adapters import objects
+from lifecycle.adapters import objects, talos_api
 from lifecycle.adapters.access import ApiAccess
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.broker import OWN, Broker, SharedView, private_folder
@@ -30,12 +30,13 @@ from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
 from lifecycle.adapters.view import Source, View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.address import authority
 from lifecycle.commands import Step, Verb
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.permissions import Owner
 from lifecycle.ports import Clock, Pin, Ports, Role
 
@@ -48,6 +49,8 @@ KUBECONFIGS = {Owner.HOST_LIFECYCLE: "INGOT_KUBECONFIG", Owner.STORAGE_POLICY: "
 """The variable that names each owner's kubeconfig; without one of its own, storage policy goes in by the other's."""
 ETCD_USER = "ingot-lifecycle"
 """Whom our certificates name to etcd, which lets in whatever its authority signed."""
+NodePatches = Callable[[Path, str, Pin], tuple[str, str]]
+"""(project root, stack, pin of a Talos machine) -> its pool's patch, and the node's own."""
 Contents = Callable[[Path, str, Pin], Mapping[str, bytes]]
 """(project root, stack, pin) -> path in the boot store and bytes of all that the pin's host fetches."""
 ETCD_PORT = 2379
@@ -59,29 +62,30 @@ def ports(
     step: Step,
     read: Read,
     contents: Contents,
+    patches: NodePatches,
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
     broker: Callable[[Path, str], Sequence[str]] | None = None,
 ) -> Ports:
     """The ports of a step.
 
-    read: reads a stack file. contents: makes what a pin boots. start: where to look for the project,
-    else the working directory. environment: of variables, else the process's own. broker: (folder, stack) ->
-    the command that keeps a view there for all steps; without one, with INGOT_VIEW=own, and for the
-    roster that a preview prints, this process keeps its own. Raises nothing:
-    what is missing is said by the adapter that misses it.
+    read: reads a stack file. contents: makes what a pin boots. patches: makes what its configuration is
+    completed with, if it runs Talos. start: where to look for the project, else the working directory.
+    environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
+    there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
+    keeps its own. Raises nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
-    pins, secrets, api = _way_in(step.stack, read, start, env, wall)
+    pins, secrets, api = _way_in(step.stack, read, start, env, wall, patches)
     storage_api = KubeApi(lambda: _connect(env, pins, secrets, wall, Owner.STORAGE_POLICY), wall)
-    namespaces = frozenset({storage_namespace(env)})
+    namespace = storage_namespace(env)
+    namespaces = frozenset({namespace})
     own = View(api, wall, namespaces)
     source: Source = own
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
     clock = WatchingClock(source)
-    namespace = storage_namespace(env)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
     own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
     guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
@@ -110,6 +114,7 @@ def ports(
         records=DirectoryRecords(boot_store, step.stack, clock),
         delivery=DirectoryDelivery(boot_store),
         secrets=secrets,
+        machine_api=GrpcMachineApi(partial(talos_api.address, env), lambda: secrets.authority("os-ca"), clock),
         roster=ConfigMapRoster(api, source),
         rolls=LeaseRolls(api, EngineProcess(env)),
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
@@ -124,16 +129,22 @@ def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
 def keep_view(stack: str, read: Read, folder: Path, start: Path | None = None) -> None:
     """Keep the view of a stack's cluster in `folder` for its steps, until none was there for a while."""
     env, clock = process_environment(), WallClock()
-    _, _, api = _way_in(stack, read, start, env, clock)
+    _, _, api = _way_in(stack, read, start, env, clock, _no_patches)
     Broker(folder, View(api, clock, frozenset({storage_namespace(env)}))).serve()
 
 
 def _way_in(
-    stack: str, read: Read, start: Path | None, env: Mapping[str, str], clock: Clock
+    stack: str, read: Read, start: Path | None, env: Mapping[str, str], clock: Clock, patches: NodePatches
 ) -> tuple[StackFilePins, StateSecrets, KubeApi]:
     pins = StackFilePins(start or Path.cwd(), stack, read)
-    secrets = StateSecrets(stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env)
+    secrets = StateSecrets(
+        stack, lambda: pins.root, lambda: pins.stack_file.endpoint, env, lambda pin: patches(pins.root, stack, pin)
+    )
     return pins, secrets, KubeApi(lambda: _connect(env, pins, secrets, clock, Owner.HOST_LIFECYCLE), clock)
+
+
+def _no_patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:
+    raise NeedsAttention(f"configuration of {pin.node}", "a view of the cluster that asks for it", "report this line")
 
 
 def storage_namespace(env: Mapping[str, str]) -> str:
@@ -183,7 +194,7 @@ def _connect(
 def administrator_of(stack: str, read: Read, start: Path | None = None) -> KubeApi:
     """A connection to the stack's cluster that may do everything, to make the owners' roles with."""
     env, clock = process_environment(), WallClock()
-    pins, secrets, _ = _way_in(stack, read, start, env, clock)
+    pins, secrets, _ = _way_in(stack, read, start, env, clock, _no_patches)
     return _administrator(pins, secrets, clock)
 
 

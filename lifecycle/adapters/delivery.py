@@ -24,10 +24,10 @@ class DirectoryDelivery:
         self._directory = directory
 
     def deliver(self, node: str, credentials: Credentials) -> None:
-        content = dataclasses.asdict(dataclasses.replace(credentials, pki=dict(credentials.pki)))
+        text = credentials.configuration or _document(credentials)
         store = self._directory()
         make_directory(store / "once", DIRECTORY_MODE, below=store)
-        write_atomically(store / "once" / safe_name(node), json.dumps(content, sort_keys=True).encode(), FILE_MODE)
+        write_atomically(store / "once" / safe_name(node), text.encode(), FILE_MODE)
 
     def withdraw(self, node: str) -> None:
         path = self._directory() / "once" / safe_name(node)
@@ -38,3 +38,10 @@ class DirectoryDelivery:
             return
         except OSError as error:
             raise refused(path, error) from error
+
+
+def _document(credentials: Credentials) -> str:
+    """What `ingot-join` reads (components/boot/scripts.py)."""
+    content = dataclasses.asdict(dataclasses.replace(credentials, pki=dict(credentials.pki)))
+    del content["configuration"]
+    return json.dumps(content, sort_keys=True)

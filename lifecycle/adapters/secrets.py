@@ -15,36 +15,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lifecycle.adapters import machine_configuration, talos_state
 from lifecycle.adapters.files import private
 from lifecycle.adapters.tls import Authority
 from lifecycle.errors import NeedsAttention, PortError
-from lifecycle.ports import Role
+from lifecycle.ports import Pin, Role
 
 EXPORT_LIMIT_S = 120.0
 """`pulumi stack export` decrypts every secret of the state: seconds for a thousand nodes, more on a slow backend."""
 AUTHORITIES = {"ca": "ca", "etcd-ca": "etcd/ca", "front-proxy-ca": "front-proxy-ca"}
 """Resource name -> file stem under /etc/kubernetes/pki, as kubeadm names them."""
 SERVICE_ACCOUNT = "service-account"
-SECRET_KEY, SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
-"""How the engine marks a secret value in an exported state; with --show-secrets, `plaintext` is beside it."""
 REMEDY = (
     "run `pulumi up` until the cluster's authorities are made, or name a file of them in INGOT_SECRETS_FILE "
     "(docs/decisions/0031.md)"
 )
 
 
+Patches = Callable[[Pin], tuple[str, str]]
+"""Of a pin that runs Talos: its pool's patch, and the one that makes it the node's."""
+
+
 class StateSecrets:
     """Fulfils `lifecycle.ports.Secrets`; also lends an authority to the adapters that sign with it.
 
     root: the project's directory. endpoint: finds `host:port` of the cluster. environment: `os.environ`.
-    Read once, on first use. Raises PortError, which says where it looked and never what it saw.
+    patches: what a machine's configuration is completed with. Read once, on first use. Raises PortError, which
+    says where it looked and never what it saw.
     """
 
     def __init__(
-        self, stack: str, root: Callable[[], Path], endpoint: Callable[[], str], environment: Mapping[str, str]
+        self,
+        stack: str,
+        root: Callable[[], Path],
+        endpoint: Callable[[], str],
+        environment: Mapping[str, str],
+        patches: Patches,
     ) -> None:
         self._stack, self._root, self._endpoint, self._environment = stack, root, endpoint, environment
-        self._pems: dict[str, str] | None = None
+        self._patches = patches
+        self._found: _Found | None = None
 
     def endpoint(self) -> str:
         return self._endpoint()
@@ -58,16 +68,31 @@ class StateSecrets:
         return files
 
     def authority(self, name: str) -> Authority:
-        """name: `ca` or `etcd-ca`."""
+        """name: `ca` or `etcd-ca`; of a cluster of Talos also `os-ca`, of the machines' own API."""
         return Authority(name, self._pem(name), self._pem(f"{name}-key"))
 
+    def configuration(self, pin: Pin) -> str:
+        what = f"machine configuration of {pin.node} in the state of stack {self._stack}"
+        shared, own = self._patches(pin)
+        kept = self._secrets().configurations.get(pin.pool)
+        if kept is None:
+            raise PortError(what, f"none for its pool {pin.pool}", machine_configuration.REMEDY)
+        if kept.patch != talos_state.patch_digest(shared):
+            found = "one that was made from another stack file or lock"
+            raise PortError(what, found, machine_configuration.REMEDY)
+        return machine_configuration.completed(kept.text, own, what)
+
     def _pem(self, name: str) -> str:
-        if self._pems is None:
-            file = self._environment.get("INGOT_SECRETS_FILE")
-            self._pems = _from_file(Path(file)) if file else _from_state(self._export())
-        if name not in self._pems:
+        pems = self._secrets().pems
+        if name not in pems:
             raise PortError(f"secrets of stack {self._stack}", f"no {name}", REMEDY)
-        return self._pems[name]
+        return pems[name]
+
+    def _secrets(self) -> _Found:
+        if self._found is None:
+            file = self._environment.get("INGOT_SECRETS_FILE")
+            self._found = _Found(_from_file(Path(file)), {}) if file else _from_state(self._export())
+        return self._found
 
     def _export(self) -> str:
         what = f"`pulumi stack export` for stack {self._stack}"
@@ -100,6 +125,14 @@ class StateSecrets:
         return done.stdout
 
 
+@dataclass(frozen=True)
+class _Found:
+    """pems: by name. configurations: of Talos' pools, by pool."""
+
+    pems: Mapping[str, str] = field(repr=False)
+    configurations: Mapping[str, talos_state.PoolConfiguration]
+
+
 def _from_file(path: Path) -> dict[str, str]:
     """`{"ca": {"cert": PEM, "key": PEM}, ..., "service-account": {"key": PEM}}`."""
     what = f"secrets file {path}"
@@ -117,8 +150,8 @@ def _from_file(path: Path) -> dict[str, str]:
     return _with_public_key(pems, what)
 
 
-def _from_state(text: str) -> dict[str, str]:
-    """The tls resources' outputs in an exported state, by resource name."""
+def _from_state(text: str) -> _Found:
+    """What the tls resources, or Talos' own, hold in an exported state."""
     what = "exported state"
     try:
         resources = json.loads(text)["deployment"].get("resources") or []
@@ -126,21 +159,16 @@ def _from_state(text: str) -> dict[str, str]:
             **dict.fromkeys(AUTHORITIES, "certPem"),
             **{f"{n}-key": "privateKeyPem" for n in (*AUTHORITIES, SERVICE_ACCOUNT)},
         }
-        pems = {}
+        pems = talos_state.authorities(resources)
         for resource in resources:
             name = str(resource["urn"]).rsplit("::", 1)[-1]
             if str(resource.get("type", "")).startswith("tls:") and name in wanted and not resource.get("delete"):
-                pems[name] = _plain((resource.get("outputs") or {}).get(wanted[name]))
+                pem = talos_state.plain((resource.get("outputs") or {}).get(wanted[name]))
+                pems[name] = pem if isinstance(pem, str) else ""
+        configurations = talos_state.configurations(resources)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise PortError(what, "something else than a deployment", "see `pulumi stack export`") from None
-    return _with_public_key({name: pem for name, pem in pems.items() if pem}, what)
-
-
-def _plain(value: Any) -> str:
-    """A string output, unwrapped if the engine marked it secret."""
-    if isinstance(value, dict) and value.get(SECRET_KEY) == SECRET_SIGNATURE:
-        value = json.loads(value.get("plaintext", "null"))
-    return value if isinstance(value, str) else ""
+    return _Found(_with_public_key({name: pem for name, pem in pems.items() if pem}, what), configurations)
 
 
 def _with_public_key(pems: dict[str, str], what: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lifecycle.errors import PortError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 LIFE = timedelta(hours=1)
@@ -34,8 +35,13 @@ def client_context(authority: Authority, common_name: str, organisation: str, no
 
     now_s: seconds since 1970. Raises PortError if the authority's PEM cannot be read.
     """
+    from cryptography.hazmat.primitives import serialization
+
     context = trusting(authority)
-    certificate, key, passphrase = _mint(authority, common_name, organisation, now_s)
+    certificate, private = _mint(authority, common_name, organisation, now_s)
+    passphrase = secrets.token_hex(32).encode()
+    sealed = serialization.BestAvailableEncryption(passphrase)
+    key = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed)
     # OpenSSL loads a chain only from a path: the key in it is encrypted under a passphrase that never
     # leaves this process, and the file is gone when this returns.
     with tempfile.NamedTemporaryFile(prefix="ingot-", suffix=".pem") as file:
@@ -64,7 +70,19 @@ def certificates(pem: bytes) -> frozenset[bytes]:
         return frozenset()
 
 
-def _mint(authority: Authority, common_name: str, organisation: str, now_s: float) -> tuple[bytes, bytes, bytes]:
+def client_pair(authority: Authority, common_name: str, organisation: str, now_s: float) -> tuple[bytes, bytes]:
+    """A client certificate that `authority` just signed and its key, as PEM, for libraries that take both from
+    memory. Raises PortError if the authority's PEM cannot be read."""
+    from cryptography.hazmat.primitives import serialization
+
+    certificate, private = _mint(authority, common_name, organisation, now_s)
+    plain = serialization.NoEncryption()
+    return certificate, private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+
+
+def _mint(
+    authority: Authority, common_name: str, organisation: str, now_s: float
+) -> tuple[bytes, EllipticCurvePrivateKey]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
@@ -98,11 +116,7 @@ def _mint(authority: Authority, common_name: str, organisation: str, now_s: floa
             signer, None if isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
         )
     )
-    passphrase = secrets.token_hex(32).encode()
-    sealed = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(passphrase)
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM), sealed, passphrase
+    return certificate.public_bytes(serialization.Encoding.PEM), key
 
 
 def _unreadable(authority: Authority) -> PortError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from lifecycle.ports import Pin, Progress, Role
+from lifecycle.ports import Pin, Progress, Role, Way
 from rehearsal.rack import quorum, volumes, workloads
 from rehearsal.rack.world import Event, Host, KubeNode
 
@@ -29,6 +29,8 @@ JOIN_S = (20.0, 45.0)
 READY_S = (5.0, 15.0)
 NODE_GRACE_S = 40.0
 RETRY_S = 30.0
+WIPE_S = (20.0, 60.0)
+"""Pods are stopped first; the disk itself is erased in a moment (only its beginning and its filesystems' are)."""
 
 
 def power_off(rack: Rack, host: Host) -> None:
@@ -44,7 +46,7 @@ def install(rack: Rack, host: Host, pin: Pin) -> None:
     host.boots += 1
     host.progress = Progress.NONE
     host.credentials, host.joined = "", False
-    host.os_disk = pin.os_disk
+    host.os_disk, host.way = pin.os_disk, pin.way
     host.generation, host.os_image, host.kubelet = pin.generation, pin.os_image, pin.kubelet
     for disk in pin.data_disks:
         host.markers.setdefault(disk, f"{host.name} data")
@@ -61,6 +63,20 @@ def deliver(rack: Rack, host: Host, *, init: bool) -> None:
     host.credentials = "init" if init else "join"
     if host.progress is Progress.RUNNING:
         _start_kubeadm(rack, host)
+
+
+def bootstrap(rack: Rack, host: Host) -> None:
+    """A Talos machine begins the cluster, whose configuration it has; the same again changes nothing."""
+    if host.credentials == "join" and not host.joined:
+        host.credentials = "init"
+        if host.progress is Progress.RUNNING:
+            _start_kubeadm(rack, host)
+
+
+def wipe(rack: Rack, host: Host) -> None:
+    """A Talos machine erases its own disk and switches itself off; its data disks stay."""
+    host.holds = None
+    rack.later(rack.draw(*WIPE_S, host.name, host.boots, "wipe"), "power-off", host.name, host.boots)
 
 
 def _start_kubeadm(rack: Rack, host: Host) -> None:
@@ -92,6 +108,8 @@ def _installing(rack: Rack, event: Event) -> None:
     host = _current(rack, event)
     if host is None:
         return
+    if host.way is Way.TALOS and host.holds is Way.TALOS:
+        return  # Talos does not start over what is on the disk already (lifecycle/way.py): it halts
     if rack.faults.active("never-boots", host.name):
         rack.later(RETRY_S, "installing", host.name, host.boots)
         return
@@ -106,6 +124,7 @@ def _installed(rack: Rack, event: Event) -> None:
         return
     host.progress, host.boot_override = Progress.INSTALLED, False
     host.installs += 1
+    host.holds = host.way
     if host.os_disk in host.markers:
         host.markers[host.os_disk] = host.os_image
         rack.laws.disk_written(host.name, host.os_disk)

@@ -25,6 +25,7 @@ from lifecycle.ports import (
     Role,
     Rollout,
     Verdict,
+    Way,
 )
 from rehearsal.rack import hosts, volumes
 from rehearsal.rack.cluster_ports import RackAccess, RackEtcd, RackKubernetes, RackRolls, RackRosterStore
@@ -165,7 +166,7 @@ class RackMachines(Part):
 
     def progress(self, host: str, pin: Pin) -> Progress:
         with self._bmc("progress", host, pin.bmc.url) as found:
-            return found.progress
+            return Progress.UNKNOWN if pin.way is Way.TALOS else found.progress
 
     def clear_boot_override(self, host: str, bmc: Bmc) -> None:
         with self._bmc("clear_boot_override", host, bmc.url, changes=True) as found:
@@ -236,11 +237,33 @@ class RackDelivery(Part):
 
     def deliver(self, node: str, credentials: Credentials) -> None:
         with self._call("deliver", node, changes=True):
-            hosts.deliver(self._rack, self._rack.world.hosts[node], init=credentials.init)
+            # A Talos machine is not told to begin here: it waits to be asked to.
+            init = credentials.init and not credentials.configuration
+            hosts.deliver(self._rack, self._rack.world.hosts[node], init=init)
 
     def withdraw(self, node: str) -> None:
         with self._call("withdraw", node):
             pass
+
+
+class RackMachineApi(Part):
+    """The API that a Talos machine serves itself; a machine that is off answers nobody."""
+
+    name = "machine_api"
+
+    def bootstrap(self, node: str) -> None:
+        with self._call("bootstrap", node, changes=True):
+            hosts.bootstrap(self._rack, self._running(node))
+
+    def wipe(self, node: str) -> None:
+        with self._call("wipe", node, changes=True):
+            hosts.wipe(self._rack, self._running(node))
+
+    def _running(self, node: str) -> Host:
+        host = self._rack.world.hosts[node]
+        if host.power != "on" or not host.credentials or host.progress is not Progress.RUNNING:
+            raise PortError(f"Talos of {node}", "UNAVAILABLE: no machine that has its configuration", "wait for it")
+        return host
 
 
 class RackSecrets:
@@ -251,6 +274,9 @@ class RackSecrets:
 
     def endpoint(self) -> str:
         return "rack"
+
+    def configuration(self, pin: Pin) -> str:
+        return f"# {pin.node}\n"
 
 
 class RackEvidence(Part):
@@ -290,6 +316,7 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
         records=RackRecords(rack, lane, save),
         delivery=RackDelivery(rack, lane, save),
         secrets=RackSecrets(),
+        machine_api=RackMachineApi(rack, lane, save),
         roster=RackRosterStore(rack, lane, save),
         rolls=RackRolls(rack, lane, save),
         access=RackAccess(rack, lane, save),

@@ -10,14 +10,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from lifecycle.ports import Claim, Progress, Roll
+from lifecycle.ports import Claim, Progress, Roll, Way
 
 
 class Host(BaseModel):
     """A machine and its management controller.
 
     boots: power-ons so far; events of an earlier boot are void. generation: what is on the OS disk.
-    markers: what was last written to each data disk; nothing but a wipe changes it.
+    markers: what was last written to each data disk; nothing but a wipe changes it. way: of what boots; holds: of
+    what the OS disk holds, None for a blank one.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Host(BaseModel):
     machine_id: str = ""
     credentials: Literal["", "init", "join"] = ""
     joined: bool = False
+    way: Way = Way.KUBEADM
+    holds: Way | None = None
     markers: dict[str, str] = Field(default_factory=dict)
 
 

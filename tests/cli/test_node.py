@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.node import ROSTER_LIMIT_S, SILENT, app
-from cli.step_ports import contents, declared
+from cli.step_ports import contents, declared, patches
 from lifecycle.adapters import build
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.pins import StackFilePins
@@ -145,7 +145,7 @@ class TestLazy:
         def never(*_: object) -> None:
             raise AssertionError
 
-        build.ports(Step(Verb.GATE, "metal"), never, never, tmp_path, {})  # type: ignore[arg-type]  # never called
+        build.ports(Step(Verb.GATE, "metal"), never, never, never, tmp_path, {})  # type: ignore[arg-type]  # never called
 
     def test_start_up_loads_no_big_library(self) -> None:
         line = "import sys, cli.node; print(*(m for m in sys.argv[1:] if m in sys.modules))"
@@ -175,9 +175,8 @@ class TestOneViewForAllSteps:
                     asked = len(server.wire.asked)
                     monkeypatch.chdir(root)
                     for _ in range(2):
-                        ports = build.ports(
-                            Step(Verb.GATE, "metal"), declared, contents, root, env, lambda *_: pytest.fail("another")
-                        )
+                        gate, none = Step(Verb.GATE, "metal"), lambda *_: pytest.fail("another")
+                        ports = build.ports(gate, declared, contents, patches, root, env, none)
                         assert [n.name for n in ports.kubernetes.nodes()] == ["w1"]
                         assert ports.roster.read() == ("", "")
                     paths = [a.path for a in server.wire.asked[asked:]]

@@ -371,7 +371,9 @@ class FakeDelivery(_Part):
         self.world.changed(f"deliver {node} {'init' if credentials.init else 'join'}")
         self.world.delivered.add(node)
         if self.world.hosts[node].credentials is None:
-            self.world.hosts[node].credentials = credentials
+            # A Talos machine is not told to begin here: it waits to be asked to.
+            init = credentials.init and not credentials.configuration
+            self.world.hosts[node].credentials = replace(credentials, init=init)
             self.world.start_kubeadm(node)
 
     def withdraw(self, node: str) -> None:
@@ -388,6 +390,35 @@ class FakeSecrets(_Part):
 
     def endpoint(self) -> str:
         return "k8s.example:6443"
+
+    def configuration(self, pin: Pin) -> str:
+        return f"configuration of {pin.node}"
+
+
+class FakeMachineApi(_Part):
+    """A Talos machine's own. It answers once it has its configuration and runs."""
+
+    name = "machine_api"
+
+    def bootstrap(self, node: str) -> None:
+        self._running(node)
+        self.world.changed(f"bootstrap {node}")
+        at = self.world.hosts[node]
+        if at.credentials is not None:
+            at.credentials = replace(at.credentials, init=True)
+        self.world.start_kubeadm(node)
+
+    def wipe(self, node: str) -> None:
+        self._running(node)
+        self.world.changed(f"wipe {node}")
+        machine = self.world.hosts[node].machine
+        if not self.world.wipes_for_ever:
+            self.world.later(30, lambda: FakeMachines(self.world)._off(node, machine))
+
+    def _running(self, node: str) -> None:
+        at = self.world.hosts[node]
+        if at.power is Power.OFF or not (at.joined or at.credentials) or node in self.world.mute_machines:
+            raise PortError(f"Talos of {node}", "UNAVAILABLE", "wait for it")
 
 
 class FakeRosterStore(_Part):
@@ -495,6 +526,7 @@ def ports(world: World) -> Ports:
         records=tap(FakeRecords),
         delivery=tap(FakeDelivery),
         secrets=tap(FakeSecrets),
+        machine_api=tap(FakeMachineApi),
         roster=tap(FakeRosterStore),
         rolls=tap(FakeRolls),
         access=tap(FakeAccess),

@@ -92,6 +92,8 @@ class World:
     detaches: bool = True
     boots: bool = True
     registers: bool = True
+    mute_machines: set[str] = field(default_factory=set)  # machines whose own API does not answer
+    wipes_for_ever: bool = False  # a machine that erases its disk never switches itself off
     images: dict[str, str] = field(default_factory=dict)  # generation -> what really boots
     kernels: dict[str, str] = field(default_factory=dict)  # node -> the kernel that really runs
     install_progress: tuple[Progress, ...] = (Progress.INSTALLING, Progress.INSTALLED, Progress.RUNNING)

@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 RECORD = "record.json"
 """Beside each binary: FACTS of it."""
 
-FACTS = {"version": "version", "sha256": "SHA-256", "pins": "go.mod and go.sum's SHA-256"}
+FACTS = {"version": "version", "sha256": "SHA-256", "pins": "go.mod, go.sum and source's SHA-256"}
 """What is recorded, and what a person calls it."""
 
 BUILD_LIMIT_S = 1800.0
@@ -47,7 +47,9 @@ class PartUnobtainable(Exception):
 
     def __init__(self, part: Part, found: str) -> None:
         self.part, self.found = part, found
-        super().__init__(f"{part.name}: expected version {part.version} from {part.package}, found {found}\n{REMEDY}")
+        super().__init__(
+            f"{part.name}: expected version {part.version} from {part.of or part.package}, found {found}\n{REMEDY}"
+        )
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _home(part: Part, root: Path) -> Path:
 
 def _facts(part: Part, binary: Path) -> Mapping[str, str]:
     """What is recorded of a part. pins: changes with any requirement, also one that leaves the version as it is."""
-    pins = hashlib.sha256((part.folder / "go.mod").read_bytes() + (part.folder / "go.sum").read_bytes())
+    pins = hashlib.sha256(b"".join(path.read_bytes() for path in part.pins))
     return {"version": part.version, "sha256": caches.digest(binary), "pins": pins.hexdigest()}
 
 

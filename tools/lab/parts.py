@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 """Holds a folder for each module, with its go.mod and go.sum: their requirements clash, so they are apart."""
 
-KUBERNETES, ETCD, KWOK = "1.36.3", "3.6.8", "0.8.0"
+KUBERNETES, ETCD, KWOK, IGNITION, TALOS = "1.36.3", "3.6.8", "0.8.0", "2.24.0", "1.13.0"
 """What is built. The go.mod files require the same (a test compares them)."""
 
 
@@ -20,7 +20,8 @@ class Part:
     module: its folder. package: what is built, in Go's terms. version: of the release, without a `v`.
     asks: the arguments with which it prints its version. answers: what it then prints must contain this pattern
     once, whose group is the version. variables: of the linker, which say the version where the source does not.
-    about_s: how long its build takes on two cores with nothing built before, for people who wait.
+    about_s: how long its build takes on two cores with nothing built before, for people who wait. of: the module
+    whose version it is, where the program itself is ours.
     """
 
     name: str
@@ -31,11 +32,18 @@ class Part:
     answers: str
     about_s: int
     variables: tuple[str, ...] = ()
+    of: str = ""
 
     @property
     def folder(self) -> Path:
         """Where its go.mod is."""
         return HERE / self.module
+
+    @property
+    def pins(self) -> tuple[Path, ...]:
+        """The files that say what it is made of: its requirements, and our own source where there is any."""
+        names = ("go.mod", "go.sum", *(("main.go",) if self.of else ()))
+        return tuple(self.folder / name for name in names)
 
     @property
     def flags(self) -> str:
@@ -66,6 +74,19 @@ def _etcd(name: str, package: str, asks: str, answers: str, about_s: int) -> Par
     return Part(name, "etcd", f"go.etcd.io/etcd/{package}", ETCD, asks=(asks,), answers=answers, about_s=about_s)
 
 
+TALOS_CONFIG = Part(
+    "talos-config",
+    "talos",
+    "ingot/tools/lab/talos",
+    TALOS,
+    asks=("--version",),
+    answers=r"^talos-config v(\S+)$",
+    about_s=35,
+    of="github.com/siderolabs/talos/pkg/machinery",
+)
+"""Generates, patches and validates Talos' machine configurations with Talos' own packages, at the release that
+pulumiverse-talos 0.8.1 is built on."""
+
 PARTS = (
     _etcd("etcd", "server/v3", "--version", r"^etcd Version: (\S+)$", 30),
     _etcd("etcdctl", "etcdctl/v3", "version", r"^etcdctl version: (\S+)$", 10),
@@ -74,5 +95,16 @@ PARTS = (
     _kubernetes("kube-scheduler", 10),
     _kubernetes("kubectl", 30),
     Part("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", KWOK, ("--version",), r"^kwok version v?(\S+)", 110),
+    Part(
+        "ignition-validate",
+        "ignition",
+        "ingot/tools/lab/ignition",
+        IGNITION,
+        asks=("--version",),
+        answers=r"^ignition-validate v(\S+)$",
+        about_s=5,
+        of="github.com/coreos/ignition/v2",
+    ),
+    TALOS_CONFIG,
 )
 """Every part, in the order in which they are built: one after another, for a build uses every core there is."""

@@ -1,4 +1,4 @@
-"""A small fleet to boot: three control planes, three storage workers, and what is pinned for them."""
+"""A small fleet to boot, and what is pinned for it, each with the changes that a test asks for."""
 
 from __future__ import annotations
 
@@ -9,80 +9,7 @@ import pytest
 
 from components.environment import Environment
 from components.images.lock import Lock
-
-OLD, NEW = "44.20260101.3.0", "44.20260202.3.0"
-
-
-def host(name: str, number: int, *data_disks: str) -> dict[str, Any]:
-    return {
-        "bmc": {"url": f"https://bmc-{name}.example/redfish/v1/Systems/1"},
-        "mac": f"52:54:00:00:00:{number:02x}",
-        "os_disk": f"/dev/disk/by-id/nvme-OS_{name}",
-        "data_disks": list(data_disks),
-        "fault_domain": f"rack-{number % 3}",
-    }
-
-
-def fleet() -> dict[str, Any]:
-    """A stack file's environment, as a document that a test may change."""
-    by_id = "/dev/disk/by-id/nvme-"
-    workers = {f"w{i}": host(f"w{i}", 16 + i, f"{by_id}A_{i}", f"{by_id}B_{i}") for i in (1, 2, 3)}
-    return {
-        "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.example"},
-        "image": {"os": "fedora-coreos", "version": OLD},
-        "boot_store": {"url": "https://boot.example", "directory": "/srv/boot"},
-        "pools": {
-            "control": {"role": "control-plane", "machines": {"hosts": {f"c{i}": host(f"c{i}", i) for i in (1, 2, 3)}}},
-            "hci": {
-                "role": "worker",
-                "machines": {"hosts": workers},
-                "rollout": {"canary": True, "soak_s": 120, "max_unavailable": 2},
-            },
-        },
-        "storage": {
-            "driver": {"kind": "simplyblock", "chart_version": "26.2.8", "cluster_id": "c-1", "pool_name": "p-1"},
-            "nodes": ["hci"],
-            "policies": {"fast": {}},
-        },
-    }
-
-
-def pinned() -> dict[str, Any]:
-    """A lock file with two releases and two versions of Kubernetes, each file with a digest of its own."""
-
-    def artifact(name: str) -> dict[str, str]:
-        url = f"https://builds.example/{name}"
-        return {"url": url, "sha256": f"{sum(name.encode()) * 7919:064x}", "signature": f"{url}.sig"}
-
-    def image(version: str, architecture: str) -> dict[str, Any]:
-        names = ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal", "metal-4k", "iso")
-        return {
-            "os_image": f"Fedora CoreOS {version}",
-            "artifacts": {name: artifact(f"{version}/{architecture}/{name}") for name in names},
-            "amis": {"eu-central-1": "ami-0123456789abcdef0"},
-        }
-
-    programs = ("kubeadm", "kubelet", "kubectl", "crictl", "cni_plugins")
-    return {
-        "images": {"fedora-coreos": {v: {a: image(v, a) for a in ("x86_64", "aarch64")} for v in (OLD, NEW)}},
-        "kubernetes": {
-            v: {a: {p: artifact(f"{v}/{a}/{p}") for p in programs} for a in ("x86_64", "aarch64")}
-            for v in ("v1.36.3", "v1.36.4")
-        },
-    }
-
-
-def changed(document: Any, at: str, value: Any) -> Any:
-    """A copy of `document` with `value` at a path of keys and slashes; None takes the key away."""
-    key, _, rest = at.partition("/")
-    copied = dict(document)
-    if rest:
-        copied[key] = changed(copied.get(key, {}), rest, value)
-    elif value is None:
-        del copied[key]
-    else:
-        copied[key] = value
-    return copied
+from tests.components.boot.fleet import changed, fleet, pinned
 
 
 @pytest.fixture

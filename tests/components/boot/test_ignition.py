@@ -61,6 +61,7 @@ def filesystems(*listed: dict[str, Any]) -> dict[str, Any]:
     return {"storage": {"filesystems": list(listed)}}
 
 
+UNIT = {"name": "a.service", "contents": "[Unit]\n"}
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a relative path": (files(file(path="etc/a")), "storage.files.0.path: expected an absolute path"),
     "an unclean path": (files(file(path="/etc/../a")), "storage.files.0.path"),
@@ -123,6 +124,61 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "kernelArguments: expected 'a'",
     ),
     "an argument twice": ({"kernelArguments": {"shouldExist": ["a", "a"]}}, "kernelArguments.shouldExist"),
+    "a file where a unit is": (
+        {"storage": {"files": [file(path="/etc/systemd/system/a.service")]}, "systemd": {"units": [UNIT]}},
+        "storage.files.0.path: expected a path of its own, found that of systemd.units.0",
+    ),
+    "a link where a drop-in is": (
+        {
+            "storage": {"links": [{"path": "/etc/systemd/system/a.service.d/x.conf", "target": "/y"}]},
+            "systemd": {"units": [{"name": "a.service", "dropins": [{"name": "x.conf", "contents": "[Unit]\n"}]}]},
+        },
+        "storage.links.0.path",
+    ),
+    "a hard link to a directory": (
+        {"storage": {"directories": [file()], "links": [{"path": "/x", "target": "/etc/./a", "hard": True}]}},
+        "storage.links.0.target: expected no directory",
+    ),
+    "a hash of nothing": (
+        files(file(contents={"verification": {"hash": f"sha256-{'a' * 64}"}})),
+        "verification.hash: expected a source",
+    ),
+    "more configuration from nowhere": (
+        {"ignition": {"version": "3.4.0", "config": {"merge": [{}]}}},
+        "ignition.config.merge.0.source",
+    ),
+    "the same configuration twice": (
+        {"ignition": {"version": "3.4.0", "config": {"merge": [{"source": "https://x.example/y"}] * 2}}},
+        "ignition.config.merge.1.source",
+    ),
+    "partitions that overlap": (
+        partitions({"number": 1, "startMiB": 1, "sizeMiB": 4}, {"number": 2, "startMiB": 4, "sizeMiB": 1}),
+        "partitions.1.startMiB",
+    ),
+    "a partition in one that fills the disk": (
+        partitions({"number": 1, "startMiB": 4, "sizeMiB": 0}, {"number": 2, "startMiB": 1, "sizeMiB": 9}),
+        "startMiB: expected a place beyond",
+    ),
+    "a partition to be gone beside one without a number": (
+        partitions({"number": 1, "shouldExist": False}, {"label": "a"}),
+        "disks.0.partitions: expected numbers",
+    ),
+    "a long label in another script": (partitions({"number": 1, "label": "\u00e4" * 19}), "partitions.0.label"),
+    "a filesystem of no format": (filesystems({"device": "/dev/x", "path": "/var/x"}), "filesystems.0.format"),
+    "a label that is too long for ext4": (
+        filesystems({"device": "/dev/x", "format": "ext4", "label": "x" * 17}),
+        "filesystems.0.label: expected at most 16 bytes",
+    ),
+    "a unit that is none": (units({"name": "a.service", "contents": "x"}), "units.0.contents"),
+    "a drop-in that is none": (
+        units({"name": "a.service", "dropins": [{"name": "x.conf", "contents": "[Unit]\nx\n"}]}),
+        "dropins.0.contents: expected Setting=value",
+    ),
+    "a key twice": ({"passwd": {"users": [{"name": "a", "sshAuthorizedKeys": ["k", "k"]}]}}, "sshAuthorizedKeys"),
+    "a group twice": ({"passwd": {"users": [{"name": "a", "groups": ["g", "g"]}]}}, "users.0.groups"),
+    "a number in quotes": (files(file(mode="420")), "storage.files.0.mode"),
+    "a number with a point": (files(file(mode=420.0)), "storage.files.0.mode"),
+    "1 for true": (files(file(overwrite=1)), "storage.files.0.overwrite"),
     "another version": ({"ignition": {"version": "3.5.0"}}, "ignition.version"),
     "no version": ({"ignition": {}}, "ignition.version"),
     "a field nobody knows": (files(file(luks=1)), "storage.files.0.luks"),
@@ -221,7 +277,7 @@ def configurations(draw: st.DrawFn) -> Ignition:
         return draw(st.lists(NAME, max_size=most, unique=True))
 
     made_files = [File(path=f"/f/{n}", mode=draw(MODE), user=draw(OWNER), contents=draw(CONTENTS)) for n in names()]
-    dropins = tuple(Dropin(name=f"{n}.conf", contents="x") for n in names(2))
+    dropins = tuple(Dropin(name=f"{n}.conf", contents="[Unit]\nDescription=x\n") for n in names(2))
     made_units = [Unit(name=f"{n}.service", mask=draw(BOOL), dropins=dropins) for n in names()]
     mounted = [Filesystem(device=f"/dev/{n}", format="xfs", mount_options=tuple(names())) for n in names()]
     uid = draw(st.none() | st.just(7))

@@ -216,6 +216,25 @@ class TestGuard:
         assert f"found it to be the data disk {tmp_path}/same" in done.stderr
 
 
+JOIN_UNIT = scripts.join_unit("/opt/bin", path="/opt/bin:/usr/bin", after=("a.service",))
+GUARD_UNIT = scripts.guard_unit("/opt/bin", installer="install.service")
+
+
+class TestUnits:
+    """Run a system's own programs, in their order."""
+
+    def test_the_join_comes_after_what_it_needs(self) -> None:
+        assert "Requires=containerd.service a.service\n" in JOIN_UNIT
+        assert "After=network-online.target containerd.service a.service\n" in JOIN_UNIT
+        assert "ExecStart=/opt/bin/ingot-join\n" in JOIN_UNIT
+        assert "Environment=PATH=/opt/bin:/usr/bin\n" in JOIN_UNIT
+
+    def test_the_installer_needs_the_guard(self) -> None:
+        assert "Before=install.service\n" in GUARD_UNIT
+        assert "RequiredBy=install.service\n" in GUARD_UNIT
+        assert "ExecStart=/opt/bin/ingot-guard\n" in GUARD_UNIT
+
+
 class TestTexts:
     """What can be said of the texts as they are."""
 
@@ -226,7 +245,7 @@ class TestTexts:
         if bash := shutil.which("bash"):
             assert subprocess.run([bash, "-n"], input=text, text=True, check=False).returncode == 0
 
-    @pytest.mark.parametrize("text", [scripts.JOIN_UNIT, scripts.UNPACK_UNIT, scripts.KUBELET_UNIT, scripts.GUARD_UNIT])
+    @pytest.mark.parametrize("text", [JOIN_UNIT, scripts.UNPACK_UNIT, scripts.KUBELET_UNIT, GUARD_UNIT])
     def test_units_are_sections_of_settings(self, text: str) -> None:
         for line in text.splitlines():
             assert line == "" or line.startswith("[") or line[0].isupper()
@@ -236,4 +255,4 @@ class TestTexts:
         assert "ConditionPathExists=/var/lib/kubelet/config.yaml\n" in scripts.KUBELET_UNIT
 
     def test_a_node_that_has_joined_never_joins_again(self) -> None:
-        assert "ConditionPathExists=!/etc/kubernetes/kubelet.conf\n" in scripts.JOIN_UNIT
+        assert "ConditionPathExists=!/etc/kubernetes/kubelet.conf\n" in JOIN_UNIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,15 +11,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lifecycle.adapters.secrets import (
-    SECRET_KEY,
-    SECRET_SIGNATURE,
-    BmcCredentials,
-    StateSecrets,
-    bmc_credentials,
-)
+from lifecycle.adapters.secrets import BmcCredentials, StateSecrets, bmc_credentials
+from lifecycle.adapters.talos_state import SECRET_KEY, SECRET_SIGNATURE, patch_digest
+from lifecycle.adapters.tls import Authority
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Role
+from tests.lifecycle.fleets import pin
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEY_PEM = KEY.private_bytes(
@@ -29,7 +27,10 @@ PUBLIC_PEM = (
 )
 
 
-def hidden(text: str) -> dict[str, str]:
+PATCHES = ('{"machine": {"install": {"wipe": true}}}', '{"machine": {"install": {"disk": "/dev/disk/by-id/os"}}}')
+
+
+def hidden(text: Any) -> dict[str, str]:
     return {SECRET_KEY: SECRET_SIGNATURE, "plaintext": json.dumps(text)}
 
 
@@ -78,7 +79,67 @@ def pulumi(tmp_path: Path) -> Pulumi:
 
 
 def secrets_of(root: Path, environment: dict[str, str]) -> StateSecrets:
-    return StateSecrets("metal", lambda: root, lambda: "api.example:6443", environment)
+    return StateSecrets("metal", lambda: root, lambda: "api.example:6443", environment, lambda pin: PATCHES)
+
+
+def talos_state(patch: str = PATCHES[0]) -> dict[str, Any]:
+    """What `components/kubernetes/talos.py` leaves in the state, as the engine exports it."""
+
+    def encoded(pem: str) -> str:
+        return base64.b64encode(pem.encode()).decode()
+
+    def pair(name: str) -> dict[str, Any]:
+        return {"cert": encoded(f"certificate of {name}"), "key": hidden(encoded(f"key of {name}"))}
+
+    machine_key = "-----BEGIN ED25519 PRIVATE KEY-----\nMC4=\n-----END ED25519 PRIVATE KEY-----\n"
+    certs = {name: pair(name) for name in ("k8s", "etcd", "k8sAggregator")}
+    certs["os"] = {"cert": encoded("certificate of os"), "key": encoded(machine_key)}
+    certs["k8sServiceaccount"] = {"key": encoded(KEY_PEM)}
+    kept = {"patch": patch_digest(patch), "configuration": "machine: {token: very-secret, install: {disk: none}}"}
+    resources = [
+        resource("talos:machine/secrets:Secrets", "talos-secrets", machineSecrets=hidden({"certs": certs})),
+        resource("pulumi:index:Stash", "workers.talos-configuration", input=hidden(kept)),
+    ]
+    return {"version": 3, "deployment": {"resources": resources}}
+
+
+class TestOfTalos:
+    """The same authorities under the same names, the machines' own, and configurations that become a node's."""
+
+    def test_authorities(self, tmp_path: Path, pulumi: Pulumi) -> None:
+        pulumi.says(stdout=json.dumps(talos_state()))
+        secrets = secrets_of(tmp_path, pulumi.environment)
+        assert secrets.authority("ca") == Authority("ca", "certificate of k8s", "key of k8s")
+        assert secrets.authority("etcd-ca") == Authority("etcd-ca", "certificate of etcd", "key of etcd")
+        machines = secrets.authority("os-ca")
+        assert machines.certificate == "certificate of os"
+        assert machines.key.startswith("-----BEGIN PRIVATE KEY-----\n")
+        assert len(pulumi.calls()) == 1
+
+    def test_a_configuration_is_completed_with_the_nodes_own(self, tmp_path: Path, pulumi: Pulumi) -> None:
+        pulumi.says(stdout=json.dumps(talos_state()))
+        found = secrets_of(tmp_path, pulumi.environment).configuration(pin("w1", pool="workers"))
+        assert json.loads(found) == {"machine": {"token": "very-secret", "install": {"disk": "/dev/disk/by-id/os"}}}
+
+    @pytest.mark.parametrize(
+        ("pool", "patch", "found"),
+        [
+            ("others", PATCHES[0], "found none for its pool others"),
+            ("workers", "{}", "found one that was made from another stack file or lock"),
+        ],
+    )
+    def test_what_is_not_this_generations_is_refused(
+        self, pool: str, patch: str, found: str, tmp_path: Path, pulumi: Pulumi
+    ) -> None:
+        pulumi.says(stdout=json.dumps(talos_state(patch)))
+        with pytest.raises(PortError, match=found) as refused:
+            secrets_of(tmp_path, pulumi.environment).configuration(pin("w1", pool=pool))
+        assert "very-secret" not in str(refused.value)
+
+    def test_a_cluster_of_kubeadm_has_no_machine_authority(self, tmp_path: Path, pulumi: Pulumi) -> None:
+        pulumi.says(stdout=json.dumps(state()))
+        with pytest.raises(PortError, match="no os-ca"):
+            secrets_of(tmp_path, pulumi.environment).authority("os-ca")
 
 
 class TestFromTheState:

@@ -84,7 +84,7 @@ class TestTrusted:
     def test_not_if_a_requirement_was_changed(self, tmp_path: Path) -> None:
         built(tmp_path)
         other = dataclasses.replace(ETCD, module="kwok")  # another go.mod and go.sum
-        assert examine(other, tmp_path / "lab").trouble.startswith("its go.mod and go.sum's SHA-256 is ")
+        assert examine(other, tmp_path / "lab").trouble.startswith("its go.mod, go.sum and source's SHA-256 is ")
 
     @pytest.mark.parametrize("record", ["", "[]", "{}", '{"version": "3.6.8"}'])
     def test_not_without_a_whole_record(self, tmp_path: Path, record: str) -> None:

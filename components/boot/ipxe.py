@@ -1,0 +1,40 @@
+"""The iPXE script that starts an installer: it never goes on to what is on the machine's disk."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.boot import layout
+from components.boot.contract import BootConfigurationError
+
+INITRD: Final = "main"
+"""What the live system's kernel is told that its initramfs is called: `initrd=main`."""
+RETRY_S: Final = 10
+"""Between attempts to fetch. The machine never goes on to what is on its disk; the step's limit ends it."""
+
+
+def require_plain(node: str, arguments: tuple[str, ...]) -> None:
+    """Return if no argument would mean more than itself on a kernel command line, or to iPXE.
+    Raises BootConfigurationError."""
+    if odd := [a for a in arguments if not layout.PLAIN.fullmatch(a)]:
+        problem = f"expected kernel arguments without spaces, quotes, backslashes and $, found {odd}"
+        raise BootConfigurationError(node, (problem,))
+
+
+def script(title: str, *, kernel: str, initramfs: str, arguments: tuple[str, ...]) -> bytes:
+    """The script. title: a line for whoever watches. kernel, initramfs: URLs of the publisher, over TLS."""
+    lines = (
+        "#!ipxe",
+        f"# {title}",
+        ":start",
+        f"kernel {kernel} {' '.join(arguments)} || goto again",
+        f"initrd --name {INITRD} {initramfs} || goto again",
+        "boot || goto again",
+        ":again",
+        f"echo Could not start the installer; trying again in {RETRY_S} s",
+        "imgfree",
+        f"sleep {RETRY_S}",
+        "goto start",
+        "",
+    )
+    return "\n".join(lines).encode("ascii")

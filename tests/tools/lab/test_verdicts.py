@@ -1,0 +1,41 @@
+"""Asking the validator: an answer for each question, and a word where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.lab.verdicts import ValidatorFailed, Verdict, validator
+
+ANSWERS = """#!/bin/sh
+while read -r asked; do
+  echo "{\\"valid\\": false, \\"report\\": [\\"$asked\\"]}"
+done
+"""
+
+
+def program(folder: Path, text: str) -> Path:
+    path = folder / "validator"
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+class TestValidator:
+    """One process answers as often as it is asked."""
+
+    def test_answers_in_order(self, tmp_path: Path) -> None:
+        with validator(program(tmp_path, ANSWERS)) as running:
+            assert running.judge(b"{}\n") == Verdict(valid=False, report=("e30K",))
+            assert running.judge(b"") == Verdict(valid=False, report=("",))
+
+    @pytest.mark.parametrize(
+        "text", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nread a\necho '[]'\n", "#!/bin/sh\nread a\necho {\n"]
+    )
+    def test_says_when_there_is_no_answer(self, text: str, tmp_path: Path) -> None:
+        with (
+            validator(program(tmp_path, text)) as running,
+            pytest.raises(ValidatorFailed, match="expected a verdict, found none"),
+        ):
+            running.judge(b"{}" * 100_000)

@@ -1,0 +1,69 @@
+"""Asks Ignition itself whether it accepts a configuration: one process, as many questions as there are."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+NAME: Final = "ignition-validate"
+"""The part of the lab that answers (tools/lab/ignition)."""
+END_LIMIT_S: Final = 30.0
+"""To end once nothing more is asked; it does at once."""
+
+
+class ValidatorFailed(Exception):
+    """The validator ended without an answer. `str()` says which, and what it said last."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What Ignition says of one configuration. report: a line each; warnings too, which leave it valid."""
+
+    valid: bool
+    report: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Validator:
+    """A running validator. See `validator`."""
+
+    binary: Path
+    questions: IO[bytes]
+    answers: IO[bytes]
+
+    def judge(self, configuration: bytes) -> Verdict:
+        """Ignition's verdict. Raises ValidatorFailed if it gives none."""
+        try:
+            self.questions.write(base64.b64encode(configuration) + b"\n")
+            self.questions.flush()
+            answer = self.answers.readline()
+            said = json.loads(answer)
+            return Verdict(bool(said["valid"]), tuple(said["report"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValidatorFailed(
+                f"{self.binary}: expected a verdict, found none ({type(error).__name__}: {error}). "
+                "Remedy: `python -m tools.lab --ensure` builds it anew if it is not as it was recorded"
+            ) from error
+
+
+@contextmanager
+def validator(binary: Path) -> Iterator[Validator]:
+    """Starts the validator, and ends it at the end. binary: as tools.lab.obtain has it."""
+    with subprocess.Popen([str(binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdin is None or process.stdout is None:
+            raise ValidatorFailed(f"{binary}: expected pipes to it, found none")
+        try:
+            yield Validator(binary, process.stdin, process.stdout)
+        finally:
+            with suppress(OSError):  # it may be gone already
+                process.stdin.close()
+            try:
+                process.wait(timeout=END_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
