@@ -19,7 +19,9 @@ LINE_BYTES_MAX: Final = 2047
 _ESCAPED: Final = r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})"
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH: Final = re.compile(rf"(?:[/?#]{_ESCAPED}*)?")
-_ARN: Final = re.compile(rf"arn:[a-z0-9-]+:s3:[a-z0-9-]*:[0-9]*:(?:accesspoint/[^/?#]+/object/|(?!accesspoint/)[^/?#]+/){_ESCAPED}+")
+_ARN: Final = re.compile(
+    rf"arn:[a-z0-9-]+:s3:[a-z0-9-]*:[0-9]*:(?:accesspoint/[^/?#]+/object/|(?!accesspoint/)[^/?#]+/){_ESCAPED}+"
+)
 _BUCKET: Final = re.compile(rf"s3://[A-Za-z0-9._-]+/{_ESCAPED}+")
 _TOKEN: Final = r"[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA: Final = re.compile(rf"(?:{_TOKEN}/{_TOKEN})?(?:;{_TOKEN}=(?:{_TOKEN}|\"[^\"]*\"))*(?P<base64>;base64)?")
