@@ -25,9 +25,10 @@ async def main() -> dict[str, object]:
     returns is looked at whole each time a part of it is done (docs/decisions/0002.md).
     """
     try:
-        stated = pulumi.Config("ingot").require_object("environment")
+        config = pulumi.Config("ingot")
+        stated = config.require_object("environment")
         environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
-        pinned = pins(environment, lock.load(ROOT / lock.LOCK_FILE))
+        pinned = pins(environment, lock.load(Path(config.get("images") or ROOT / lock.LOCK_FILE)))
         generations = {host: pin.generation for host, pin in pinned.items()}
         fleet = Fleet(environment.cluster.name, FleetArgs(environment=environment, generations=generations))
     except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback

@@ -75,6 +75,12 @@ VERBS = {
         "ingot timeline metal --against .ingot/reports/metal.jsonl",
     ),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
+    "boot-config": Verb(
+        "cli.boot_config",
+        "app",
+        "Print what a node boots.",
+        "ingot boot-config metal w1 --files",
+    ),
     "schema": Verb("cli.schema", "app", "Write the JSON Schema of stack files, for editors.", "ingot schema"),
     "node": Verb(
         "cli.node",

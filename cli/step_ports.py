@@ -17,6 +17,7 @@ from lifecycle.commands import Step
 from lifecycle.ports import Limits, Pin, Ports
 
 if TYPE_CHECKING:
+    from components.boot.pin import NodeBoot
     from components.environment import Environment
     from components.images.lock import Lock
 
@@ -57,6 +58,14 @@ def declared(root: Path, stack: str) -> Declared:
 def environment(root: Path, stack: str) -> Environment:
     """The whole stack file. Raises StackFileError, LockError."""
     return _files(root, stack)[0]
+
+
+def boot_of(root: Path, stack: str, node: str) -> NodeBoot:
+    """What a declared node boots. Raises as `declared` does."""
+    from components.boot import pin
+
+    environment, lock = _files(root, stack)
+    return pin.boot_of(environment, lock, node)
 
 
 def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli import outcome
+from cli import engine_child, outcome
 from cli.stack_name import stack_name
 from lifecycle.errors import NeedsAttention
 from tools.engine import ensure
@@ -33,6 +32,7 @@ def up(
     """Run `pulumi up` on STACK; what follows `--` is handed through to it.
 
     Exit codes: 0 done; 3 stopped as asked, between two nodes, by a pause or the stack file's rollout; 1 halted.
+    Ctrl-C lets the engine end its steps and write its state; a second one ends it at once.
     """
     engine = ensure()
     if not engine.language_host:
@@ -45,8 +45,7 @@ def up(
         told = Path(folder) / "outcome"
         told.touch()
         words = [str(engine.path), "up", "--stack", stack, *context.args]
-        ended = subprocess.run(words, cwd=ROOT, env=outcome.environment_with(told), check=False)
-        found = outcome.code(ended.returncode, told)
+        found = outcome.code(engine_child.run(words, ROOT, outcome.environment_with(told)), told)
     if found == outcome.STOPPED:
         typer.echo(f"{stack}: stopped as asked, between two nodes; the step's own words above say until when", err=True)
     if found:

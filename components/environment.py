@@ -14,39 +14,38 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from components.fields import (
     BootLimit,
     ChartVersion,
     Cidr,
+    Closed,
     Count,
     Directory,
     Domain,
     Endpoint,
-    FedoraCoreOsVersion,
-    FlatcarVersion,
     HttpsUrl,
     Hugepages,
     Identifier,
     Iops,
-    KubernetesVersion,
     Label,
     Limit,
     Mac,
     Port,
     RedfishSystem,
+    Registry,
     Replicas,
-    Schematic,
     Soak,
+    SshKey,
     StableDisk,
-    TalosVersion,
     TimeOfDay,
+    TimeServer,
     Timezone,
 )
+from components.releases import Image, KubernetesVersion
 
 V = TypeVar("V")
-Architecture = Literal["x86_64", "aarch64"]
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -63,49 +62,6 @@ def _in_order(found: dict[str, V]) -> dict[str, V]:
 InOrder = AfterValidator(_in_order)
 
 
-class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
-    """Every model here: unknown fields are refused, values never change."""
-
-
-class FedoraCoreOsImage(Closed):
-    """One exact release of Fedora CoreOS, as pinned in stacks/images.lock.json."""
-
-    os: Literal["fedora-coreos"]
-    """The operating system."""
-    version: FedoraCoreOsVersion
-    """The exact release; a bump of this line rolls the fleet."""
-    architecture: Architecture = "x86_64"
-    """Of the machines' processors."""
-
-
-class FlatcarImage(Closed):
-    """One exact release of Flatcar Container Linux, as pinned in stacks/images.lock.json."""
-
-    os: Literal["flatcar"]
-    """The operating system."""
-    version: FlatcarVersion
-    """The exact release; a bump of this line rolls the fleet."""
-    architecture: Architecture = "x86_64"
-    """Of the machines' processors."""
-
-
-class TalosImage(Closed):
-    """One exact release of Talos Linux with its extensions, as pinned in stacks/images.lock.json."""
-
-    os: Literal["talos"]
-    """The operating system."""
-    version: TalosVersion
-    """The exact release; a bump of this line rolls the fleet."""
-    schematic: Schematic
-    """The image factory's id of what is added to the release: extensions and kernel arguments."""
-    architecture: Architecture = "x86_64"
-    """Of the machines' processors."""
-
-
-Image = Annotated[FedoraCoreOsImage | FlatcarImage | TalosImage, Field(discriminator="os")]
-"""What a machine boots. A system is one more model here, and one module in components/boot."""
-
-
 class Bmc(Closed):
     """A host's management controller: the URL of its Redfish system. Credentials never stand here."""
 
@@ -113,6 +69,15 @@ class Bmc(Closed):
     """Ends in /redfish/v1/Systems/<id>."""
     verify_tls: bool = True
     """Whether the controller's certificate is verified."""
+
+
+class Mount(Closed):
+    """A disk of the host's own with a filesystem on it, for data that no storage driver keeps."""
+
+    disk: StableDisk
+    """Formatted while it is blank, and never again; an installation does not touch it."""
+    filesystem: Literal["ext4", "xfs"] = "xfs"
+    """What it is formatted with."""
 
 
 class Host(Closed):
@@ -125,11 +90,18 @@ class Host(Closed):
     os_disk: StableDisk
     """Written by every installation."""
     data_disks: tuple[StableDisk, ...] = ()
-    """Never written by an installation."""
+    """Never written by an installation; the storage driver takes them raw."""
+    mounts: dict[Label, Mount] = Field(default={})
+    """Disks of the host's own by name, mounted at /var/mnt/<name>."""
     fault_domain: Domain
     """What fails together with the host, such as its rack."""
     retire: bool = False
     """The host leaves for good, and its volumes may be lost."""
+
+    @property
+    def kept_disks(self) -> tuple[str, ...]:
+        """All that an installation must leave alone."""
+        return (*self.data_disks, *(mount.disk for mount in self.mounts.values()))
 
 
 class BareMetal(Closed):
@@ -219,6 +191,17 @@ class BootStore(Closed):
     """Where machines fetch from."""
     directory: Directory
     """The same place, as the machine that runs the steps sees it."""
+
+
+class Settings(Closed):
+    """What every machine is configured with besides its image and its part in the cluster."""
+
+    ssh_authorized_keys: tuple[SshKey, ...] = ()
+    """Public keys that may log in as `core`; without any there is no login. Not with Talos, which has none."""
+    time_servers: tuple[TimeServer, ...] = ()
+    """Where the time comes from; the image's own servers where none is named."""
+    registry_mirrors: dict[Registry, Annotated[tuple[HttpsUrl, ...], Field(min_length=1)]] = Field(default={})
+    """Of each registry, where its images are asked for first, in this order; the registry itself comes last."""
 
 
 class StoragePolicy(Closed):
@@ -328,6 +311,8 @@ class Environment(Closed):
     """What every machine boots, unless its pool says otherwise."""
     boot_store: BootStore
     """Where machines boot from."""
+    settings: Settings = Settings()
+    """What every machine is configured with besides."""
     pools: Annotated[dict[Label, Pool], InOrder] = Field(min_length=1)
     """The machines, by pool; control planes roll first, then pools in the natural order of their names."""
     storage: Storage

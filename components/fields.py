@@ -6,6 +6,8 @@ holds `expected` (a noun phrase) and `fix` (an imperative); components/stackfile
 
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime
 import ipaddress
 import re
@@ -14,14 +16,28 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
 DAY_S: Final = 86_400
 QUOTE_IT: Final = "quote it"
+SSH_KEYS: Final = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "ssh-rsa",
+)
+"""What OpenSSH accepts by default as the kind of a key (sshd_config(5), PubkeyAcceptedAlgorithms)."""
 LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+    """Every model of a stack file: unknown fields are refused, values never change."""
 
 
 class Refused(ValueError):
@@ -113,7 +129,8 @@ def _mac(mac: str) -> str:
     return mac.lower()
 
 
-def _exact(version: str) -> str:
+def exact(version: str) -> str:
+    """Raises Refused for the name of a channel."""
     if re.fullmatch(r"[A-Za-z]+", version):
         raise Refused("pin an exact release; what a channel names changes from day to day")
     return version
@@ -163,6 +180,25 @@ def _directory(path: str) -> str:
     if not path.isprintable() or any(part in ("", ".", "..") for part in parts):
         raise Refused("write the path of one directory below /, without //, . and ..")
     return path.rstrip("/")
+
+
+def _ssh_key(line: str) -> str:
+    if "PRIVATE KEY" in line:
+        raise Refused("write the public key; the private one never leaves its owner")
+    kind, _, rest = line.strip().partition(" ")
+    if kind not in SSH_KEYS:
+        raise Refused(f"begin with the kind of key ({', '.join(SSH_KEYS)}), without options before it")
+    blob, _, name = rest.strip().partition(" ")
+    try:
+        data = base64.b64decode(blob, validate=True)
+    except binascii.Error:
+        data = b""
+    # RFC 4253, section 6.6: the key repeats its kind, after four bytes of its length.
+    if data[4 : 4 + len(kind)] != kind.encode() or data[:4] != len(kind).to_bytes(4, "big"):
+        raise Refused("copy the whole line of the .pub file; this one is cut off, or of another kind")
+    if not re.fullmatch(r"[A-Za-z0-9._@+:-]*", name.strip()):
+        raise Refused("name the key with letters, digits and . _ @ + : - only")
+    return " ".join(filter(None, (kind, blob, name.strip())))
 
 
 def _timezone(name: str) -> str:
@@ -228,54 +264,31 @@ StableDisk = Annotated[
 ]
 """A name that the kernel cannot give to another disk at the next boot."""
 
-FedoraCoreOsVersion = Annotated[
+SshKey = Annotated[
     str,
-    Field(pattern=r"^[0-9]+\.[0-9]{8}\.[123]\.[0-9]+$", max_length=64),
+    Field(max_length=4096),
     text(
-        "an exact Fedora CoreOS release such as 44.20260621.3.1",
-        _exact,
-        fix="write all of MAJOR.DATE.STREAM.REVISION; the stream is 3 for stable, 2 for testing, 1 for next",
+        "a public key as in authorized_keys, such as ssh-ed25519 AAAA... name",
+        _ssh_key,
+        fix="write one line: the kind of key, the key in base64 and, if you like, a name",
     ),
 ]
-"""MAJOR.DATE.STREAM.REVISION, with stream 3 for stable, 2 for testing, 1 for next."""
+"""A public key without options: what it may do is the login's, not the key's."""
 
-FlatcarVersion = Annotated[
-    str,
-    Field(pattern=r"^[0-9]+\.[0-3]\.[0-9]+$", max_length=64),
-    text(
-        "an exact Flatcar release such as 4593.2.4",
-        _exact,
-        fix="write all of MAJOR.CHANNEL.REVISION; the channel is 2 for stable, 3 for lts, 1 for beta, 0 for alpha",
-    ),
-]
-"""MAJOR.CHANNEL.REVISION, with channel 2 for stable, 3 for lts, 1 for beta, 0 for alpha."""
+TimeServer = Annotated[str, Field(min_length=1, max_length=253), text("a DNS name or an IP address", _endpoint)]
+"""Of a server that speaks NTP."""
 
-TalosVersion = Annotated[
+Registry = Annotated[
     str,
-    Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$", max_length=32),
-    text("an exact Talos release such as v1.13.9", _exact, fix="write v and three numbers with dots between"),
+    Field(pattern=rf"^{LABEL}(\.{LABEL})*(:[0-9]{{1,5}})?$", max_length=260),
+    text("a registry as images name it, such as docker.io", fix="write a host name and, if it has one, :port"),
 ]
-
-Schematic = Annotated[
-    str,
-    Field(pattern=r"^[0-9a-f]{64}$"),
-    text(
-        "the id of an image factory's schematic",
-        fix="write the 64 hexadecimal digits that the image factory gives for the schematic",
-    ),
-]
-"""SHA-256 of the schematic's canonical YAML, which names an image factory's artifacts."""
-
-KubernetesVersion = Annotated[
-    str,
-    Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$", max_length=32),
-    text("an exact Kubernetes release such as v1.36.3", _exact, fix="write v and three numbers with dots between"),
-]
+"""As it stands at the beginning of an image's name."""
 
 ChartVersion = Annotated[
     str,
     Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[-0-9A-Za-z.]+)?$", max_length=64),
-    text("an exact version of the chart such as 26.2.8", _exact, fix="write three numbers with dots between"),
+    text("an exact version of the chart such as 26.2.8", exact, fix="write three numbers with dots between"),
 ]
 
 Endpoint = Annotated[

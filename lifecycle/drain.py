@@ -7,8 +7,9 @@ DaemonSet and mirrors of static pods stay: they would come back at once, and end
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
-from lifecycle.errors import DrainBlocked
+from lifecycle.errors import DrainBlocked, PortError
 from lifecycle.ports import Eviction, Pod, Ports
 from lifecycle.waiting import LOOK_AGAIN_S, Blocked, wait_until
 
@@ -104,10 +105,13 @@ def _why(pod: Pod, now_s: float, *, refused: bool) -> str:
 
 
 def _named(ports: Ports, blocked: DrainBlocked, stuck: Collection[Pod]) -> DrainBlocked:
-    """The same error with the claims and budgets of the pods that did not go."""
+    """The same error with the claims and budgets of the pods that did not go, as far as the API tells."""
     keys = {p.key for p in stuck}
     claims = tuple(sorted(f"{p.namespace}/{c}" for p in stuck for c in p.claims))
-    budgets = tuple(sorted(f"{b.namespace}/{b.name}" for b in ports.kubernetes.budgets(blocked.node) if b.pods & keys))
+    budgets: tuple[str, ...] = ()
+    with suppress(PortError):  # silent now, it must not hide what was waited for
+        found = ports.kubernetes.budgets(blocked.node)
+        budgets = tuple(sorted(f"{b.namespace}/{b.name}" for b in found if b.pods & keys))
     why = blocked.blocked
     if claims:
         why += "; with PersistentVolumeClaim " + ", ".join(claims)

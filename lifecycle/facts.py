@@ -65,8 +65,8 @@ class Run:
     """One run of the engine. id: the same for all its steps, another one for any other run.
 
     host: its machine's name. place: where `pid` means something (one boot of one machine, one namespace of
-    processes); "" where the run was named by hand. started_s: of that process, which tells it from a later
-    one of the same pid.
+    processes); "" where the run was named by hand. started_s: when that process began, which tells it from a
+    later one of the same pid; on a clock that nobody sets.
     """
 
     id: str
@@ -83,12 +83,14 @@ class Run:
 @dataclass(frozen=True)
 class Roll:
     """Who rolls the fleet: the cluster's Lease. generation: grows whenever another run takes it, so that a step
-    can tell whether its own run still has it. since_s, renewed_s: moments."""
+    can tell whether its own run still has it. since_s, renewed_s: moments, as the run's own clock said. age_s: how
+    long ago the run showed itself, by the server's clock alone; None if the server does not say."""
 
     run: Run
     generation: int
     since_s: float
     renewed_s: float
+    age_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Pin:
     """What the stack file of this checkout says of one declared node, resolved when the step runs.
 
     os_image: the exact `status.nodeInfo.osImage` expected. kubelet: as `v1.36.3`.
-    os_disk, data_disks: stable ids (`/dev/disk/by-id/...`). budget: the pool's name;
+    os_disk, data_disks: stable ids (`/dev/disk/by-id/...`); data_disks: all that survive an
+    installation. budget: the pool's name;
     max_unavailable: how many of it may be out at once. soak_s: how long the node is watched after it
     joined before the slot is freed (canary only, else 0). generation: digest of what it boots.
     boot_url: where the installer for this generation is published. stores: the node holds replicas.
@@ -179,6 +182,7 @@ class Pod:
     static pod's mirror. storage_daemon: belongs to the storage driver, so it leaves after the volumes.
     claims: names of its PersistentVolumeClaims. local_volumes: PersistentVolumes on the host's own disks.
     ends_s: when the grace of a terminating pod is over. finalizers: who keeps its object even then.
+    daemon_set: `namespace/name` of the DaemonSet that made it, "" for all others.
     """
 
     namespace: str
@@ -195,6 +199,7 @@ class Pod:
     local_volumes: tuple[str, ...] = ()
     ends_s: float | None = None
     finalizers: tuple[str, ...] = ()
+    daemon_set: str = ""
 
     @property
     def key(self) -> str:

@@ -6,13 +6,27 @@ step that spends something (style R3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lifecycle import drain, etcd, losses
-from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, NotRedundant, PortError
-from lifecycle.ports import Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Ports, Role, Verdict
+from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, Halt, NotRedundant, PortError
+from lifecycle.ports import Budget, Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Pod, Ports, Role, Verdict
 from lifecycle.retire import Retirement
 from lifecycle.waiting import Blocked, wait_until
+
+
+class BudgetsOverlap(Halt):
+    """Pods that more than one PodDisruptionBudget selects: the Eviction API refuses those, whatever the budgets
+    allow. pods: with their budgets."""
+
+    expected = "at most one PodDisruptionBudget for each of its pods"
+    remedy = "runbooks/drain.md#overlap: leave one budget for each of these pods, then run `pulumi up` again"
+    shows = "kubectl get pdb -A -o wide"
+
+    def __init__(self, node: str, pods: tuple[str, ...]) -> None:
+        super().__init__(node, f"several for {'; for '.join(pods)}")
+        self.pods = pods
 
 
 @dataclass(frozen=True)
@@ -74,8 +88,8 @@ class Leaving:
 def require(leaving: Leaving) -> None:
     """Return once every gate holds in one and the same look; they may heal within `gate_s`.
 
-    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows, UnmanagedPods and
-    DataWouldBeLost, which no waiting heals. Does nothing if the whole cluster retires.
+    Raises EtcdNotSafe, NotRedundant, CannotLose; at once BudgetNeverAllows, BudgetsOverlap, UnmanagedPods
+    and DataWouldBeLost, which no waiting heals. Does nothing if the whole cluster retires.
     """
     if leaving.retirement is Retirement.CLUSTER:
         return
@@ -103,8 +117,8 @@ def _etcd_blocks(leaving: Leaving) -> Blocked | None:
 
 
 def _refuse_pods(leaving: Leaving) -> None:
-    """Raises UnmanagedPods, DataWouldBeLost and BudgetNeverAllows. A retiring node is drained past none; in a
-    pool that forces its drains a budget holds until their deadline, and no longer."""
+    """Raises UnmanagedPods, DataWouldBeLost, BudgetNeverAllows and BudgetsOverlap. A retiring node is drained past
+    none; in a pool that forces its drains a budget holds until their deadline, and no longer."""
     pods = [p for p in drain.workloads(leaving.ports.kubernetes.pods_on(leaving.node)) if not p.terminating]
     losses.refuse(leaving.node, pods, leaving.pin.drain if leaving.pin else DrainPolicy())
     if leaving.forces_drain:
@@ -113,6 +127,24 @@ def _refuse_pods(leaving: Leaving) -> None:
     never = sorted(f"{b.namespace}/{b.name}" for b in budgets if b.never_allows and b.pods & keys)
     if never:
         raise BudgetNeverAllows(leaving.node, tuple(never))
+    several = [f"{key} ({', '.join(of)})" for key in sorted(keys) if len(of := _names_of(budgets, key)) > 1]
+    if several:
+        raise BudgetsOverlap(leaving.node, tuple(several))
+
+
+def _names_of(budgets: Sequence[Budget], pod: str) -> list[str]:
+    return sorted(f"{b.namespace}/{b.name}" for b in budgets if pod in b.pods)
+
+
+def unready_daemons(ports: Ports, node: str) -> tuple[Pod, ...]:
+    """The node's pods of DaemonSets that are not Ready, and are to be."""
+    pods = ports.kubernetes.pods_on(node)
+    return tuple(p for p in pods if p.owner == "DaemonSet" and not p.ready and not p.terminating)
+
+
+def told(daemon: Pod) -> str:
+    """The DaemonSet of such a pod, which outlives it."""
+    return f"DaemonSet {daemon.daemon_set or daemon.key}"
 
 
 def storage_blocks(leaving: Leaving) -> Blocked | None:

@@ -7,14 +7,22 @@ on. Running it again, also for a node that is in, checks the same gates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lifecycle import detach, etcd, fence, image, roster
+from lifecycle import detach, etcd, fence, gates, image, roster
 from lifecycle.admit import admit
 from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
-from lifecycle.errors import AttachIncomplete, LifecycleError, NeverReady, PortError, SoakFailed, StillDegraded
+from lifecycle.errors import (
+    AttachIncomplete,
+    LifecycleError,
+    NeverReady,
+    PortError,
+    SoakFailed,
+    StillDegraded,
+    WaitedTooLong,
+)
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Pod, Ports, Role
 from lifecycle.provision import coming_in
 from lifecycle.roster import Standing
@@ -27,10 +35,18 @@ STEADY = 2
 """Looks in a row at paths and pods: a path that flaps is up in one of them only."""
 
 
+class DaemonsNotReady(WaitedTooLong):
+    """The kubelet says Ready, and what has to run on every node does not run on this one."""
+
+    expected = "every pod of a DaemonSet on it Ready, twice in a row"
+    remedy = "runbooks/join.md#daemons, then run `pulumi up` again"
+    shows = "kubectl get pods -A --field-selector spec.nodeName={node}"
+
+
 @dataclass(frozen=True)
 class Joining:
     """A node on its way in. serving: the fleet-ready barrier was reached once. was_in: it is in already.
-    unready_before: pods with volumes that were not Ready before its turn began."""
+    unready_before: pods with volumes, and DaemonSets on it, that were not Ready before its turn began."""
 
     ports: Ports
     pin: Pin
@@ -105,13 +121,8 @@ def _phase(joining: Joining, phase: str) -> None:
 
 def _wait_ready(joining: Joining) -> None:
     ports, node = joining.ports, joining.node
-
-    def ready() -> bool | Blocked:
-        seen = ports.kubernetes.node(node)
-        return True if seen and seen.ready else Blocked("its kubelet does not report Ready")
-
     wait_until(
-        ready,
+        lambda: _unready(ports, node) or True,
         what="Ready",
         node=node,
         about=f"node/{node}",
@@ -119,6 +130,14 @@ def _wait_ready(joining: Joining) -> None:
         limit_s=ports.pins.limits().join_s,
         error=NeverReady,
     )
+
+
+def _unready(ports: Ports, node: str) -> Blocked | None:
+    """Why a node that registered does not serve. A kubelet registers once, when it starts."""
+    seen = ports.kubernetes.node(node)
+    if seen is None:
+        return Blocked("no Node object, which somebody deleted; its kubelet registers again once it is restarted")
+    return None if seen.ready else Blocked("its kubelet does not report Ready")
 
 
 def _uncordon(joining: Joining) -> None:
@@ -158,6 +177,9 @@ def _wait_attached(joining: Joining) -> None:
     ports = joining.ports
 
     def attached() -> bool | Blocked:
+        unready_node = _unready(ports, joining.node)  # it was Ready; somebody may have deleted it since
+        if unready_node is not None:
+            return replace(unready_node, error=NeverReady, about=f"node/{joining.node}", look_s=OBSERVE_S)
         paths = ports.storage.paths_complete()
         if not paths.ok:
             return Blocked("; ".join(paths.reasons), paths.reasons, look_s=OBSERVE_S)
@@ -165,7 +187,7 @@ def _wait_attached(joining: Joining) -> None:
         waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready)
         if waiting:
             return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="claimants", look_s=OBSERVE_S)
-        return True
+        return _daemons_wanting(joining) or True
 
     wait_until(
         attached,
@@ -177,6 +199,18 @@ def _wait_attached(joining: Joining) -> None:
         error=AttachIncomplete,
         consecutive=STEADY,
     )
+
+
+def _daemons_wanting(joining: Joining) -> Blocked | None:
+    found = [p for p in gates.unready_daemons(joining.ports, joining.node) if not _broken_here(joining, p)]
+    names = tuple(sorted(f"{p.key} of {gates.told(p)}" for p in found))
+    about = f"pods/{joining.node}"
+    return Blocked("not Ready: " + ", ".join(names), names, DaemonsNotReady, about, OBSERVE_S) if names else None
+
+
+def _broken_here(joining: Joining, daemon: Pod) -> bool:
+    """Whether its DaemonSet did not serve on the node before either."""
+    return gates.told(daemon) in joining.unready_before
 
 
 def _broken_before(joining: Joining, pod: Pod) -> bool:

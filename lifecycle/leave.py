@@ -104,8 +104,10 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
 
 
 def _remember_unready(ports: Ports, node: str) -> None:
-    """Pods elsewhere that are broken already: its join will not hold the node to account for them."""
-    unready = tuple(sorted(p.key for p in ports.kubernetes.unready_claimants() if p.node != node))
+    """Pods elsewhere, and DaemonSets here, that are broken already: its join will not hold the node to account
+    for them."""
+    pods = {p.key for p in ports.kubernetes.unready_claimants() if p.node != node}
+    unready = tuple(sorted(pods | {gates.told(p) for p in gates.unready_daemons(ports, node)}))
     roster.update(ports, node, lambda now: roster.remembers(now, node, unready))
 
 

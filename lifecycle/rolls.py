@@ -27,7 +27,7 @@ RENEW_S = 15.0
 """Between two renewals of a run: three may be lost before the Lease runs out."""
 
 SKEW_S = 240.0
-"""Clocks of two machines may differ by so much; a Lease is older than its run's last sign by its own clock only."""
+"""Clocks of two API servers may differ by so much. What runners' clocks say decides nothing: one may be set."""
 
 TRIES = 30
 """Of a compare-and-swap: all the lanes of a run that begins take the roll at one time."""
@@ -111,7 +111,8 @@ class Held:
 
     def _shown(self, roll: Roll, version: str, now_s: float) -> None:
         """The run lives. A write that lost found that another of its steps had said so, or the next look tells."""
-        if now_s - roll.renewed_s >= RENEW_S:
+        age_s = now_s - roll.renewed_s if roll.age_s is None else roll.age_s
+        if not 0 <= age_s < RENEW_S:  # before its time, too: the clock that wrote it was ahead, or was set back since
             self._ports.rolls.write(replace(roll, renewed_s=now_s), version)
 
     def _take(self, node: str) -> None:
@@ -158,10 +159,11 @@ class Held:
         return Blocked(f"another writer of the Lease at each of {TRIES} tries", look_s=1)
 
     def _left_s(self, node: str, roll: Roll, now_s: float, seen: list[tuple[Roll, float]]) -> float:
-        """How long the other run's Lease still lasts, by this clock alone unless it ended long ago. Raises
-        RollTaken at once if that run is known to live."""
+        """How long the other run's Lease still lasts: watched from here, on this clock, unless it ended long ago
+        on the server's. Raises RollTaken at once if that run is known to live."""
         lives = self._ports.rolls.lives(roll.run)
-        if lives is False or now_s - roll.renewed_s > LEASE_S + SKEW_S:
+        ended = roll.age_s is not None and roll.age_s > LEASE_S + SKEW_S
+        if lives is False or (ended and not lives):
             return 0.0
         first, since_s = seen[0] if seen else (roll, now_s)
         if lives or first != roll:  # renewed while we looked

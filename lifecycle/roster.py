@@ -34,7 +34,8 @@ class Standing(StrEnum):
 
 class Entry(BaseModel, frozen=True, extra="allow"):
     """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none. unready_before:
-    pods with volumes that were not Ready when its turn began, so that it is not to blame for them. halted: a
+    pods with volumes, and DaemonSets on it, that were not Ready when its turn began, so that its new machine is not
+    to blame for them. halted: a
     step of its turn did, so nobody need wait for its end.
 
     Extra fields are kept: a newer checkout may have written them.
@@ -258,7 +259,7 @@ def serves(roster: Roster, node: str) -> Roster:
 
 
 def remembers(roster: Roster, node: str, unready: tuple[str, ...]) -> Roster:
-    """Pods that were not Ready before anything was done to the node."""
+    """Pods and DaemonSets that were not Ready before anything was done to the node."""
     return _changed(roster, node, unready_before=unready)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from components import stackfile
 from components.images import lock as image_lock
 from lifecycle.errors import LifecycleError
-from rehearsal import session
+from rehearsal import session, stand_in
 from rehearsal.evidence import events
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.laws import TEXTS
@@ -64,13 +64,15 @@ class Rehearsed:
 
 def choose_releases(stack: str, image_from: str | None, image_to: str | None) -> tuple[str, str]:
     """Where a rehearsal starts and ends: the stack file's release and the next pinned one (the one
-    before it, if it is the newest). Raises StackFileError,
+    before it, if it is the newest; where none is pinned, its next revision). Raises StackFileError,
     LockError, UnknownRelease, NothingToRollTo."""
     environment = stackfile.load(session.ROOT / "stacks" / f"Pulumi.{stack}.yaml")
     releases = image_lock.load(session.IMAGES).releases()
     found = {r.version for r in releases if r.os == environment.image.os}
     pinned = sorted(found, key=lambda v: [int(part) for part in v.split(".")])
     start = image_from or environment.image.version
+    if not found:
+        return start, image_to or stand_in.next_revision(start)
     others = [v for v in pinned if v != start]
     if image_to is None and not others:
         raise NothingToRollTo(start, pinned)
@@ -157,7 +159,15 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
         laws=_laws(entries, rack.laws.checks),
         failures=failures,
         journal=tuple(filter(None, (_words(e, zero_s) for e in now))),
+        stand_ins=_stand_ins(opened, image_from),
     )
+
+
+def _stand_ins(opened: session.Session, version: str) -> tuple[str, ...]:
+    """Of the release that the rehearsal began with: what it rolled to is its next revision, if that is none."""
+    data = session.stack_data(opened.stack_name, replace(opened.options, version=version))
+    environment = stackfile.validate(data, opened.stack_name)
+    return stand_in.completed(environment, image_lock.load(session.IMAGES))[1]
 
 
 def _rows(rack: Rack, before: Entries) -> tuple[NodeRow, ...]:

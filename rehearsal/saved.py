@@ -9,13 +9,12 @@ from pathlib import Path
 from components import stackfile
 from components.boot.pin import pins
 from components.environment import Environment
-from components.images import lock as image_lock
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Ports
 from rehearsal.rack.ports import ports
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
-from rehearsal.session import IMAGES, Options, home, limits, stack_data
+from rehearsal.session import Options, home, limits, pinned, stack_data
 
 
 class NoRack(LifecycleError):
@@ -45,7 +44,7 @@ def saved_rack(
     loaded = Store(where).load()
     if loaded is None:
         raise NoRack(stack, where)
-    rack = Rack(loaded[0], pins(environment, image_lock.load(IMAGES)))
+    rack = Rack(loaded[0], pins(environment, pinned(environment)))
     try:
         yield environment, ports(rack, "saved", limits(environment), lambda: None)
     finally:

@@ -29,10 +29,11 @@ from components.boot.pin import pins, rollout
 from components.environment import Environment
 from components.fleet import pool_orders
 from components.images import lock as image_lock
+from components.images.lock import Lock
 from components.rollout.planner import Plan, Standing, plan
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Limits, Pin
-from rehearsal import letters
+from rehearsal import letters, stand_in
 from rehearsal.engine_lock import clear_dead_run, engine_pid
 from rehearsal.providers.command import Command
 from rehearsal.providers.kubernetes import Kubernetes
@@ -252,7 +253,7 @@ class Session:
         except stackfile.StackFileError:
             return
         with self.rack.clock.lock:
-            found = pins(self.environment, image_lock.load(IMAGES))
+            found = pins(self.environment, pinned(self.environment))
             self.rack.declare(found)
             _declare(self.rack.world, found)
 
@@ -317,7 +318,8 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
     data = stack_data(stack, options)
     environment = stackfile.validate(data, f"stacks/Pulumi.{stack}.yaml")
     faults = Faults.of(options.faults)
-    found = pins(environment, image_lock.load(IMAGES))
+    lock = pinned(environment)
+    found = pins(environment, lock)
     store = Store(folder or home() / "rack" / stack)
     with nullcontext() if options.locked else store.hold(f"{options.what} {stack}"):
         if store.half_reset():
@@ -329,7 +331,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
         _declare(world, found)
         rack = Rack(world, found, faults, Journal(entries))
         faults.engine_pid = lambda: engine_pid(store.engine_state)
-        session = Session(stack, environment, rack, store, options, _workspace(store, stack, data), {})
+        session = Session(stack, environment, rack, store, options, _workspace(store, stack, data, lock), {})
         rack.read_letters = lambda: letters.deliver(store, rack, session.save)
         session.stack_text = (session.workspace / "stacks" / f"Pulumi.{stack}.yaml").read_bytes()
         servers = _serve(session)
@@ -343,8 +345,14 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
             session.save()
 
 
-def _workspace(store: Store, stack: str, data: Mapping[str, Any]) -> Path:
-    """A scratch project: the engine writes its salt into the stack file, which must not dirty a tracked one."""
+def pinned(environment: Environment) -> Lock:
+    """What is pinned, with stand-ins for systems of which nothing is pinned."""
+    return stand_in.completed(environment, image_lock.load(IMAGES))[0]
+
+
+def _workspace(store: Store, stack: str, data: Mapping[str, Any], lock: Lock) -> Path:
+    """A scratch project: the engine writes its salt into the stack file, which must not dirty a tracked one, and
+    the program finds in it what this rack takes for pinned."""
     folder = store.folder / "project"
     written = folder / "stacks" / f"Pulumi.{stack}.yaml"
     lines = written.read_text().splitlines() if written.exists() else []
@@ -352,7 +360,9 @@ def _workspace(store: Store, stack: str, data: Mapping[str, Any]) -> Path:
     written.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "Pulumi.yaml", folder / "Pulumi.yaml")
     # JSON is YAML, and a fleet of a thousand nodes takes seconds in YAML's own notation.
-    config = json.dumps(stackfile.as_file(data)["config"])
+    images = folder / image_lock.LOCK_FILE
+    images.write_bytes(lock.to_bytes())
+    config = json.dumps({**stackfile.as_file(data)["config"], image_lock.CONFIG_KEY: str(images)})
     written.write_text("\n".join([*salt, f"config: {config}", ""]))
     store.engine_state.mkdir(parents=True, exist_ok=True)
     return folder

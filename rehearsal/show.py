@@ -119,7 +119,7 @@ def verdict(found: Rehearsed) -> str:
     halted = [f"halted at {duration(f.at_s)}: {f.text}" for f in roll.failures]
     head = f"{replaced} of {len(roll.nodes)} nodes on {roll.image_to} after {duration(roll.roll_s)} of rack time"
     other = [found.error] if found.error and not halted else []
-    return "\n".join([head, *broken, *halted, *other, *idle_faults(found.idle_faults)])
+    return "\n".join([head, *roll.stand_ins, *broken, *halted, *other, *idle_faults(found.idle_faults)])
 
 
 def idle_faults(specs: tuple[str, ...]) -> list[str]:

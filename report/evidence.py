@@ -20,7 +20,7 @@ from report.summary import Fate, by_node, fate
 from report.words import listed
 
 SILENCE_S = 7200.0
-"""Nothing for longer than this lies between two rolls: twice the longest wait that a stack file sets by default."""
+"""Nothing for longer than this lies between two rolls. A wait is something, however long a stack file lets it be."""
 
 VIRTUAL_BEFORE_S = 365 * 86400.0
 """A rack's clock begins at zero, so its moments lie in 1970."""
@@ -166,10 +166,16 @@ def _event(line: str) -> Event | str:
 
 def last_roll(events: Sequence[Event]) -> tuple[Event, ...]:
     """The events since the last silence of SILENCE_S: the roll that ran last, or still runs."""
-    first = len(events)
-    while first > 0 and (first == len(events) or events[first].at_s - events[first - 1].at_s <= SILENCE_S):
+    first, since_s = len(events), float("inf")
+    while first > 0 and (first == len(events) or since_s - events[first - 1].at_s <= SILENCE_S):
         first -= 1
+        since_s = min(since_s, _from_s(events[first]))
     return tuple(events[first:])
+
+
+def _from_s(e: Event) -> float:
+    """Since when the event's step was at work: a wait is recorded when it is over."""
+    return min(e.at_s, e.start.timestamp()) if isinstance(e, Waited) else e.at_s
 
 
 # ---------------------------------------------------------------- the parts of the record

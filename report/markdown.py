@@ -43,6 +43,7 @@ def render(roll: Roll) -> str:
         _loud(roll, told),
         _figures(told),
         _timeline(roll, told, axis_of(roll)),
+        _stand_ins(roll),
         _left_out(roll),
         _unread(roll),
         _attaches(told, len(roll.attaches)),
@@ -141,6 +142,10 @@ def _facts(roll: Roll) -> str:
         return "what the steps of a rehearsal said"
     faults = f"; injected: {escaped('; '.join(roll.faults), 400)}" if roll.faults else ""
     return f"simulated rack, real engine, seed {roll.seed}; brought up in {words.duration(roll.bring_up_s)}{faults}"
+
+
+def _stand_ins(roll: Roll) -> str:
+    return "\n".join(f"- {escaped(what, 400)}" for what in roll.stand_ins)
 
 
 def _left_out(roll: Roll) -> str:

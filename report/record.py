@@ -109,7 +109,8 @@ class Failure(BaseModel, extra="forbid", frozen=True):
 
 class Roll(BaseModel, extra="forbid", frozen=True):
     """A whole roll. written: the only field that differs between two rehearsals of one seed. began: the moment
-    that all seconds count from, "" on a rack. left_out: what the record cannot tell. unread: of its source.
+    that all seconds count from, "" on a rack. stand_ins: what a rehearsal only stood in for. left_out: what the
+    record cannot tell. unread: of its source.
     """
 
     stack: str
@@ -132,5 +133,6 @@ class Roll(BaseModel, extra="forbid", frozen=True):
     laws: tuple[Law, ...] = ()
     failures: tuple[Failure, ...]
     journal: tuple[str, ...]
+    stand_ins: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()

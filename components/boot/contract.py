@@ -1,6 +1,6 @@
 """What every operating system fulfils, so that nothing else asks which one a machine boots.
 
-A system is one module with a `System` in it, its image's model in components/environment.py, and one line
+A system is one module with a `System` in it, its image's model in components/releases.py, and one line
 in components/boot/systems.py. What it makes is a pure function of the stack file and of what is pinned;
 it holds no secret, and says nothing of the pool's name, the roll or its limits, so none of these ever
 replaces a machine.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from components.boot import layout
 from components.boot.immutability import Root
@@ -27,6 +27,15 @@ class BootConfigurationError(Exception):
 
 
 @dataclass(frozen=True)
+class OwnMount:
+    """A disk that is mounted at /var/mnt/<name>. disk: its stable id."""
+
+    name: str
+    disk: str
+    filesystem: Literal["ext4", "xfs"]
+
+
+@dataclass(frozen=True)
 class Own:
     """All that a node's boot configuration takes from its host: whatever else the stack file says of the
     host (its controller, its MAC address) can change without a new installation."""
@@ -35,11 +44,18 @@ class Own:
     os_disk: str
     data_disks: tuple[str, ...]
     fault_domain: str
+    mounts: tuple[OwnMount, ...] = ()
+
+    @property
+    def kept_disks(self) -> tuple[str, ...]:
+        """All that an installation must leave alone."""
+        return (*self.data_disks, *(mount.disk for mount in self.mounts))
 
     @classmethod
     def of(cls, name: str, host: Host) -> Self:
         """Of a declared host."""
-        return cls(name, host.os_disk, host.data_disks, host.fault_domain)
+        mounts = tuple(OwnMount(n, host.mounts[n].disk, host.mounts[n].filesystem) for n in sorted(host.mounts))
+        return cls(name, host.os_disk, host.data_disks, host.fault_domain, mounts)
 
 
 @dataclass(frozen=True)
@@ -142,7 +158,7 @@ def _mismatches(environment: Environment, pool: Pool, release: Release, kubernet
     if kubernetes.architecture != release.architecture:
         yield f"expected Kubernetes for {release.architecture}, found {kubernetes}"
     for name, host in pool.machines.hosts.items():
-        if host.os_disk in host.data_disks:
+        if host.os_disk in host.kept_disks:
             yield f"host {name}: expected an OS disk of its own, found {host.os_disk} among its data disks"
     if not layout.PLAIN.fullmatch(environment.boot_store.url):
         yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.boot_store.url!r}"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from components.boot.contract import Own, PoolBoot, covered
+from components.boot.contract import Own, OwnMount, PoolBoot, covered
 from components.boot.ignition import canonical_json
 
 FORMAT: Final = 1
@@ -25,6 +25,7 @@ STAND_IN: Final = Own(
     os_disk="/dev/disk/by-id/os",
     data_disks=("/dev/disk/by-id/data-1", "/dev/disk/by-id/data-2"),
     fault_domain="domain",
+    mounts=(OwnMount("mount", "/dev/disk/by-id/mount", "xfs"),),
 )
 """The node for which what a pool shares is rendered once: rendering each node costs a fleet seconds."""
 
@@ -59,7 +60,8 @@ def digest(shared: str, own: Own) -> str:
     shared: the pool's shared_digest. A publication is a function of both and of nothing else, so two
     nodes have one digest only if they boot the same bytes.
     """
-    covered = [FORMAT, shared, own.name, own.os_disk, list(own.data_disks), own.fault_domain]
+    mounts = [[m.name, m.disk, m.filesystem] for m in own.mounts]
+    covered = [FORMAT, shared, own.name, own.os_disk, list(own.data_disks), own.fault_domain, mounts]
     return hashlib.sha256(canonical_json(covered)).hexdigest()
 
 

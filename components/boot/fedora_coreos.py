@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import coreos_installer, immutability, kubeadm, scripts
+from components.boot import coreos_installer, immutability, kubeadm, scripts, settings
 from components.boot.contract import Asked, Own, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
@@ -68,6 +68,7 @@ class FedoraCoreOs:
 
     def pool(self, asked: Asked) -> FedoraCoreOsPool:
         files = [*shared_files(asked, programs=scripts.PROGRAMS, containerd=CONTAINERD), *_kubernetes(asked.kubernetes)]
+        files += settings.chrony(asked.environment.settings)
         files.append(text_file("/etc/zincati/config.d/90-disable-auto-updates.toml", NO_UPDATES))
         return FedoraCoreOsPool(
             Installed(

@@ -37,8 +37,8 @@ def environment_file(environment: Environment, node: str, role: str) -> File:
 
 
 def data_disks_file(own: Own) -> File:
-    """The disks that nothing but the storage driver may touch, one stable id a line."""
-    return text_file(scripts.DATA_DISKS, "".join(f"{disk}\n" for disk in own.data_disks))
+    """The disks that an installation must leave alone, one stable id a line."""
+    return text_file(scripts.DATA_DISKS, "".join(f"{disk}\n" for disk in own.kept_disks))
 
 
 def generation_file(generation: str) -> File:

@@ -1,8 +1,9 @@
 """The installed system of one node, as an Ignition configuration, for every system that Ignition configures.
 
 It names the data disks and never formats, partitions or mounts one (the storage driver takes them raw);
-it opens no login; and it holds no secret: a machine's credentials reach it at its one-time location when
-it joins. What only one system needs is that system's module's (components/boot/fedora_coreos.py).
+it opens no login unless the stack file asks for one; and it holds no secret: a machine's credentials reach
+it at its one-time location when it joins. What only one system needs is that system's module's
+(components/boot/fedora_coreos.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import kubeadm, scripts
+from components.boot import kubeadm, scripts, settings
 from components.boot.contract import Asked, Own
 from components.boot.files import (
     data_disks_file,
@@ -34,6 +35,8 @@ version = 2
   runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
     SystemdCgroup = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/etc/containerd/certs.d"
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/opt/cni/bin"
 """
@@ -56,8 +59,14 @@ class Installed:
         """The configuration of one host."""
         files = sorted([*self.files, *_own_files(self.asked, own)], key=lambda f: f.path)
         return Ignition(
-            storage=Storage(files=tuple(files), directories=self.directories, links=self.links),
-            systemd=Systemd(units=self.units),
+            storage=Storage(
+                files=tuple(files),
+                directories=self.directories,
+                links=self.links,
+                filesystems=settings.filesystems(own),
+            ),
+            systemd=Systemd(units=(*self.units, *settings.mount_units(own))),
+            passwd=settings.passwd(self.asked.environment.settings),
             kernel_arguments=self.kernel_arguments,
         )
 
@@ -86,6 +95,7 @@ def shared_files(asked: Asked, *, programs: str, containerd: str) -> Iterator[Fi
     yield text_file("/etc/sysctl.d/90-kubernetes.conf", forwarding)
     yield text_file("/etc/containerd/config.toml", containerd, overwrite=True)
     yield text_file("/etc/crictl.yaml", CRICTL)
+    yield from settings.registries(environment.settings)
     if asked.role == "control-plane":
         yield json_file(f"{scripts.KUBEADM}/cluster.json", kubeadm.cluster(environment.cluster))
         yield json_file(f"{scripts.KUBEADM}/kubelet.json", kubeadm.kubelet())

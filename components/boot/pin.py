@@ -7,6 +7,7 @@ publishes needs the files: all three come from here, so that they agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from components.boot import digest
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
@@ -47,7 +48,25 @@ def rollout(environment: Environment) -> Rollout:
 def publish(
     environment: Environment, lock: Lock, node: str, secret_versions: Mapping[str, int] | None = None
 ) -> Publication:
-    """What the boot store publishes for one declared node, under the generation that its pin names.
+    """What the boot store publishes for one declared node, under the generation that its pin names. Raises as
+    `boot_of` does."""
+    found = boot_of(environment, lock, node, secret_versions)
+    return found.boot.publication(found.own, found.generation)
+
+
+@dataclass(frozen=True)
+class NodeBoot:
+    """What one node boots. generation: the one that its pin names."""
+
+    boot: PoolBoot
+    own: Own
+    generation: str
+
+
+def boot_of(
+    environment: Environment, lock: Lock, node: str, secret_versions: Mapping[str, int] | None = None
+) -> NodeBoot:
+    """What one declared node boots.
 
     Raises BootConfigurationError if the stack file does not name the node; otherwise as `pins`.
     """
@@ -57,7 +76,8 @@ def publish(
         problem = f"expected a host of the stack file, found none of this name; it has {names}"
         raise BootConfigurationError(node, (problem,))
     boot, own = pool_boot(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
-    return boot.publication(own, digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own)))
+    generation = digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own))
+    return NodeBoot(boot, own, generation)
 
 
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
@@ -93,7 +113,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         bmc=Bmc(host.bmc.url, host.bmc.verify_tls),
         mac=host.mac,
         os_disk=host.os_disk,
-        data_disks=host.data_disks,
+        data_disks=host.kept_disks,
         fault_domain=host.fault_domain,
         max_unavailable=rollout.max_unavailable,
         stores=asked.stores,

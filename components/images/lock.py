@@ -20,6 +20,9 @@ PROBLEMS_MAX: Final = 50
 FOUND_MAX: Final = 60
 """Characters shown of a wrong value."""
 LOCK_FILE: Final = "stacks/images.lock.json"
+CONFIG_KEY: Final = "ingot:images"
+"""Of a rehearsal's own stack file: the lock file that the program reads there instead. The steps of a real run
+read LOCK_FILE alone."""
 HOW_TO_PIN: Final = (
     "`.venv/bin/python -m components.images STREAM.json` adds the release of a publisher's stream metadata "
     f"to {LOCK_FILE}; docs/decisions/0011.md says how Kubernetes is pinned"

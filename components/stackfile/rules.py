@@ -64,6 +64,7 @@ def disks_apart(s: Sketch) -> Iterator[Flaw]:
     for h in s.hosts:
         uses: list[tuple[str | None, Path]] = [(h.os_disk, (*h.path, "os_disk"))]
         uses += [(disk, (*h.path, "data_disks", i)) for i, disk in h.data_disks or ()]
+        uses += [(disk, (*h.path, "mounts", name, "disk")) for name, disk in h.mounts]
         fix = "write another disk, or take it out; the OS disk is overwritten by every installation"
         yield from _once("each disk once on its host", uses, fix)
 
@@ -265,6 +266,16 @@ def pods_have_room(s: Sketch) -> Iterator[Flaw]:
         yield Flaw(("cluster", "pod_cidr"), found, f"a /{each} for each of {counted(len(s.hosts), 'host')}", fix)
 
 
+def no_login_on_talos(s: Sketch) -> Iterator[Flaw]:
+    """Talos has no SSH and no shell; keys for it would promise a way in that is not there."""
+    for path, os in s.systems:
+        if os == "talos" and s.logins:
+            fix = "take the keys out of settings.ssh_authorized_keys; talosctl is the way to look at a node"
+            yield Flaw(
+                path, f"talos with {counted(s.logins, 'SSH key')}", "no SSH keys for Talos, which has no SSH", fix
+            )
+
+
 RULES: Final[tuple[Rule, ...]] = (
     hosts_once,
     macs_once,
@@ -283,4 +294,5 @@ RULES: Final[tuple[Rule, ...]] = (
     endpoint_of_no_machine,
     addresses_apart,
     pods_have_room,
+    no_login_on_talos,
 )

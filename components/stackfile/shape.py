@@ -58,7 +58,7 @@ def _flaw(error: ErrorDetails, written: Mapping[Path, str]) -> Flaw:
         return _missing(path)
     elif error["type"] == "extra_forbidden":
         return _unknown(path)
-    elif path and isinstance(path[-1], str) and SECRET.search(path[-1]):
+    elif SECRET.search(next((key for key in reversed(path) if isinstance(key, str)), "")):
         found = "a value that is not shown"
     else:
         found = show(value, written.get(path), as_what=fix == QUOTE_IT)

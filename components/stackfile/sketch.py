@@ -6,14 +6,26 @@ None stands for what could not be read, and a rule that needs it stays silent. P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.environment import Closed, Cluster, OnTimeout, PoolRollout, StoragePolicy
-from components.fields import Cidr, Count, Domain, Endpoint, Label, Mac, RedfishSystem, Replicas, Soak, StableDisk
+from components.environment import Cluster, OnTimeout, PoolRollout, StoragePolicy
+from components.fields import (
+    Cidr,
+    Closed,
+    Count,
+    Domain,
+    Endpoint,
+    Label,
+    Mac,
+    RedfishSystem,
+    Replicas,
+    Soak,
+    StableDisk,
+)
 from components.stackfile.problem import Path, path_text
 
 T = TypeVar("T")
@@ -29,6 +41,7 @@ _MAC: TypeAdapter[str] = TypeAdapter(Mac)
 _REPLICAS: TypeAdapter[int] = TypeAdapter(Replicas)
 _ROLE: TypeAdapter[Literal["control-plane", "worker"]] = TypeAdapter(Literal["control-plane", "worker"])
 _SOAK: TypeAdapter[float] = TypeAdapter(Soak)
+_TEXT: TypeAdapter[str] = TypeAdapter(str)
 _SYSTEM: TypeAdapter[str] = TypeAdapter(RedfishSystem)
 
 
@@ -36,7 +49,7 @@ _SYSTEM: TypeAdapter[str] = TypeAdapter(RedfishSystem)
 class HostSketch:
     """A host as far as it can be read. name: None if it is no name.
 
-    data_disks: with each one's index in the file; unreadable ones are left out.
+    data_disks: with each one's index in the file; unreadable ones are left out. mounts: names and disks, likewise.
     """
 
     name: str | None
@@ -45,6 +58,7 @@ class HostSketch:
     bmc_url: str | None
     os_disk: str | None
     data_disks: tuple[tuple[int, str], ...] | None
+    mounts: tuple[tuple[str, str], ...]
     fault_domain: str | None
 
 
@@ -81,7 +95,8 @@ class PolicySketch:
 
 @dataclass(frozen=True)
 class Sketch:
-    """An environment as far as it can be read. storage_nodes: with each one's index in the file."""
+    """An environment as far as it can be read. storage_nodes: with each one's index in the file. systems: what
+    each `image.os` says, and where. logins: how many SSH keys there are."""
 
     endpoint: str | None
     pod_cidr: str | None
@@ -89,6 +104,8 @@ class Sketch:
     pools: tuple[PoolSketch, ...] | None
     storage_nodes: tuple[tuple[int, str], ...] | None
     policies: tuple[PolicySketch, ...] | None
+    systems: tuple[tuple[Path, str], ...]
+    logins: int
 
     @property
     def hosts(self) -> tuple[HostSketch, ...]:
@@ -107,6 +124,8 @@ def sketch(data: object) -> Sketch:
         pools=None if named is None else tuple(_pool(name, pool) for name, pool in named),
         storage_nodes=_list(_LABEL, storage, "nodes"),
         policies=_policies(_get(storage, "policies")),
+        systems=tuple(_systems(data)),
+        logins=len(_list(_TEXT, _get(data, "settings"), "ssh_authorized_keys", ()) or ()),
     )
 
 
@@ -136,6 +155,7 @@ def _host(name: object, path: Path, host: object) -> HostSketch:
         bmc_url=_read(_SYSTEM, _get(host, "bmc"), "url"),
         os_disk=_read(_DISK, host, "os_disk"),
         data_disks=_list(_DISK, host, "data_disks", ()),
+        mounts=_mounts(_get(host, "mounts")),
         fault_domain=_read(_DOMAIN, host, "fault_domain"),
     )
 
@@ -152,6 +172,21 @@ def _policies(policies: object) -> tuple[PolicySketch, ...] | None:
         )
         for name, policy in policies.items()
     )
+
+
+def _systems(data: object) -> Iterator[tuple[Path, str]]:
+    pools = _get(data, "pools")
+    named = pools.items() if isinstance(pools, Mapping) else ()
+    images = [(("image",), _get(data, "image")), *((("pools", n, "image"), _get(p, "image")) for n, p in named)]
+    for path, image in images:
+        if (os := _read(_TEXT, image, "os")) is not None:
+            yield (*path, "os"), os
+
+
+def _mounts(mounts: object) -> tuple[tuple[str, str], ...]:
+    named = mounts.items() if isinstance(mounts, Mapping) else ()
+    read = ((name, _read(_DISK, mount, "disk")) for name, mount in named if isinstance(name, str))
+    return tuple((name, disk) for name, disk in read if disk is not None)
 
 
 def _default(model: type[Closed], field: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from lifecycle.adapters.topics import is_watched
@@ -17,10 +18,12 @@ class WallClock:
 
     The epoch lets two machines compare what they wrote into the roster; the monotonic part keeps a
     deadline where it is when an administrator or NTP sets the system's time.
+
+    wall: the system's time, seconds since 1970.
     """
 
-    def __init__(self) -> None:
-        self._epoch_s = time.time() - time.monotonic()
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._epoch_s = wall() - time.monotonic()
 
     def now_s(self) -> float:
         return self._epoch_s + time.monotonic()
@@ -48,8 +51,8 @@ class WatchingClock(WallClock):
     goes on from the count at which the one before it ended, which is older than the look.
     """
 
-    def __init__(self, announcer: Announcer) -> None:
-        super().__init__()
+    def __init__(self, announcer: Announcer, wall: Callable[[], float] = time.time) -> None:
+        super().__init__(wall)
         self._announcer = announcer
         self._since = -1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -18,7 +19,10 @@ ENGINE, PLUGINS = "pulumi", "pulumi-"
 """The command line's process, and how those of its plugins begin: the one that runs commands is a step's parent."""
 
 SAME_S = 2.0
-"""Two readings of one process's start may differ by as much: the kernel counts from a boot that is not exact."""
+"""Two readings of one process's start may differ by as much where the system says it by its wall clock."""
+
+START_TICKS = 19
+"""Of what proc(5) says of a process after its name: when it started, in clock ticks since the boot."""
 
 
 class EngineProcess:
@@ -33,11 +37,12 @@ class EngineProcess:
     @cached_property
     def run(self) -> Run:
         process, host = self._process, socket.gethostname()
-        started_s = process.create_time()
+        started_s = started(process)
         named = self._environment.get("INGOT_RUN", "").strip()
         if named:
             return Run(named, host)
-        return Run(f"{host}/{process.pid}/{started_s:.0f}", host, place(), process.pid, started_s)
+        at = hashlib.sha256(f"{_boot()}/{started_s:.2f}".encode()).hexdigest()[:8]
+        return Run(f"{host}/{process.pid}/{at}", host, place(), process.pid, started_s)
 
     def lives(self) -> bool:
         """Whether the engine that asked for this step is there."""
@@ -58,7 +63,7 @@ class EngineProcess:
             return None
         try:
             found = psutil.Process(run.pid)
-            same = abs(float(found.create_time()) - run.started_s) < SAME_S
+            same = abs(started(found) - run.started_s) < SAME_S
             return same and found.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
@@ -80,6 +85,19 @@ class EngineProcess:
         return (engines or plugins or [own])[0]
 
 
+def started(process: psutil.Process) -> float:
+    """When it started, in seconds: since the boot where the kernel says so, else since 1970.
+
+    psutil's own figure is the boot's moment by the wall clock plus that, so a clock that is set while a roll runs
+    would make each later step one of another run. Raises psutil.NoSuchProcess.
+    """
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        return int(fields.split()[START_TICKS]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):  # no /proc, or no such process: this says which
+        return float(process.create_time())
+
+
 def _name(process: psutil.Process) -> str:
     import psutil
 
@@ -95,7 +113,14 @@ def place() -> str:
     import psutil
 
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+        return f"{_boot() or psutil.boot_time()}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return f"{socket.gethostname()}/{psutil.boot_time():.0f}"
+
+
+def _boot() -> str:
+    """What tells this boot of the machine from any other; "" where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

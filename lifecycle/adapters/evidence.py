@@ -6,6 +6,7 @@ event's own fields, named as in `lifecycle.ports.Evidence`. Several steps append
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -76,9 +77,11 @@ class FileEvidence:
         try:
             path = self._path()
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             try:
-                os.write(handle, line.encode())  # one write, so that lines of several steps do not mix
+                data = b"\n" * _is_torn(handle) + line.encode()
+                if os.write(handle, data) < len(data):  # one write, so that lines of several steps do not mix
+                    raise OSError(errno.ENOSPC, "only half a line was written")
             finally:
                 os.close(handle)
         except (OSError, LifecycleError) as error:
@@ -88,6 +91,13 @@ class FileEvidence:
 
     def _say(self, node: str, text: str) -> None:
         print(f"{node or 'fleet'} {text}", file=self._stream or sys.stderr, flush=True)
+
+
+def _is_torn(handle: int) -> bool:
+    """Whether the file ends with half a line, of a disk that was full or a machine that lost its power: the next
+    line would be lost with it."""
+    size = os.fstat(handle).st_size
+    return size > 0 and os.pread(handle, 1, size - 1) != b"\n"
 
 
 def _moment(at_s: float) -> str:

@@ -7,6 +7,7 @@ importing them costs every step over a second.
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import threading
@@ -18,6 +19,9 @@ from urllib.parse import quote, urlencode
 
 from lifecycle.adapters.tls import Authority, certificates, client_context
 from lifecycle.adapters.wire import (
+    ATTEMPTS,
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
     CONNECT_S,
     READ_S,
     TRANSIENT,
@@ -130,6 +134,25 @@ class KubeApi:
         raise kind(
             self.named(what), f"HTTP {answer.status}" + ("" if secret else _message(answer)), _remedy(answer.status)
         )
+
+    def surely(self, write: Callable[[], bool], landed: Callable[[], bool | None]) -> bool:
+        """What a compare-and-swap says; where its answer was lost, what `landed` finds: true, or false if somebody
+        else wrote.
+
+        None of `landed`: nothing was written, so it is tried again, as `ask` does with what may be repeated.
+        Raises Unsure if the last of ATTEMPTS did not get through either.
+        """
+        for attempt in itertools.count(1):
+            try:
+                return write() or (attempt > 1 and landed() is True)  # the lost one may have arrived late
+            except Unsure:
+                found = landed()
+                if found is not None:
+                    return found
+                if attempt == ATTEMPTS:
+                    raise
+            self._clock.sleep(min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (attempt - 1)))
+        return False
 
     def once(self, what: str, path: str, query: Mapping[str, str]) -> Json:
         """The object at `path`, asked for once. Raises Refusal; PortError if there is no answer."""

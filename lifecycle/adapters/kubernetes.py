@@ -18,9 +18,11 @@ from lifecycle.adapters.objects import (
     OUT_OF_SERVICE,
     PodSeen,
     entries,
+    is_finished,
     is_newer,
     node_seen,
     out_of_service,
+    pod_seen,
     sub,
     version_of,
 )
@@ -41,6 +43,8 @@ EVICTIONS = 10
 """Asked for at once: a node's pods are through in a few round trips, and the API server's own limits hold."""
 NAMESPACE_ENDS = "NamespaceTerminating"
 """The cause by which an API server refuses whatever is made in a namespace that is being deleted."""
+BUDGETS_OVERLAP = "more than one PodDisruptionBudget"
+"""In the text of the 500 with which an API server refuses each eviction of such a pod: its only sign of it."""
 
 
 class ApiKubernetes:
@@ -55,6 +59,8 @@ class ApiKubernetes:
     ) -> None:
         self._api, self._clock = api, clock
         self._source: Source = source or View(api, clock, storage_namespaces)
+        self._storage_namespaces = storage_namespaces
+        self._unproven: set[str] = set()
         self._written: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
         self._daemon_sets: dict[str, bool] = {}
@@ -79,7 +85,10 @@ class ApiKubernetes:
         return self._source.control_planes()
 
     def set_unschedulable(self, name: str, value: bool) -> None:
-        self._patch(name, "cordon" if value else "uncordon", {"spec": {"unschedulable": value}})
+        """Nothing is scheduled to a node that is gone, so there is nothing to do about one."""
+        body = {"spec": {"unschedulable": value}}
+        self._patch(name, "cordon" if value else "uncordon", body, final=frozenset({404}))
+        (self._unproven.add if value else self._unproven.discard)(name)
 
     def set_out_of_service(self, name: str, value: bool) -> None:
         """Replaces the whole list of taints, which a merge patch cannot do by halves, unless somebody else wrote
@@ -93,7 +102,7 @@ class ApiKubernetes:
             if value:
                 taints.append({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"})
             body = {"metadata": {"resourceVersion": version_of(found)}, "spec": {"taints": taints}}
-            if self._patch(name, what, body, final=frozenset({409})):
+            if self._patch(name, what, body, final=frozenset({404, 409})):
                 return
         raise PortError(
             self._api.named(f"node {name}, {what}"),
@@ -117,7 +126,25 @@ class ApiKubernetes:
     # ------------------------------------------------------------ pods
 
     def pods_on(self, node: str) -> tuple[Pod, ...]:
-        return tuple(replace(s.pod, owner="") if self._orphaned(s) else s.pod for s in self._source.pods_on(node))
+        seen = self._source.pods_on(node)
+        if node in self._unproven:
+            self._prove(node, frozenset(s.pod.uid for s in seen))
+        return tuple(replace(s.pod, owner="") if self._orphaned(s) else s.pod for s in seen)
+
+    def _prove(self, node: str, seen: frozenset[str]) -> None:
+        """Return once the watch shows all pods that the API lists; from then on none can come that is drained.
+
+        One that was bound just before this step's cordon is not seen while the watch is behind, and a drain
+        without it would be done too soon. Raises PortError meanwhile: whoever waits looks again.
+        """
+        query = {"fieldSelector": f"spec.nodeName={node}"}
+        items = self._api.items(f"pods on {node}", path("api", "v1", "pods"), query)
+        there = [pod_seen(item, self._storage_namespaces).pod for item in items if not is_finished(item)]
+        missing = sorted(pod.key for pod in there if pod.uid not in seen)
+        if missing:
+            what, remedy = self._api.named(f"watch of pods on {node}"), "run `pulumi up` again"
+            raise PortError(what, f"nothing yet of {', '.join(missing)}, which it lists", remedy)
+        self._unproven.discard(node)
 
     def _orphaned(self, seen: PodSeen) -> bool:
         """Whether the pod's DaemonSet is gone. The two watches are not in step, so what one of them has not
@@ -158,7 +185,7 @@ class ApiKubernetes:
         }
         if pod.uid:
             body["deleteOptions"] = {"preconditions": {"uid": pod.uid}}
-        final = frozenset({403, 404, 409, 429})
+        final = frozenset({403, 404, 409, 429, 500})  # whoever drains asks again after a 500
         answer = self._api.ask(f"pod {pod.key}, evict", "POST", where, body=body, final=final)
         if answer.status == 404:
             return Eviction.GONE
@@ -166,6 +193,10 @@ class ApiKubernetes:
             return Eviction.GONE if "UID" in answer.text else Eviction.REFUSED
         if answer.status == 403:
             self._namespace_ends(pod, answer)
+        if answer.status == 500:
+            if BUDGETS_OVERLAP not in answer.text:
+                raise self._api.refused(f"pod {pod.key}, evict", answer)
+            return Eviction.REFUSED
         if answer.status == 429:
             asked_s = retry_after_s(answer, self._clock)
             self._not_before[pod.uid or pod.key] = self._clock.now_s() + (asked_s or 0.0)

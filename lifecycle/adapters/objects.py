@@ -150,11 +150,12 @@ def pod_seen(item: Json, storage_namespaces: frozenset[str]) -> PodSeen:
         empty_dir=any("emptyDir" in v for v in volumes),
         ends_s=_moment_s(str(meta.get("deletionTimestamp") or "")),
         finalizers=tuple(str(f) for f in meta.get("finalizers") or []),
+        daemon_set=f"{namespace}/{owner.get('name', '')}" if kind == "DaemonSet" else "",
     )
     labelled = tuple(sorted((str(k), str(v)) for k, v in sub(item, "metadata", "labels").items()))
     if kind != "DaemonSet":
         return PodSeen(pod, labelled)
-    return PodSeen(pod, labelled, f"{namespace}/{owner.get('name', '')}", str(owner.get("uid", "")))
+    return PodSeen(pod, labelled, pod.daemon_set, str(owner.get("uid", "")))
 
 
 def budget_seen(item: Json) -> BudgetSeen:

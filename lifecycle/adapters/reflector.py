@@ -120,12 +120,12 @@ class Reflector:
                 return 0.0
             error: LifecycleError = PortError(self._api.named(f"watch of {self._kind.name}"), "an end at once", LOG)
         except Expired:
-            self._version, again = "", bool(before)
-            if again:  # the version had aged; one that is expired as soon as it is listed is a failure
+            self._version = ""
+            what, remedy = self._api.named(f"watch of {self._kind.name}"), "see etcd's compaction"
+            if before:  # the version had aged; one that is expired as soon as it is listed is a failure
+                self._sink.failed(self._kind, PortError(what, "410, and no new list yet", remedy))
                 return 0.0
-            error = PortError(
-                self._api.named(f"watch of {self._kind.name}"), "410 for a version just listed", "see etcd's compaction"
-            )
+            error = PortError(what, "410 for a version just listed", remedy)
         except LifecycleError as found:
             error = found
         except Exception as found:  # noqa: BLE001  # a thread that dies silently would leave a view that only ages

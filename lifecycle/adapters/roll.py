@@ -10,15 +10,17 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.kube_api import Json, KubeApi, path
+from lifecycle.adapters.objects import entries, sub
 from lifecycle.adapters.roster import LABELS, created
 from lifecycle.adapters.view import NAMESPACE
-from lifecycle.adapters.wire import Unsure
+from lifecycle.adapters.wire import Answer
 from lifecycle.errors import PortError
 from lifecycle.ports import Roll, Run
 from lifecycle.rolls import LEASE_S
@@ -43,23 +45,28 @@ class LeaseRolls:
         return self._engine.runs(run)
 
     def read(self) -> tuple[Roll | None, str]:
-        found = self._api.get("roll", path(*LEASES, NAME))
-        return (None, "") if found is None else (_roll(found), str(found["metadata"]["resourceVersion"]))
+        answer = self._api.ask("roll", "GET", path(*LEASES, NAME), final=frozenset({404}))
+        if answer.status == 404:
+            return None, ""
+        found = answer.document(self._api.named("roll"), "check what answers at this address")
+        roll = dataclasses.replace(_roll(found), age_s=_age_s(found, answer))
+        return roll, str(found["metadata"]["resourceVersion"])
 
     def write(self, roll: Roll, version: str) -> bool:
         """A write whose answer was lost is looked up, not guessed."""
-        body = _body(roll, version)
-        try:
+        body, where = _body(roll, version), path(*LEASES, NAME)
+
+        def write() -> bool:
             if not version:
                 return created(self._api, "roll, create", path(*LEASES), body).ok
             final = frozenset({404, 409})
-            where = path(*LEASES, NAME)
             return self._api.ask("roll, replace", "PUT", where, body=body, final=final, repeatable=False).ok
-        except Unsure:
+
+        def landed() -> bool | None:
             written, now = self.read()
-            if now == version:
-                raise  # it still stands: nothing was written, and the server said why
-            return written is not None and _body(written, "") == _body(roll, "")
+            return None if now == version else written is not None and _body(written, "") == _body(roll, "")
+
+        return self._api.surely(write, landed)
 
     @contextmanager
     def keep(self, renew: Callable[[], None], every_s: float) -> Iterator[None]:
@@ -68,7 +75,8 @@ class LeaseRolls:
 
         def go_on() -> None:
             while not over.wait(every_s):
-                renew()
+                with suppress(Exception):  # a thread that ends would let the Lease run out under a step at work
+                    renew()
 
         threading.Thread(target=go_on, name="ingot-roll", daemon=True).start()
         try:
@@ -111,6 +119,23 @@ def _roll(found: Json) -> Roll:
             f"one that does not fit: {type(error).__name__}: {error}",
             f"see that no run is at work, then `kubectl delete lease {NAME} -n {NAMESPACE}`",
         ) from error
+
+
+def _age_s(found: Json, answer: Answer) -> float | None:
+    """How long ago the API server took the last renewal, on its own clock throughout; None if it does not say.
+
+    `renewTime` is what the runner's clock said: one that was set an hour ahead would call every live Lease ended.
+    """
+    renewals = [
+        str(entry.get("time") or "")
+        for entry in entries(found, "metadata", "managedFields")
+        if "f:renewTime" in sub(entry, "fieldsV1", "f:spec")
+    ]
+    try:
+        newest_s = max(datetime.fromisoformat(text).timestamp() for text in renewals)
+        return parsedate_to_datetime(answer.header("Date")).timestamp() - newest_s
+    except (ValueError, TypeError):  # no such entry, or no date
+        return None
 
 
 def _time(at_s: float) -> str:

@@ -7,7 +7,7 @@ import json
 from lifecycle.adapters.kube_api import Json, KubeApi, path
 from lifecycle.adapters.objects import ROSTER_KEY, is_newer, roster_seen, version_of
 from lifecycle.adapters.view import NAME, NAMESPACE, Source
-from lifecycle.adapters.wire import Answer, Unsure
+from lifecycle.adapters.wire import Answer
 
 LABELS = {"app.kubernetes.io/managed-by": "ingot"}
 
@@ -42,19 +42,19 @@ class ConfigMapRoster:
     def write(self, document: str, version: str) -> bool:
         """A write whose answer was lost is looked up, not guessed: true if the document is there."""
         self._doubtful = True  # until we know that it was us
-        try:
+
+        def write() -> bool:
             answer = self._replace(document, version) if version else self._create(document)
             if answer.ok:
                 self._known = (document, _version_in(answer))
                 self._doubtful = not self._known[1]
             return answer.ok
-        except Unsure:
+
+        def landed() -> bool | None:
             written, now = self._ask()
-            if written == document and now != version:
-                return True
-            if now != version:
-                return False
-            raise  # the version still stands: nothing was written, and the server said why
+            return None if now == version else written == document
+
+        return self._api.surely(write, landed)
 
     def _create(self, document: str) -> Answer:
         maps = path("api", "v1", "namespaces", NAMESPACE, "configmaps")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO, ClassVar
 
 import pytest
 
@@ -23,7 +25,17 @@ case "$5" in
 --stops) echo stopped >> "$INGOT_OUTCOME"; exit 255 ;;
 --stops-and-halts) echo stopped >> "$INGOT_OUTCOME"; echo halted >> "$INGOT_OUTCOME"; exit 255 ;;
 --fails) exit 255 ;;
+--waits)
+    trap 'trap "echo cut short" INT; sleep 1; echo state written; exit 255' INT
+    echo waiting
+    while :; do sleep 0.1; done ;;
 esac
+"""
+
+TAKES_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -72,6 +84,55 @@ class TestExitCode:
     def test_a_stack_is_a_name(self) -> None:
         ended = subprocess.run([sys.executable, "-m", "cli.main", "up", "../x"], cwd=PROJECT, check=False)
         assert ended.returncode == 2
+
+
+class TestInterrupted:
+    """The engine ends in its own time, as without `ingot`: killed, it would leave its lock and a stale state."""
+
+    WORDS: ClassVar = [sys.executable, "-m", "cli.main", "up", "metal", "--", "--yes", "--waits"]
+
+    def environment(self, engine: Path) -> dict[str, str]:
+        return {**os.environ, "PATH": f"{engine}{os.pathsep}{os.environ['PATH']}"}
+
+    def test_by_a_terminal(self, engine: Path) -> None:
+        ours, theirs = os.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-c", TAKES_TERMINAL, *self.WORDS],
+            cwd=PROJECT,
+            env=self.environment(engine),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as ingot:
+            os.close(theirs)
+            with open(ours, "r+b", buffering=0) as terminal:
+                said = self.until(terminal, b"waiting")
+                terminal.write(b"\x03")
+                said += self.until(terminal, b"state written")
+                assert ingot.wait(LIMIT_S) == 1
+        assert b"cut short" not in said
+
+    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+    def test_by_whoever_cancels_a_job(self, engine: Path, sent: signal.Signals) -> None:
+        with subprocess.Popen(
+            self.WORDS, cwd=PROJECT, env=self.environment(engine), stdout=subprocess.PIPE, start_new_session=True
+        ) as ingot:
+            assert ingot.stdout is not None
+            self.until(ingot.stdout, b"waiting")
+            os.killpg(ingot.pid, sent)
+            said = ingot.stdout.read()
+            assert ingot.wait(LIMIT_S) == 1
+        assert said.split(b"\n") == [b"state written", b""]
+
+    def until(self, stream: IO[bytes], word: bytes) -> bytes:
+        """All that is read up to a line with `word`."""
+        said = b""
+        while word not in said or not said.endswith(b"\n"):
+            byte = stream.read(1)
+            assert byte, said
+            said += byte
+        return said
 
 
 class TestOutcome:

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
 from cli import schema as schema_verb
-from components.environment import Closed, Environment, Limits
-from components.fields import Cidr, HttpsUrl, Mac, RedfishSystem, StableDisk
+from components.environment import Environment, Limits
+from components.fields import Cidr, Closed, HttpsUrl, Mac, RedfishSystem, StableDisk
 from components.stackfile import KEY, as_file, example, load, validate
 from lifecycle import ports
 

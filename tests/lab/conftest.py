@@ -9,10 +9,18 @@ from typing import Any
 
 import pytest
 
+from lab import fleet as make
 from lab.fleet import Fleet, Json
 from lab.lab import Lab
 from lab.layout import ETCD_HOSTS
+from lab.proxy import Proxy
+from lifecycle.adapters.kube_api import path
+from lifecycle.adapters.roll import LEASES
+from lifecycle.adapters.roll import NAME as ROLL
+from lifecycle.adapters.view import NAME as ROSTER
+from lifecycle.adapters.view import NAMESPACE
 from tests.lab.eventually import eventually
+from tests.lab.leaving import TRIO, Cluster, serving
 
 WORKERS = 4
 
@@ -58,6 +66,13 @@ class Space:
         return (self.read(item) or {}).get("status") or {}
 
 
+@pytest.fixture
+def proxy(lab: Lab) -> Iterator[Proxy]:
+    """A proxy before the shared lab's API server, for the administrator."""
+    with Proxy(lab.layout, lab.kubeconfig) as proxy:
+        yield proxy
+
+
 _numbers = itertools.count(1)
 
 
@@ -71,3 +86,30 @@ def space(fleet: Fleet) -> Iterator[Space]:
     eventually(lambda: fleet.api.get("service account", account), f"the service account of {name}")
     yield Space(fleet, name)
     fleet.delete(namespace)
+
+
+@pytest.fixture
+def trio(lab: Lab, space: Space) -> Iterator[Cluster]:
+    """Three workers of a test's own on the shared lab, declared, joined and in; for whole leaves and joins."""
+    for number, name in enumerate(TRIO, 1):
+        space.fleet.create(make.node(name, f"10.3.0.{number}"))
+    cluster = serving(lab, TRIO, space.name)
+    yield cluster
+    cluster.close()
+    clear(cluster)
+
+
+def clear(cluster: Cluster) -> None:
+    """The shared lab as it was: no node, workload or record of `cluster`."""
+    fleet, kubernetes = cluster.fleet, cluster.ports().kubernetes
+    for kind in ("deployments", "daemonsets"):  # a namespace that is deleted takes five seconds over its pods
+        fleet.api.ask(kind, "DELETE", path("apis", "apps", "v1", "namespaces", cluster.namespace, kind))
+    for node in kubernetes.nodes():
+        kubernetes.set_unschedulable(node.name, False)
+    there = {node.name for node in kubernetes.nodes()} & set(TRIO)
+    eventually(lambda: not any(kubernetes.pods_on(name) for name in there), "its pods to be gone")
+    for name in there:
+        kubernetes.delete_node(name)
+    for record in (path(*LEASES, ROLL), path("api", "v1", "namespaces", NAMESPACE, "configmaps", ROSTER)):
+        fleet.api.ask("a record of the roll", "DELETE", record, final=frozenset({404}))
+    cluster.close()

@@ -17,40 +17,23 @@ from lab import redfish
 from lab.fleet import Fleet
 from lab.lab import Lab
 from lifecycle.adapters.boot_store import BootStore
-from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.kube_api import KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import TOKEN_GROUP, ApiKubernetes
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import BmcCredentials
-from lifecycle.adapters.tls import Authority, client_context, trusting
-from lifecycle.adapters.wire import HttpJson
+from lifecycle.adapters.tls import trusting
 from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Bmc, Eviction, Member, Pin, Pod, Power
+from tests.lab.clients import CLOCK, api_of, authority, etcd_of
 from tests.lab.conftest import WORKERS, Space
 from tests.lab.eventually import eventually
 from tests.lifecycle.adapters.pinned import pin_of
 
 pytestmark = pytest.mark.lab
 
-CLOCK = WallClock()
 WRITERS = 10
-
-
-def authority(lab: Lab, name: str) -> Authority:
-    """One of the lab's, as a step gets it from the stack's state."""
-    texts = [(lab.layout.pki / f"{name}.{end}").read_text(encoding="ascii") for end in ("crt", "key")]
-    return Authority(name, *texts)
-
-
-def api_of(lab: Lab) -> KubeApi:
-    return KubeApi(lambda: from_kubeconfig(lab.kubeconfig, authority(lab, "ca").certificate), CLOCK)
-
-
-def etcd_of(lab: Lab) -> GatewayEtcd:
-    tls = client_context(authority(lab, "etcd-ca"), "ingot-lifecycle", "ingot-lifecycle", CLOCK.now_s())
-    return GatewayEtcd(HttpJson(CLOCK, tls=lambda: tls, timeout_s=5), lambda: lab.layout.etcd_endpoints)
 
 
 @pytest.fixture

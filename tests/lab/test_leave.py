@@ -1,125 +1,35 @@
-"""The lifecycle's own functions on a real API server: nodes leave it, whatever happens meanwhile.
-
-Kubernetes, the roster and the roll's Lease are real. Machines, storage and records are the tests' fakes, as no
-host stands behind these nodes.
-"""
+"""The lifecycle's own functions on a real API server: nodes leave it, whatever happens meanwhile."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lab import fleet as make
 from lab.fleet import Fleet
 from lab.lab import Lab
-from lifecycle import roster
-from lifecycle.adapters.clock import WatchingClock
-from lifecycle.adapters.engine_process import EngineProcess
-from lifecycle.adapters.kube_api import KubeApi, from_kubeconfig
-from lifecycle.adapters.kubernetes import ApiKubernetes
-from lifecycle.adapters.roll import LeaseRolls
-from lifecycle.adapters.roster import ConfigMapRoster
-from lifecycle.adapters.view import View
-from lifecycle.commands import Step, Verb
 from lifecycle.errors import BudgetFull, DrainBlocked
-from lifecycle.ports import Claim, ClaimState, Limits, Node, Ports
-from lifecycle.roster import Entry, Roster, Standing
-from lifecycle.run import execute
+from lifecycle.ports import ClaimState
+from lifecycle.roster import Standing
 from lifecycle.stops import RollTaken
 from tests.lab.eventually import eventually
-from tests.lifecycle import fakes
-from tests.lifecycle.fleets import pin
-from tests.lifecycle.world import Host, World
+from tests.lab.leaving import WORKERS, Cluster, serving, tap
 
 pytestmark = pytest.mark.lab
-
-GENERATION = "0123456789abcdef"
-WORKERS = tuple(f"w{number}" for number in range(1, 11))
-
-
-@dataclass
-class Cluster:
-    """A lab whose workers are all declared, joined and in. world: what is not real."""
-
-    lab: Lab
-    fleet: Fleet
-    world: World
-
-    def ports(self, run: str = "one") -> Ports:
-        """Those of a step of this run, with a view and a connection of its own, as a process has them."""
-        clock = self.fleet.clock
-        api = KubeApi(lambda: from_kubeconfig(self.lab.kubeconfig), clock)
-        view = View(api, clock, frozenset({"simplyblock"}))
-        return replace(
-            fakes.ports(self.world),
-            clock=WatchingClock(view),
-            kubernetes=ApiKubernetes(api, clock, frozenset({"simplyblock"}), view),
-            roster=ConfigMapRoster(api, view),
-            rolls=LeaseRolls(api, EngineProcess({"INGOT_RUN": run})),
-        )
-
-    def leave(self, node: str, run: str = "one") -> str:
-        return execute(Step(Verb.LEAVE, "metal", node, GENERATION), self.ports(run))
-
-    def node(self, name: str) -> Node | None:
-        return self.ports().kubernetes.node(name)
-
-    def entry(self, name: str) -> Entry:
-        return roster.read(self.ports(), name).nodes[name]
-
-    def app(self, name: str, *, replicas: int, on: str, budget: int | None = None, claim: str = "") -> None:
-        """A Deployment whose pods are on one node now, and may be anywhere."""
-        others = [w for w in WORKERS if w != on and self.node(w) is not None]
-        for other in others:
-            self.ports().kubernetes.set_unschedulable(other, True)
-        if claim:
-            self.fleet.create(make.claim(claim))
-        deployment = make.deployment(name, replicas, claim=claim)
-        self.fleet.create(deployment)
-        if budget is not None:
-            self.fleet.create(make.budget(name, name, min_available=budget))
-        eventually(lambda: self.ready(name) == replicas, f"{replicas} Ready pods of {name}")
-        for other in others:
-            self.ports().kubernetes.set_unschedulable(other, False)
-
-    def ready(self, name: str) -> int:
-        status = (self.fleet.read(make.deployment(name, 1)) or {}).get("status") or {}
-        return int(status.get("readyReplicas") or 0)
 
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Lab.start(tmp_path_factory.mktemp("lab"), systems=1) as lab:
-        fleet = Fleet(lab.kubeconfig)
-        fleet.create_nodes(len(WORKERS))
-        found = Cluster(lab, fleet, World(initialised="cp1", limits=Limits(slot_s=30, drain_s=60, detach_s=60)))
-        kubernetes = found.ports().kubernetes
-        eventually(lambda: sum(n.ready for n in kubernetes.nodes()) == len(WORKERS), "all nodes Ready")
-        entries = {}
-        for node in kubernetes.nodes():
-            declared = pin(node.name, GENERATION, stores=False, os_image=node.os_image, kubelet=node.kubelet)
-            found.world.pins[node.name] = declared
-            found.world.hosts[node.name] = Host(generation=GENERATION)
-            found.world.claims[node.name] = Claim(
-                "metal",
-                node.name,
-                GENERATION,
-                ClaimState.JOINED,
-                declared.bmc,
-                declared.pool,
-                declared.role,
-                stores=False,
-                machine_id=node.machine_id,
-            )
-            entries[node.name] = Entry(
-                pool=declared.pool, role=declared.role, generation=GENERATION, fault_domain="", standing=Standing.IN
-            )
-        roster.update(found.ports(), "fleet", lambda _: Roster(serving=True, nodes=entries))
-        yield found
+        Fleet(lab.kubeconfig).create_nodes(len(WORKERS))
+        cluster = serving(lab, WORKERS)
+        yield cluster
+        cluster.close()
 
 
 class TestLeave:
@@ -130,9 +40,46 @@ class TestLeave:
         cluster.app("db", replicas=1, on="w1", claim="data")
         kubernetes = cluster.ports().kubernetes
         eventually(lambda: [a for a in kubernetes.attachments_on("w1") if a.attached], "the volume attached")
-        assert cluster.leave("w1") == "w1 left"
+        late, held = make.attachment("late", "pv-late", "w1"), list[object]()
+
+        class Late:
+            """One more volume is attached at the last moment, and detached once the leave has seen it."""
+
+            def __init__(self, inner: Any) -> None:
+                self._inner = inner
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._inner, name)
+
+            def attach(self) -> None:
+                cluster.fleet.create(late)
+                eventually(lambda: "late" in self.names(), "the step's own view to show it")
+
+            def names(self) -> set[str]:
+                return {attachment.name for attachment in self._inner.attachments_on("w1")}
+
+            def attachments_on(self, node: str) -> Any:
+                found = self._inner.attachments_on(node)
+                if "late" in {attachment.name for attachment in found}:
+                    cluster.fleet.delete(late)
+                return found
+
+            def delete_node(self, name: str) -> None:
+                held.extend([cluster.fleet.read(late), *kubernetes.attachments_on("w1")])
+                self._inner.delete_node(name)
+
+        steps: list[Late] = []
+
+        def taps(inner: Any) -> Late:
+            steps.append(Late(inner))
+            return steps[-1]
+
+        def attach() -> None:
+            steps[-1].attach()
+
+        assert cluster.leave("w1", kubernetes=taps, evidence=tap("begin", attach, "w1", "detach")) == "w1 left"
+        assert held == [None]  # when the node was given up, not only after a while
         assert cluster.node("w1") is None
-        assert kubernetes.attachments_on("w1") == ()
         eventually(lambda: cluster.ready("web") == 4 and cluster.ready("db") == 1, "both to run elsewhere")
         left = cluster.entry("w1")
         assert left.standing is Standing.OUT

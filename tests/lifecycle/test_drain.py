@@ -12,7 +12,7 @@ from lifecycle import drain
 from lifecycle.commands import Verb
 from lifecycle.errors import DrainBlocked, PortError, UnmanagedPods
 from lifecycle.losses import DataWouldBeLost
-from lifecycle.ports import DrainPolicy, Eviction, Pod
+from lifecycle.ports import Budget, DrainPolicy, Eviction, Pod
 from tests.lifecycle.fakes import FakeKubernetes, Tap, ports
 from tests.lifecycle.fleets import execute_with, roster, serving, step
 from tests.lifecycle.world import World
@@ -185,3 +185,14 @@ class TestNamesWhatDoesNotGo:
         flaky.asked = []
         execute_with(world, Verb.LEAVE, "w1", kubernetes=Tap(world, flaky))
         assert "evict apps/db-0" in world.changes
+
+    def test_an_api_that_is_silent_at_the_end_hides_nothing(self, world: World) -> None:
+        class Silent(Watched):
+            def budgets(self, node: str = "") -> tuple[Budget, ...]:
+                raise PortError("watch of poddisruptionbudgets", "nothing for 63 s", "ask again")
+
+        world.pods[WORKER.key] = WORKER
+        silent = Silent(world)
+        silent.asked, silent.refuses = [], frozenset({WORKER.key})
+        with pytest.raises(DrainBlocked, match="apps/job-1 refused by its budget"):
+            drain.drain(replace(ports(world), kubernetes=Tap(world, silent)), "w1", drain.workloads)  # type: ignore[arg-type]  # a Tap is any port

@@ -29,6 +29,7 @@ from lifecycle.errors import (
     StillDegraded,
     WrongImage,
 )
+from lifecycle.join import DaemonsNotReady
 from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pod, Ports, Power, Verdict
 from lifecycle.run import execute
 from tests.lifecycle.fakes import FakeDelivery, FakeRecords, FakeStorage, Tap, ports
@@ -289,6 +290,11 @@ def no_paths(world: World) -> None:
     world.pods["apps/db-9"] = Pod("apps", "db-9", "w2", "StatefulSet", ready=False, claims=("data-db-9",))
 
 
+def no_daemon(world: World) -> None:
+    cni = world.pods["kube-system/cni-w1"]
+    world.pods["kube-system/cni-w1"] = replace(cni, ready=False, daemon_set="kube-system/cni")
+
+
 def lost_replica(world: World) -> None:
     world.volumes["pv-2"].replicas["w4"] = False
 
@@ -304,6 +310,7 @@ class TestJoinHalts:
             (unready, NeverReady, "its kubelet does not report Ready"),
             (lost_replica, StillDegraded, "pv-2 lacks a replica"),
             (no_paths, AttachIncomplete, r"apps/db-9 \(claims data-db-9\)"),
+            (no_daemon, DaemonsNotReady, "kube-system/cni-w1 of DaemonSet kube-system/cni"),
         ],
     )
     def test_naming_it(
@@ -316,6 +323,25 @@ class TestJoinHalts:
         assert standings(world)["w1"] == "leaving"
         assert world.claims["w1"].state is ClaimState.PROVISIONING
         assert world.journal[-1][1] == "end"
+
+    def test_a_node_that_somebody_deletes_does_not_serve(self, world: World) -> None:
+        class Deleting(FakeStorage):
+            gone: Node | None = None
+
+            def is_redundant(self) -> Verdict:
+                self.gone = self.gone or self.world.nodes.pop("w1")
+                return super().is_redundant()
+
+        storage = Deleting(world)
+        with pytest.raises(
+            NeverReady, match="no Node object, which somebody deleted; its kubelet registers again once"
+        ):
+            execute_with(world, Verb.JOIN, "w1", "g2", storage=Tap(world, storage))
+        assert standings(world)["w1"] == "leaving"
+        assert world.claims["w1"].state is ClaimState.PROVISIONING
+        assert storage.gone is not None
+        world.nodes["w1"] = storage.gone
+        assert join(world) == "w1 serves"
 
     def test_a_wrong_image_is_not_let_in(self, world: World) -> None:
         world.nodes["w1"] = replace(world.nodes["w1"], unschedulable=False)
@@ -359,6 +385,19 @@ class TestJoinHalts:
         world.pods["apps/db-7"] = replace(world.pods["apps/db-9"], name="db-7")
         with pytest.raises(AttachIncomplete, match=r"not Ready: apps/db-7 \(claims data-db-9\)\."):
             join(world, "w3")
+
+    def test_not_over_a_daemon_set_that_did_not_serve_on_it_before(self) -> None:
+        world = serving()
+        no_daemon(world)
+        out(world, "w1")
+        assert join(world) == "w1 serves"
+
+    def test_a_daemon_that_comes_later_is_waited_for(self, world: World) -> None:
+        no_daemon(world)
+        cni = world.pods["kube-system/cni-w1"]
+        world.later(200, lambda: world.pods.update({"kube-system/cni-w1": replace(cni, ready=True)}))
+        assert join(world) == "w1 serves"
+        assert world.now_s >= 200
 
     def test_over_one_that_is_on_it(self) -> None:
         world = serving()

@@ -29,6 +29,7 @@ from lifecycle.errors import (
     UnmanagedPods,
     VolumesStillAttached,
 )
+from lifecycle.gates import BudgetsOverlap
 from lifecycle.ports import Claim, ClaimState, Member, Move, Node, Pod, Ports, Power, Verdict
 from tests.lifecycle.fakes import FakeEtcd, FakeEvidence, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import (
@@ -203,6 +204,10 @@ def never(world: World) -> None:
     world.budgets["db"] = 3
 
 
+def overlapping(world: World) -> None:
+    world.budgets["db-0"] = 0
+
+
 def degraded(world: World) -> None:
     world.volumes["pv-2"].replicas["w4"] = False
 
@@ -223,6 +228,7 @@ class TestLeaveRefuses:
             ("c2", single, EtcdNotSafe, "it is the only member"),
             ("w1", unmanaged, UnmanagedPods, "apps/shell"),
             ("w1", never, BudgetNeverAllows, "PodDisruptionBudget apps/db that never does"),
+            ("w1", overlapping, BudgetsOverlap, r"several for apps/db-0 \(apps/db, apps/db-0\)"),
             ("w1", degraded, NotRedundant, "pv-2 lacks a replica"),
             ("c2", degraded, NotRedundant, "pv-2 lacks a replica"),
             ("w1", last_copy, CannotLose, "pv-0 has its last|apps/data-db-0 has its last"),
@@ -240,7 +246,7 @@ class TestLeaveRefuses:
         assert standings(world)[node] == "in"
         assert phases(world, node)[-1].startswith(f"end halted: node {node}: expected")
 
-    @pytest.mark.parametrize("spoil", [unmanaged, never])
+    @pytest.mark.parametrize("spoil", [unmanaged, never, overlapping])
     def test_at_once_what_cannot_heal(self, world: World, spoil: Callable[[World], None]) -> None:
         spoil(world)
         before_s = world.now_s
@@ -508,6 +514,28 @@ class TestASecondTry:
         with pytest.raises(EtcdNotSafe, match="c1 would be the only copy"):
             leave(world, "c2")
         assert "c2" in world.members
+
+
+class TestANodeThatSomebodyDeletes:
+    """Leaves all the same: its pods, volumes, member and replicas are still there to be moved."""
+
+    @pytest.mark.parametrize("at", ["set_unschedulable", "evict", "attachments_on"])
+    @pytest.mark.parametrize("node", ["w1", "c2"])
+    def test_in_the_middle(self, world: World, node: str, at: str) -> None:
+        key = f"apps/app-{node}"
+        world.pods[key] = Pod("apps", f"app-{node}", node, "ReplicaSet", uid="u")
+
+        class Deleting(FakeKubernetes):
+            def __getattribute__(self, name: str) -> object:
+                if name == at:
+                    self.world.nodes.pop(node, None)
+                return super().__getattribute__(name)
+
+        assert execute_with(world, Verb.LEAVE, node, kubernetes=Tap(world, Deleting(world))) == f"{node} left"
+        assert world.pods[key].node != node
+        assert node not in world.members
+        assert standings(world)[node] == "leaving"
+        assert world.broken == []
 
 
 class TestADeadHost:

@@ -133,6 +133,12 @@ class TestAClusterRetires:
         assert not [b for b in world.broken if "attached" in b]
         assert [c for c in world.changes if c.startswith("delete pod")] != []  # past the budgets, drained all the same
 
+    def test_past_budgets_that_overlap(self, world: World) -> None:
+        world.budgets["db-0"] = 0
+        say(world, *world.pins)
+        assert step(world, Verb.LEAVE, "w1") == "w1 left"
+        assert "delete pod apps/db-0" in world.changes
+
     def test_nodes_left_behind_by_a_cluster_that_is_gone(self, world: World) -> None:
         say(world, *world.pins)
         world.api_up = False

@@ -70,6 +70,12 @@ class TestTheFirstStep:
         assert "Nothing was changed" in str(e.value)
         assert (world.changes, world.now_s) == ([], began_s)
 
+    def test_is_refused_also_if_that_run_was_busy_elsewhere_for_long(self, world: World) -> None:
+        held_by(world, Run("run-z", "here", "here", 7, 1.0), world.now_s - LEASE_S - SKEW_S - 1)
+        with pytest.raises(RollTaken, match="run run-z on here, pid 7"):
+            step(world, Verb.LEAVE, "w1")
+        assert world.changes == []
+
     def test_is_refused_while_another_machines_run_renews_it(self, world: World) -> None:
         held_by(world, ELSEWHERE)
         world.renewing.add(ELSEWHERE.id)
@@ -230,6 +236,40 @@ class TestAnEngineThatIsGone:
         with pytest.raises(EngineGone):
             step(world, Verb.LEAVE, "w1")
         assert world.changes == []
+
+
+class TestAClockThatIsSet:
+    """Decides nothing: neither who has the roll, nor whether its Lease is renewed."""
+
+    AN_HOUR_S = 3600.0
+
+    def test_ahead_takes_no_live_roll_of_another_machine(self, world: World) -> None:
+        class Ahead(FakeRolls):
+            """Every moment that another runner wrote looks an hour old."""
+
+            def read(self) -> tuple[Roll | None, str]:
+                roll, version = super().read()
+                assert roll is not None
+                return replace(roll, renewed_s=roll.renewed_s - TestAClockThatIsSet.AN_HOUR_S), version
+
+        held_by(world, ELSEWHERE)
+        world.renewing.add(ELSEWHERE.id)
+        with pytest.raises(RollTaken, match="run ci-17 on ci"):
+            execute_with(world, Verb.LEAVE, "w1", rolls=Tap(world, Ahead(world)))
+        assert world.changes == []
+        assert roll(world).run == ELSEWHERE
+
+    def test_ahead_takes_no_roll_of_a_run_that_is_known_to_live(self, world: World) -> None:
+        held_by(world, Run("run-z", "here", "here", 7, 1.0), world.now_s - self.AN_HOUR_S)
+        with pytest.raises(RollTaken, match="run-z"):
+            step(world, Verb.LEAVE, "w1")
+        assert world.changes == []
+
+    def test_back_renews_what_was_renewed_before(self, world: World) -> None:
+        step(world, Verb.LEAVE, "w1")
+        world.roll = replace(roll(world), renewed_s=world.now_s + self.AN_HOUR_S)
+        step(world, Verb.RELEASE, "w1")
+        assert roll(world).renewed_s <= world.now_s
 
 
 class TestRenewing:

@@ -199,6 +199,13 @@ class TestWhichRoll:
         recorded.at(gap_s).note("w1", "b")
         assert len(last_roll(read(recorded.lines()).events)) == events
 
+    def test_a_long_wait_is_no_silence(self, recorded: Recorded) -> None:
+        recorded.at(0).begin("w1", "storage-in")
+        done_s = ZERO_S + 14_000
+        recorded.at(14_000).waited("w1", "storage is redundant again", ZERO_S + 1, done_s, 20_000, True)
+        recorded.at(14_000).end("w1", "served")
+        assert len(last_roll(read(recorded.lines()).events)) == 3
+
     def test_none_of_nothing(self) -> None:
         assert last_roll(()) == ()
         with pytest.raises(NoEvidence, match="expected the events of a roll, found none"):

@@ -119,7 +119,9 @@ class Api:
 
     def _list(self, kind: str, query: dict[str, str]) -> Reply:
         with self.lock:
-            found = sorted(self.objects[kind].items())
+            on = query.get("fieldSelector", "").partition("spec.nodeName=")[2]
+            here = {k: o for k, o in self.objects[kind].items() if not on or o["spec"].get("nodeName") == on}
+            found = sorted(here.items())
             start, limit = int(query.get("continue", "0")), int(query.get("limit", "0")) or len(found)
             page = found[start : start + limit]
             meta = {"resourceVersion": str(self.version)}

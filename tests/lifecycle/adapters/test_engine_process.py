@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from lifecycle.adapters.engine_process import EngineProcess
+from lifecycle.adapters.engine_process import EngineProcess, started
 from lifecycle.ports import Run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +53,36 @@ def asked(*above: str, **environment: str) -> dict[str, object]:
     return said
 
 
+NAMED = """
+named = psutil.Process.name
+psutil.Process.name = lambda self: "pulumi" if self.pid == own else named(self)
+"""
+CLOCK_SET = """
+import sys
+import time
+from psutil import _pslinux
+boot_s = _pslinux.boot_time()
+_pslinux.boot_time = lambda: boot_s + float(sys.argv[1])  # what the kernel says once its clock was set
+import dataclasses, json, os
+from lifecycle.adapters.engine_process import EngineProcess
+print(json.dumps(dataclasses.asdict(EngineProcess(os.environ).run)))
+"""
+
+
+def run_with_the_clock_set_by(shift_s: float) -> dict[str, object]:
+    """The run of this test's own process, named `pulumi`, as a step sees it after its machine's clock was set."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import psutil\nown = {os.getpid()}\n{NAMED}{CLOCK_SET}", str(shift_s)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    )
+    said: dict[str, object] = json.loads(done.stdout)
+    return said
+
+
 class TestWhichOne:
     """The engine's command line before its plugins, the plugin before nothing, the step itself before a shell."""
 
@@ -76,6 +107,10 @@ class TestWhichOne:
         assert first["id"] == second["id"]
         assert first["own"] != second["own"]
 
+    def test_a_clock_that_is_set_between_two_steps_makes_no_other_run(self) -> None:
+        before, after = (run_with_the_clock_set_by(shift_s) for shift_s in (0, 3600))
+        assert before == after
+
     def test_a_step_run_by_hand_is_its_own(self, named: dict[str, str]) -> None:
         said = asked(named["make"])
         assert said["pid"] == said["own"]
@@ -97,9 +132,13 @@ class TestLives:
 
     def test_one_that_ended(self, own: Run) -> None:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-            run = replace(own, pid=child.pid, started_s=psutil.Process(child.pid).create_time())
+            run = replace(own, pid=child.pid, started_s=started(psutil.Process(child.pid)))
             assert EngineProcess({}).runs(run) is True
         assert EngineProcess({}).runs(run) is False
+
+    @pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the kernel keeps the moment of a process's start")
+    def test_whoever_sets_the_machines_clock(self, own: Run) -> None:
+        assert 0 < own.started_s <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def test_one_whose_pid_another_program_has_now(self, own: Run) -> None:
         assert EngineProcess({}).runs(replace(own, started_s=own.started_s - 60)) is False

@@ -102,6 +102,14 @@ class TestNodes:
         assert patch.body == {"spec": {"unschedulable": True}}
         assert patch.headers["Content-Type"] == "application/merge-patch+json"
 
+    def test_a_node_that_is_gone_needs_no_cordon_and_no_taint(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body=NODE), Reply(404, {"message": "not found"}))
+        wire.on("PATCH", "/api/v1/nodes/w1", Reply(404, {"message": "not found"}))
+        kubernetes.set_unschedulable("w1", True)
+        kubernetes.set_out_of_service("w1", True)
+        asked = [line for line in wire.lines() if line.endswith("/w1")]
+        assert asked == [f"{method} /api/v1/nodes/w1" for method in ("PATCH", "GET", "PATCH", "GET")]
+
     def test_what_was_written_here_is_read_back_however_late_the_watch_is(
         self, wire: Wire, kubernetes: ApiKubernetes
     ) -> None:
@@ -179,6 +187,38 @@ class TestPods:
         assert not found["db-0"].storage_daemon
         assert not found["slow"].ready
 
+    def test_after_a_cordon_none_is_missed_however_late_the_watch_is(
+        self, server: Api, kubernetes: ApiKubernetes
+    ) -> None:
+        server.put("nodes", node("w1"))
+        server.put("pods", pod("early", "w1"))
+        server.put("pods", pod("done", "w1") | {"status": {"phase": "Succeeded"}})
+        server.put("pods", pod("elsewhere", "w2"))
+        assert [p.name for p in kubernetes.pods_on("w1")] == ["early"]
+        server.until_watched()
+        server.wire.on("WATCH", "/api/v1/pods", Reply(503, "apiserver is shutting down"))
+        server.cut_watches()
+        server.put("pods", pod("late", "w1"))
+        assert [p.name for p in kubernetes.pods_on("w1")] == ["early"]
+        kubernetes.set_unschedulable("w1", True)
+        with pytest.raises(PortError, match=r"watch of pods on w1.*nothing yet of shop/late, which it lists"):
+            kubernetes.pods_on("w1")
+        server.wire.on("WATCH", "/api/v1/pods", server.answer)
+        self.until(kubernetes, ["early", "late"])
+        lists = [a for a in server.wire.asked if "nodeName" in a.query]
+        assert [p.name for p in kubernetes.pods_on("w1")] == ["early", "late"]
+        assert len([a for a in server.wire.asked if "nodeName" in a.query]) == len(lists), "asked once it was proven"
+
+    def until(self, kubernetes: ApiKubernetes, names: list[str]) -> None:
+        """Return once these are on w1; looked at as often as a busy machine may need."""
+        for _ in range(1000):
+            try:
+                if [p.name for p in kubernetes.pods_on("w1")] == names:
+                    return
+            except PortError:
+                threading.Event().wait(0.01)
+        pytest.fail(f"never {names}")
+
     def test_unready_pods_with_claims_are_found_also_unscheduled(self, server: Api, kubernetes: ApiKubernetes) -> None:
         server.put("pods", pod("db-0", claims=("data-db-0",), ready=False))
         server.put("pods", pod("db-1", "w1", claims=("data-db-1",)))
@@ -219,7 +259,8 @@ class TestPods:
         wire.on("GET", "/api/v1/pods", Reply(body={"items": [pod("agent", "w1", owner="DaemonSet")]}))
         where = "/apis/apps/v1/namespaces/shop/daemonsets/its-owner"
         wire.on("GET", where, Reply(body={"metadata": {"name": "its-owner", "uid": "uid-of-DaemonSet"}}))
-        assert [p.owner for p in kubernetes.pods_on("w1")] == ["DaemonSet"]
+        (agent,) = kubernetes.pods_on("w1")
+        assert (agent.owner, agent.daemon_set) == ("DaemonSet", "shop/its-owner")
 
 
 class TestEviction:
@@ -290,9 +331,15 @@ class TestEviction:
         assert self.evict(kubernetes) is Eviction.GONE
         assert wire.asked[0].body["deleteOptions"] == {"preconditions": {"uid": "uid-db-0"}}
 
-    def test_two_budgets_on_one_pod_are_an_error_that_says_so(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("POST", self.PATH, Reply(500, {"message": "This pod has more than one PodDisruptionBudget"}))
-        with pytest.raises(PortError, match=r"pod shop/db-0, evict.*more than one PodDisruptionBudget"):
+    def test_two_budgets_on_one_pod_refuse_it(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        said = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        wire.on("POST", self.PATH, Reply(500, {"message": said}))
+        assert self.evict(kubernetes) is Eviction.REFUSED
+        assert len(wire.asked) == 1
+
+    def test_a_server_that_fails_is_an_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("POST", self.PATH, Reply(500, {"message": "etcdserver: request timed out"}))
+        with pytest.raises(PortError, match=r"pod shop/db-0, evict.*HTTP 500 etcdserver"):
             self.evict(kubernetes)
 
     def test_delete_is_of_the_pod_that_was_seen(self, wire: Wire, kubernetes: ApiKubernetes) -> None:

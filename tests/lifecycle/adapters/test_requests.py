@@ -101,5 +101,6 @@ class TestALeave:
             "GET readyz": 2,  # by the roll's Lease, and by the leave
             "PUT configmaps": 4,  # slot, storage turn taken and given back, left
             "PATCH nodes": 1,
+            "GET /api/v1/pods": 1,  # after the cordon: those of the node, whatever the watch shows
             "POST eviction": PODS,
         }

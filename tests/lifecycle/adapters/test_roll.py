@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,28 @@ class TestTheLease:
         store.body["spec"] = {"holderIdentity": "ann"}
         assert rolls.read() == (Roll(Run("ann"), 0, 0, 0), "1")
 
+    def test_its_age_is_the_servers_whatever_the_runners_clock_says(self, store: Store, rolls: LeaseRolls) -> None:
+        rolls.write(replace(ROLL, renewed_s=0), "")
+        before = datetime.now(UTC) - timedelta(seconds=100)
+        spec: dict[str, Any] = {"f:spec": {"f:holderIdentity": {}, "f:renewTime": {}}}
+        store.body["metadata"]["managedFields"] = [
+            {"manager": "kubectl", "time": datetime.now(UTC).isoformat(), "fieldsV1": {"f:metadata": {}}},
+            {"manager": "runner", "time": before.strftime("%Y-%m-%dT%H:%M:%SZ"), "fieldsV1": spec},
+        ]
+        read = rolls.read()[0]
+        assert read is not None
+        assert read.age_s is not None
+        assert 99 <= read.age_s < 160
+
+    @pytest.mark.parametrize("time", [None, "", "yesterday"])
+    def test_its_age_is_unknown_if_the_server_does_not_say(self, store: Store, rolls: LeaseRolls, time: object) -> None:
+        rolls.write(ROLL, "")
+        fields: dict[str, Any] = {"f:spec": {"f:renewTime": {}}}
+        store.body["metadata"]["managedFields"] = [{"time": time, "fieldsV1": fields}]
+        read = rolls.read()[0]
+        assert read is not None
+        assert read.age_s is None
+
     def test_one_that_does_not_fit_is_an_error(self, store: Store, rolls: LeaseRolls) -> None:
         rolls.write(ROLL, "")
         store.body["spec"]["renewTime"] = "yesterday"
@@ -130,6 +153,17 @@ class TestLostAnswers:
         wire.on("PUT", LEASE, Reply(500, {"message": "etcdserver: request timed out"}))
         with pytest.raises(PortError, match=r"roll, replace.*request timed out"):
             rolls.write(replace(ROLL, generation=3), "1")
+
+    @pytest.mark.parametrize("version", ["", "1"])
+    def test_a_write_that_a_storm_kept_off_is_tried_again(
+        self, wire: Wire, store: Store, rolls: LeaseRolls, version: str
+    ) -> None:
+        if version:
+            rolls.write(replace(ROLL, generation=1), "")
+        wire.on("POST", LEASES, Reply(503), store.create)
+        wire.on("PUT", LEASE, Reply(reset=True), store.replace)
+        assert rolls.write(ROLL, version)
+        assert rolls.read()[0] == ROLL
 
     def test_a_write_that_somebody_else_overtook_loses(self, wire: Wire, store: Store, rolls: LeaseRolls) -> None:
         rolls.write(ROLL, "")
@@ -163,3 +197,16 @@ class TestKeeping:
         for thread in [t for t in threading.enumerate() if t.name == "ingot-roll"]:
             thread.join(5)
         assert count[0] == 2
+
+    def test_renews_on_after_a_failure_that_nobody_foresaw(self, rolls: LeaseRolls) -> None:
+        renewed = threading.Event()
+        tries: list[int] = []
+
+        def renew() -> None:
+            tries.append(len(tries))
+            if len(tries) == 1:
+                raise OSError("too many open files")
+            renewed.set()
+
+        with rolls.keep(renew, 0.001):
+            assert renewed.wait(5)

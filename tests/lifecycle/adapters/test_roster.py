@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lifecycle.adapters.roster import ConfigMapRoster
+from lifecycle.adapters.wire import ATTEMPTS
 from lifecycle.errors import PortError
 from tests.lifecycle.adapters.api_server import connected
 from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire
@@ -99,7 +100,30 @@ class TestLostAnswers:
         wire.on("PUT", MAP, Reply(500, {"message": "etcdserver: request timed out"}))
         with pytest.raises(PortError, match=r"roster, replace.*request timed out"):
             roster.write("mine", "1")
-        assert len([line for line in wire.lines() if line.startswith("PUT")]) == 1
+        asked = [line.split()[0] for line in wire.lines()]
+        assert asked == ["PUT", "GET"] * ATTEMPTS  # each one looked up before the next
+
+    def test_one_that_did_not_take_place_is_tried_again(
+        self, wire: Wire, clock: StillClock, store: Store, roster: ConfigMapRoster
+    ) -> None:
+        store.version = 1
+        wire.on("PUT", MAP, Reply(503), Reply(reset=True), store.replace)
+        assert roster.write("mine", "1")
+        assert (store.document, store.version) == ("mine", 2)
+        assert clock.slept == [0.5, 1.0]
+
+    def test_one_that_arrives_after_it_was_looked_up_counts(
+        self, wire: Wire, store: Store, roster: ConfigMapRoster
+    ) -> None:
+        store.version = 1
+
+        def too_late(asked: Asked) -> Reply:
+            store.document, store.version = "mine", 2
+            return store.replace(asked)
+
+        wire.on("PUT", MAP, Reply(504), too_late)
+        assert roster.write("mine", "1")
+        assert store.version == 2
 
     def test_a_write_that_somebody_else_overtook_loses(self, wire: Wire, store: Store, roster: ConfigMapRoster) -> None:
         store.version = 1

@@ -165,6 +165,13 @@ class TestEvidence:
             FileEvidence(lambda: file, StillClock(), io.StringIO()).end(node, "left")
         assert [json.loads(line)["node"] for line in file.read_text().splitlines()] == ["w1", "w2", "w1"]
 
+    def test_half_a_line_spoils_no_other(self, tmp_path: Path) -> None:
+        file = tmp_path / "metal.jsonl"
+        file.write_text('{"at": "2027-01-15T08:00:00.000Z", "node": "w')
+        for node in ("w1", "w2"):
+            FileEvidence(lambda: file, StillClock(), io.StringIO()).end(node, "left")
+        assert [json.loads(line)["node"] for line in file.read_text().splitlines()[1:]] == ["w1", "w2"]
+
     def test_a_disk_that_refuses_stops_no_step(self, tmp_path: Path) -> None:
         (tmp_path / "evidence").write_text("in the way")
         people = io.StringIO()

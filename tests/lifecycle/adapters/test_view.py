@@ -27,7 +27,7 @@ from tests.lifecycle.adapters.api_server import (
     pod,
     volume,
 )
-from tests.lifecycle.adapters.wire_server import Reply, StillClock, Wire, free_port
+from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire, free_port
 
 LIMIT_S = 10.0
 """A test that waits for longer has failed."""
@@ -265,6 +265,34 @@ def until_watching(view: View, *kinds: str) -> None:
 
 class TestTrust:
     """What was not watched for too long is not read; nothing stands for an empty cluster."""
+
+    def test_one_that_expired_is_lost_until_it_is_listed(self, server: Api, view: View, clock: StillClock) -> None:
+        server.put("nodes", node("w1"))
+        view.nodes()
+        view.start()
+        server.until_watched()
+        server.cut_watches()
+        with server.lock:  # each is opened again, so that it goes on from a version that was good once
+            assert server.lock.wait_for(lambda: server.opened >= 2 * len(COLLECTIONS), LIMIT_S)
+        listing, may_answer = threading.Event(), threading.Event()
+
+        def slowly(asked: Asked) -> Reply:
+            listing.set()
+            assert may_answer.wait(LIMIT_S)
+            return server.answer(asked)
+
+        server.wire.on("GET", "/api/v1/nodes", slowly)
+        with server.lock:
+            server.delete("nodes", "w1")
+            server.compact()
+        assert listing.wait(LIMIT_S)
+        assert names(view) == ["w1"]  # not for long yet
+        clock.now += STALE_S + 1
+        with pytest.raises(PortError, match=r"watch of nodes: .*nothing for 21 s"):
+            view.nodes()
+        may_answer.set()
+        until_watching(view, "nodes")
+        assert names(view) == []
 
     def test_a_watch_lost_for_long_is_named_with_its_kind(self, server: Api, view: View, clock: StillClock) -> None:
         server.put("nodes", node("w1"))

@@ -1,0 +1,63 @@
+"""Stand-ins for systems of which nothing is pinned yet, so that a stack can be rehearsed before it boots anything.
+
+A stand-in has the form of a pin and no content: URLs that lead nowhere, digests of nothing that exists. It is
+in no tracked file, and the steps of a real `pulumi up` look releases up in stacks/images.lock.json alone, so no
+machine can ever be given one. Whoever rehearses with one is told, and what to pin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from components.boot.pin import unknown_releases
+from components.environment import Environment
+from components.images.lock import Lock, parse
+
+HOST: Final = "https://stand-in.example"
+ARTIFACTS: Final = ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal", "metal-4k", "iso")
+OS_IMAGES: Final = {
+    "fedora-coreos": "Fedora CoreOS {}",
+    "flatcar": "Flatcar Container Linux by Kinvolk {} (Stand-in)",
+    "talos": "Talos ({})",
+}
+"""What a node of each system reports in `status.nodeInfo.osImage`; Flatcar's code name is its publisher's to say."""
+
+
+def next_revision(version: str) -> str:
+    """What a roll from a release that is not pinned leads to: the one whose last number is greater by one."""
+    head, _, last = version.rpartition(".")
+    return f"{head}.{int(last) + 1}"
+
+
+def completed(environment: Environment, lock: Lock) -> tuple[Lock, tuple[str, ...]]:
+    """The lock with a stand-in for each image of the stack file for whose system and architecture nothing is
+    pinned, and for its next revision; and what they stand for, a line each. Where something is pinned, a release
+    that is not is a mistake, and stays one. Kubernetes has none: its releases are pinned."""
+    pinned = {(r.os, r.architecture) for r in lock.releases()}
+    unknown = {u.what for u in unknown_releases(environment, lock)}
+    document: dict[str, Any] = lock.model_dump(mode="json", exclude_none=True)
+    told: list[str] = []
+    for pool in environment.pools.values():
+        image = environment.image_of(pool)
+        name = f"{image.os} {image.version} ({image.architecture})"
+        if f"image {name}" not in unknown or (image.os, image.architecture) in pinned:
+            continue
+        line = (
+            f"{name} is not pinned: rehearsed with a stand-in. Remedy: before anything boots it, pin it: "
+            f"ingot image pin {image.os} {image.version}"
+        )
+        told += [] if line in told else [line]
+        versions = document["images"].setdefault(image.os, {})
+        for version in (image.version, next_revision(image.version)):
+            versions.setdefault(version, {}).setdefault(image.architecture, _release(image.os, version))
+    return (parse(Lock.model_validate(document).to_bytes(), "stand-ins") if told else lock), tuple(told)
+
+
+def _release(os: str, version: str) -> dict[str, Any]:
+    artifacts = {name: _artifact(f"{HOST}/{os}/{version}/{name}") for name in ARTIFACTS}
+    return {"os_image": OS_IMAGES[os].format(version), "artifacts": artifacts}
+
+
+def _artifact(url: str) -> dict[str, str]:
+    return {"url": url, "signature": f"{url}.sig", "sha256": hashlib.sha256(url.encode()).hexdigest()}
