@@ -27,6 +27,7 @@ from report.record import (
     Sample,
     Series,
 )
+from report.words import names
 
 Entries = list[dict[str, Any]]
 
@@ -146,7 +147,7 @@ def record(opened: session.Session, image_from: str, image_to: str, options: ses
         image_from=image_from,
         image_to=image_to,
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        succeeded=not error and not failures and all(r.image_after.endswith(image_to) for r in rows),
+        succeeded=not error and not failures and all(names(r.image_after, image_to) for r in rows),
         bring_up_s=zero_s if len(begins) > 1 else rack.now_s,
         roll_s=rack.now_s - zero_s,
         faults=options.faults,

@@ -19,7 +19,7 @@ from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
 from rehearsal.rehearse import Rehearsed
 from rehearsal.session import Session
-from report.words import duration
+from report.words import duration, names
 
 REFRESH_HZ = 8
 ROWS_MAX = 40
@@ -114,7 +114,7 @@ def summary(session: Session, verb: str, journal_before: int) -> Summary:
 def verdict(found: Rehearsed) -> str:
     """The outcome of a rehearsal, in lines."""
     roll = found.roll
-    replaced = sum(row.image_after.endswith(roll.image_to) for row in roll.nodes)
+    replaced = sum(names(row.image_after, roll.image_to) for row in roll.nodes)
     broken = [f"LAW BROKEN: {law.text}: {text}" for law in roll.laws for text in law.broken]
     halted = [f"halted at {duration(f.at_s)}: {f.text}" for f in roll.failures]
     head = f"{replaced} of {len(roll.nodes)} nodes on {roll.image_to} after {duration(roll.roll_s)} of rack time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 
 MINUTE_S = 60
@@ -26,6 +27,11 @@ def printable(text: str) -> str:
 def clip(text: str, chars_max: int) -> str:
     """`text`, or its beginning and how much is missing, when it is longer than `chars_max`."""
     return text if len(text) <= chars_max else f"{text[:chars_max]}… ({len(text) - chars_max:,} more characters)"
+
+
+def names(image: str, version: str) -> bool:
+    """Whether what a node says of its image names this version: at the end, or before a code name in brackets."""
+    return version in re.split(r"[\s()]+", image)
 
 
 def rounded(value: float, places: int = 0) -> Decimal:
