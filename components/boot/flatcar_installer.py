@@ -129,8 +129,8 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
 
 
 def kernel_arguments(ignition_url: str) -> tuple[str, ...]:
-    """Of the live system (content/docs/latest/deploy/bare-metal/booting-with-ipxe.md in
-    github.com/flatcar/flatcar-website at 2075ef3). Without `root=` it runs from memory."""
+    """Of the live system ("Booting via iPXE", github.com/flatcar/flatcar-website at 2075ef3). Without `root=` it
+    runs from memory."""
     return (f"initrd={ipxe.INITRD}", "flatcar.first_boot=1", f"ignition.config.url={ignition_url}")
 
 

@@ -91,7 +91,7 @@ class TestNames:
         assert words.printable("w1\u202e\x1b[2J\x00\n\tw2\ud800") == "w1\ufffd\ufffd[2J\ufffd\n\tw2\ufffd"
 
 
-class TestNames:
+class TestNamesAVersion:
     """An image is known by its version, whatever else its publisher says beside it."""
 
     @pytest.mark.parametrize(
