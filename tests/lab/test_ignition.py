@@ -19,6 +19,7 @@ from components.boot.digest import BLANK
 from components.boot.ignition import IgnitionError, parse
 from components.boot.pin import publish
 from components.boot.systems import pool_boot
+from components.boot.user_data import BYTES_MAX, user_data
 from components.environment import Environment
 from tests.components.boot.fleet import IMAGES, changed, fleet
 from tests.components.boot.generated import IGNITION, LOCK, AnyFleet, bases, fleets, mutated
@@ -32,6 +33,13 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "converged": {"storage/nodes": ["hci"]},
     "with storage on control planes": {"storage/nodes": ["control", "hci"]},
     "with storage elsewhere": {"storage/nodes": ["another"]},
+    "with disks that are mounted": {
+        "pools/hci/machines/hosts/w1/mounts": {
+            "scratch": {"disk": "/dev/disk/by-id/nvme-S_1", "filesystem": "ext4"},
+            "my-logs": {"disk": "/dev/disk/by-path/pci-0000:01:00.0-nvme-1"},
+        },
+        "settings": {"time_servers": ["ntp.example"], "registry_mirrors": {"docker.io": ["https://m.example/v2/d"]}},
+    },
     "without data disks": {f"pools/hci/machines/hosts/w{i}/data_disks": [] for i in (1, 2, 3)},
 }
 """Which nodes hold replicas, and on what."""
@@ -97,6 +105,18 @@ class TestAccepts:
             (published,) = (d for p, d in publish(stack, LOCK, name).files.items() if p.endswith(".ign"))
             accepted(ignition, published)
         assert roles == {"control-plane", "worker"}
+
+    @pytest.mark.parametrize("os", IGNITION)
+    def test_of_what_an_ec2_instance_is_started_with(self, os: str, ignition: Validator) -> None:
+        """User data has room for 16 KiB: what is longer is pointed to."""
+        stack = Environment.model_validate(fleet() | {"image": IMAGES[os][0]})
+        own = Own.of("c1", stack.pools["control"].machines.hosts["c1"])
+        configuration = pool_boot(stack, LOCK, "control").configuration(own, BLANK)
+        longer = configuration + b" " * BYTES_MAX
+        for data in (configuration, longer):
+            made = user_data(data, node="c1", generation=BLANK, bucket="boot-configurations")
+            accepted(ignition, made.data)
+        assert set(made.stored.values()) == {longer}
 
     @settings(derandomize=True, deadline=None, max_examples=5_000, suppress_health_check=list(HealthCheck))
     @given(fleet=fleets())

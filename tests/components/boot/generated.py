@@ -51,6 +51,23 @@ DISK = st.from_regex(r"/dev/disk/by-(id|path)/[-A-Za-z0-9_.:+=@#]{1,20}", fullma
 DOMAIN = st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,8}[A-Za-z0-9])?", fullmatch=True)
 NETWORKS = st.sampled_from([("10.244.0.0/16", "10.96.0.0/12"), ("fd00:10::/48", "fd00:20::/108")])
 
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ssh_authorized_keys": st.just(
+            ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDJ2bJXnBXF6kS3nOQmzwHpF0xTLZPG1gOQe3uMqRsYA ops"]
+        ),
+        "time_servers": st.sampled_from([["ntp.example"], ["ntp.example", "192.0.2.7"]]),
+        "registry_mirrors": st.sampled_from(
+            [
+                {"docker.io": ["https://m.example"]},
+                {"quay.io": ["https://m.example/v2/q"], "r.example": ["https://n.example"]},
+            ]
+        ),
+    },
+)
+"""Whatever else a stack file may ask for."""
+
 
 @dataclass(frozen=True)
 class AnyFleet:
@@ -83,6 +100,10 @@ def fleets(draw: st.DrawFn) -> AnyFleet:
         "mac": "52:54:00:00:00:01",
         "os_disk": disks[0],
         "data_disks": disks[1:],
+        "mounts": {
+            draw(LABEL): {"disk": f"/dev/disk/by-id/mount-{i}", "filesystem": draw(st.sampled_from(["ext4", "xfs"]))}
+            for i in range(draw(st.integers(0, 2)))
+        },
         "fault_domain": draw(DOMAIN),
     }
     pools = {"only": {"role": draw(st.sampled_from(["control-plane", "worker"])), "machines": {"hosts": {name: host}}}}
@@ -101,6 +122,7 @@ def fleets(draw: st.DrawFn) -> AnyFleet:
             "url": draw(st.sampled_from(["https://b.example", "https://b.example:8443/a"])),
             "directory": "/b",
         },
+        "settings": draw(SETTINGS),
         "pools": pools,
         "storage": {
             "driver": {
