@@ -51,7 +51,7 @@ test-faults: engine ## The full sweep of faults and kills; minutes.
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m faults
 
 # One after another: each part of a lab keeps a core busy while it starts.
-test-lab: venv ## Tests against real parts: etcd, Kubernetes, KWOK, Redfish; builds them, minutes the first time.
+test-lab: venv ## Tests against real parts: etcd, Kubernetes, KWOK, Redfish, Ignition; builds them, minutes the first time.
 	$(BIN)/python -m tools.lab --ensure
 	$(PYTEST) -n 0 -m lab
 

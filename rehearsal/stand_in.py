@@ -17,6 +17,8 @@ from components.releases import schematic_of
 
 HOST: Final = "https://stand-in.example"
 ARTIFACTS: Final = ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal", "metal-4k", "iso")
+EXTENDED: Final = "flatcar"
+"""The system that gets Kubernetes as an extension (components/boot/flatcar.py)."""
 OS_IMAGES: Final = {
     "fedora-coreos": "Fedora CoreOS {}",
     "flatcar": "Flatcar Container Linux by Kinvolk {} (Stand-in)",
@@ -34,7 +36,8 @@ def next_revision(version: str) -> str:
 def completed(environment: Environment, lock: Lock) -> tuple[Lock, tuple[str, ...]]:
     """The lock with a stand-in for each image of the stack file for whose system and architecture nothing is
     pinned, and for its next revision; and what they stand for, a line each. Where something is pinned, a release
-    that is not is a mistake, and stays one. Kubernetes has none: its releases are pinned."""
+    that is not is a mistake, and stays one. Kubernetes' releases are pinned and have none, but for the system
+    extension that Flatcar alone needs."""
     pinned = {(r.os, r.architecture) for r in lock.releases()}
     unknown = {u.what for u in unknown_releases(environment, lock)}
     document: dict[str, Any] = lock.model_dump(mode="json", exclude_none=True)
@@ -54,6 +57,13 @@ def completed(environment: Environment, lock: Lock) -> tuple[Lock, tuple[str, ..
         for version in (image.version, next_revision(image.version)):
             found = _release(image.os, version, schematic)
             versions.setdefault(key(version, schematic), {}).setdefault(image.architecture, found)
+        kubernetes = document["kubernetes"].get(environment.cluster.kubernetes, {}).get(image.architecture)
+        if image.os == EXTENDED and kubernetes is not None and "sysext" not in kubernetes:
+            kubernetes["sysext"] = _artifact(f"{HOST}/{image.os}/{environment.cluster.kubernetes}/sysext")
+            told.append(
+                f"the system extension of kubernetes {environment.cluster.kubernetes} ({image.architecture}) is not "
+                "pinned: rehearsed with a stand-in. Remedy: docs/decisions/0082.md says where it is from"
+            )
     return (parse(Lock.model_validate(document).to_bytes(), "stand-ins") if told else lock), tuple(told)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import flatcar_installer, immutability, kubeadm, scripts
+from components.boot import flatcar_installer, immutability, kubeadm, scripts, settings
 from components.boot.contract import Asked, BootConfigurationError, Own, Publication
 from components.boot.files import text_file
 from components.boot.flatcar_installer import NO_UPDATES, PROGRAMS, UPDATERS
@@ -45,6 +45,8 @@ oom_score = -999
   runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
     SystemdCgroup = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/etc/containerd/certs.d"
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/opt/cni/bin"
 """
@@ -104,6 +106,7 @@ class Flatcar:
         extension, link = _extension(kubernetes.sysext, kubernetes.version, kubernetes.architecture)
         files = [*shared_files(asked, programs=PROGRAMS, containerd=CONTAINERD), extension]
         files.append(text_file("/etc/flatcar/update.conf", NO_UPDATES, overwrite=True))
+        files += settings.timesyncd(asked.environment.settings)
         if asked.stores:
             files.append(text_file("/etc/sysctl.d/90-hugepages.conf", _hugepages(asked)))
         return FlatcarPool(

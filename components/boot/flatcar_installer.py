@@ -53,8 +53,9 @@ trap 'rm -rf "$work"' EXIT
 export GNUPGHOME=$work/gnupg
 mkdir --mode 0700 "$GNUPGHOME"
 begin='-----BEGIN PGP PUBLIC KEY BLOCK-----' end='-----END PGP PUBLIC KEY BLOCK-----'
-sed --quiet "s/^.*$begin/$begin/; /^$begin/,/^$end/p" "$(command -v flatcar-install)" | gpg --batch --quiet --import
-gpg --batch --status-file "$work/status" --verify "$image.sig" "$image"
+sed --quiet "s/^.*$begin/$begin/; /^$begin/,/^$end/p" "$(command -v flatcar-install)" |
+  gpg --batch --quiet --no-autostart --import
+gpg --batch --no-autostart --status-file "$work/status" --verify "$image.sig" "$image"
 key=$(cat "$etc/signing-key")
 if ! grep --quiet "^\[GNUPG:\] VALIDSIG .* $key\$" "$work/status"; then
   echo "$image: expected a signature of $key, found none" >&2
@@ -129,8 +130,8 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
 
 
 def kernel_arguments(ignition_url: str) -> tuple[str, ...]:
-    """Of the live system (content/docs/latest/deploy/bare-metal/booting-with-ipxe.md in
-    github.com/flatcar/flatcar-website at 2075ef3). Without `root=` it runs from memory."""
+    """Of the live system ("Booting via iPXE", github.com/flatcar/flatcar-website at 2075ef3). Without `root=` it
+    runs from memory."""
     return (f"initrd={ipxe.INITRD}", "flatcar.first_boot=1", f"ignition.config.url={ignition_url}")
 
 

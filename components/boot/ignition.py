@@ -11,15 +11,19 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote_to_bytes
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from components.boot import ignition_rules
 
 VERSION: Final = "3.4.0"
 """Fedora CoreOS and Flatcar both accept it."""
+
+
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What Ignition keeps in one of its own numbers."""
 
 
 class IgnitionError(Exception):
@@ -75,7 +79,7 @@ class Meta(Part):
 class Owner(Part):
     """A user or group, by id or by name."""
 
-    id: int | None = None
+    id: Whole | None = None
     name: str | None = None
 
 
@@ -91,13 +95,13 @@ class Node(Part):
 class File(Node):
     """mode: permission bits, decimal on the wire. append: fetched and added to the end."""
 
-    mode: int | None = None
+    mode: Whole | None = None
     contents: Resource | None = None
     append: tuple[Resource, ...] = ()
 
 
 class Directory(Node):
-    mode: int | None = None
+    mode: Whole | None = None
 
 
 class Link(Node):
@@ -108,10 +112,10 @@ class Link(Node):
 class Partition(Part):
     """number 0: the next free one. Sizes in MiB; 0 is all there is."""
 
-    number: int = 0
+    number: Whole = 0
     label: str | None = None
-    size_mib: int | None = None
-    start_mib: int | None = None
+    size_mib: Whole | None = None
+    start_mib: Whole | None = None
     type_guid: str | None = None
     guid: str | None = None
     wipe_partition_entry: bool | None = None
@@ -166,7 +170,7 @@ class User(Part):
 
     name: str
     ssh_authorized_keys: tuple[str, ...] = ()
-    uid: int | None = None
+    uid: Whole | None = None
     home_dir: str | None = None
     no_create_home: bool | None = None
     primary_group: str | None = None
@@ -178,7 +182,7 @@ class User(Part):
 
 class Group(Part):
     name: str
-    gid: int | None = None
+    gid: Whole | None = None
     should_exist: bool | None = None
     system: bool | None = None
 
@@ -226,13 +230,17 @@ def parse(data: bytes) -> Ignition:
         raise IgnitionError((f"expected JSON, found: {error}",)) from None
     try:
         # Strictly, as Ignition reads it: no number in quotes, no 1 for true.
-        return Ignition.model_validate_json(data, strict=True)
+        made = Ignition.model_validate_json(data, strict=True)
     except ValidationError as error:
         wrong = (
             f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}, found {ascii(e['input'])[:60]}"
             for e in error.errors(include_url=False, include_context=False)
         )
         raise IgnitionError((*wrong, *ignition_rules.faults(document))) from None
+    # What is not said is a default of the model, and may yet be against a rule: the version must be said.
+    if found := ignition_rules.faults(document):
+        raise IgnitionError(found)
+    return made
 
 
 def canonical_json(document: object) -> bytes:

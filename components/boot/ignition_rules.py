@@ -120,7 +120,7 @@ def _node(at: str, node: Json, kind: str) -> Iterator[str]:
             yield f"{at}.{key}: expected an id or a name, found both"
     if kind == "files" and node.get("overwrite") is True and not _text(_child(node, "contents"), "source"):
         yield f"{at}.overwrite: expected contents.source with it, found none"
-    if _text(node, "target") == "":
+    if kind == "links" and _text(node, "target") == "":
         yield f"{at}.target: expected a target, found none"
 
 

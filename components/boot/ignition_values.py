@@ -44,8 +44,8 @@ def source_fault(source: str) -> str | None:
             return None if right else _fault("s3://BUCKET/KEY, and a version where one is named", source)
         case "http" | "https" | "tftp" | "gs":
             host = _HOST.match(rest, 2) if rest.startswith("//") else None
-            right = host and _PATH.fullmatch(rest, host.end())
-            return None if right else _fault("a URL with a host, and % before two hexadecimal digits only", source)
+            path = _PATH.fullmatch(rest, host.end()) if host else None
+            return None if path else _fault("a URL with a host, and % before two hexadecimal digits only", source)
         case _:
             return _fault(f"one of the schemes {', '.join(SCHEMES)}", scheme)
 

@@ -71,16 +71,20 @@ UPDATERS: Final = (
 
 # A program's name where a command can begin: at the start, or after what separates commands, quotes or assigns
 # one; with or without its folder.
-_BEFORE: Final = r"(?:^|[\s;|&(){}`\"'=!@+:\[,])-?(?:/(?!/)[\w./-]*/)?"
+_START: Final = r"(?:^|[\s;|&(){}`\"'=!@+:\[,])-?"
+_FOLDER: Final = r"(?:/(?!/)[\w./-]*/)"
+_BEFORE: Final = rf"{_START}{_FOLDER}?"
 _AFTER: Final = r"(?=$|[\s;|&)}`\"',\]])"
-_PACKAGES: Final = re.compile(rf"{_BEFORE}({'|'.join(map(re.escape, PACKAGES))}){_AFTER}")
+_NAMES: Final = f"(?:{'|'.join(map(re.escape, PACKAGES))})"
+# By a bare name only where something is asked of it: a cluster may be called snap.
+_PACKAGES: Final = re.compile(rf"{_START}(?:{_NAMES}\s+\S|{_FOLDER}{_NAMES}(?:\s+\S|{_AFTER}))")
 _SUBCOMMANDS: Final = re.compile(
     "|".join(
         rf"{_BEFORE}{re.escape(program)}(?:\s+-\S+)*\s+(?:{'|'.join(told.split())}){_AFTER}"
         for program, told in SUBCOMMANDS.items()
     )
 )
-_FETCHERS: Final = re.compile(rf"{_BEFORE}({'|'.join(FETCHERS)}){_AFTER}")
+_FETCHERS: Final = re.compile(rf"{_BEFORE}(?:{'|'.join(FETCHERS)})\s+\S")
 _CLONES: Final = re.compile(rf"{_BEFORE}git(?:\s+-\S+)*\s+(?:clone|fetch|pull){_AFTER}")
 _IMAGES: Final = re.compile(
     rf"{_BEFORE}(?:podman|docker|nerdctl|ctr|crictl|skopeo)\s.*\b(?:pull|run|create|copy){_AFTER}"

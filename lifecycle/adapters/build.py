@@ -80,8 +80,7 @@ def ports(
     pins, secrets, api = _way_in(step.stack, read, start, env, wall, patches)
     storage_api = KubeApi(lambda: _connect(env, pins, secrets, wall, Owner.STORAGE_POLICY), wall)
     namespace = storage_namespace(env)
-    namespaces = frozenset({namespace})
-    own = View(api, wall, namespaces)
+    own = View(api, wall, namespaces := frozenset({namespace}))
     source: Source = own
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)

@@ -89,7 +89,20 @@ def space(fleet: Fleet) -> Iterator[Space]:
 
 
 @pytest.fixture
-def trio(lab: Lab, space: Space) -> Iterator[Cluster]:
+def no_records(fleet: Fleet) -> Iterator[None]:
+    """Neither roster nor Lease on the shared lab, before and after."""
+    forget_records(fleet)
+    yield
+    forget_records(fleet)
+
+
+def forget_records(fleet: Fleet) -> None:
+    for record in (path(*LEASES, ROLL), path("api", "v1", "namespaces", NAMESPACE, "configmaps", ROSTER)):
+        fleet.api.ask("a record of the roll", "DELETE", record, final=frozenset({404}))
+
+
+@pytest.fixture
+def trio(lab: Lab, space: Space, no_records: None) -> Iterator[Cluster]:
     """Three workers of a test's own on the shared lab, declared, joined and in; for whole leaves and joins."""
     for number, name in enumerate(TRIO, 1):
         space.fleet.create(make.node(name, f"10.3.0.{number}"))
@@ -110,6 +123,4 @@ def clear(cluster: Cluster) -> None:
     eventually(lambda: not any(kubernetes.pods_on(name) for name in there), "its pods to be gone")
     for name in there:
         kubernetes.delete_node(name)
-    for record in (path(*LEASES, ROLL), path("api", "v1", "namespaces", NAMESPACE, "configmaps", ROSTER)):
-        fleet.api.ask("a record of the roll", "DELETE", record, final=frozenset({404}))
     cluster.close()

@@ -184,6 +184,7 @@ class TestTokens:
 class TestRoster:
     """No write is lost, whoever writes at the same time."""
 
+    @pytest.mark.usefixtures("no_records")
     def test_under_ten_racing_writers(self, lab: Lab) -> None:
         def add(writer: int) -> int:
             """Add one's own number by compare-and-swap; how often it was lost."""

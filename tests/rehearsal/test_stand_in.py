@@ -11,7 +11,7 @@ from components.boot.pin import pins
 from components.environment import Environment
 from components.images import lock as image_lock
 from components.images.lock import Lock, UnknownRelease
-from components.stackfile import validate
+from components.stackfile import load, validate
 from rehearsal.session import IMAGES, ROOT
 from rehearsal.stand_in import HOST, completed, next_revision
 from tests.rehearsal.fleet import metal
@@ -44,6 +44,15 @@ class TestCompleted:
         assert [n for n in before if before[n].generation == after[n].generation] == []
         assert len(told) == 1
         assert "ingot image pin fedora-coreos 44.20260621.3.1" in told[0]
+
+    def test_serves_flatcar_its_extension_too(self) -> None:
+        declared = load(ROOT / "stacks" / "Pulumi.flatcar.yaml")
+        lock, told = completed(declared, image_lock.load(IMAGES))
+        assert len(pins(declared, lock)) == 6
+        assert [line.partition(" is not pinned")[0] for line in told] == [
+            "flatcar 4593.2.4 (x86_64)",
+            "the system extension of kubernetes v1.36.3 (x86_64)",
+        ]
 
     def test_leads_nowhere(self, environment: Environment, nothing_pinned: Lock) -> None:
         lock, _ = completed(environment, nothing_pinned)

@@ -89,3 +89,20 @@ class TestNames:
 
     def test_without_what_changes_how_a_text_reads(self) -> None:
         assert words.printable("w1\u202e\x1b[2J\x00\n\tw2\ud800") == "w1\ufffd\ufffd[2J\ufffd\n\tw2\ufffd"
+
+
+class TestNamesAVersion:
+    """An image is known by its version, whatever else its publisher says beside it."""
+
+    @pytest.mark.parametrize(
+        ("image", "version"),
+        [
+            ("Fedora CoreOS 44.20260621.3.1", "44.20260621.3.1"),
+            ("Flatcar Container Linux by Kinvolk 4593.2.4 (Oklo)", "4593.2.4"),
+            ("Talos (v1.13.9)", "v1.13.9"),
+        ],
+    )
+    def test_its_own(self, image: str, version: str) -> None:
+        assert words.names(image, version)
+        assert not words.names(image, version[:-1])
+        assert not words.names(image, version + "1")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,19 +154,24 @@ class Publisher:
 
 
 @pytest.fixture(scope="module")
-def publishers(tmp_path_factory: pytest.TempPathFactory) -> list[Publisher]:
-    """Two of them, each with a primary key that signs nothing but its own subkey, which signs images."""
-    found = []
-    for name in ("publisher", "stranger"):
-        home = tmp_path_factory.mktemp(name)
-        home.chmod(0o700)
-        gpg(home, "--quick-generate-key", name, "ed25519", "cert", "never")
-        listed = gpg(home, "--list-keys", "--with-colons").decode()
-        fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
-        gpg(home, "--quick-add-key", fingerprint, "ed25519", "sign", "never")
-        found.append(Publisher(home, fingerprint, gpg(home, "--armor", "--export").decode()))
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, timeout=60)
-    return found
+def publishers() -> Iterator[list[Publisher]]:
+    """Two of them, each with a primary key that signs nothing but its own subkey, which signs images.
+
+    In folders with short names: GnuPG's agent, which only keys that are secret need, listens on a socket there.
+    """
+    with ExitStack() as stack:
+        found = []
+        for name in ("publisher", "stranger"):
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            gpg(home, "--quick-generate-key", name, "ed25519", "cert", "never")
+            listed = gpg(home, "--list-keys", "--with-colons").decode()
+            fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+            gpg(home, "--quick-add-key", fingerprint, "ed25519", "sign", "never")
+            found.append(Publisher(home, fingerprint, gpg(home, "--armor", "--export").decode()))
+        yield found
+        for publisher in found:
+            argv = ["gpgconf", "--homedir", str(publisher.home), "--kill", "all"]
+            subprocess.run(argv, check=False, timeout=60)
 
 
 @dataclass(frozen=True)

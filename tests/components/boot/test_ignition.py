@@ -11,24 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.boot.ignition import (
-    Directory,
     Disk,
-    Dropin,
     File,
-    Filesystem,
-    Group,
     Ignition,
     IgnitionError,
     KernelArguments,
-    Link,
-    Owner,
     Partition,
-    Passwd,
     Resource,
     Storage,
-    Systemd,
-    Unit,
-    User,
     Verification,
     fetched,
     inline,
@@ -36,6 +26,7 @@ from components.boot.ignition import (
     parse,
     sha256_hash,
 )
+from tests.components.boot.generated import configurations
 
 VERSION = {"ignition": {"version": "3.4.0"}}
 FIXED = settings(derandomize=True, deadline=None, max_examples=20)
@@ -181,6 +172,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "1 for true": (files(file(overwrite=1)), "storage.files.0.overwrite"),
     "another version": ({"ignition": {"version": "3.5.0"}}, "ignition.version"),
     "no version": ({"ignition": {}}, "ignition.version"),
+    "a number beyond all numbers": ({"passwd": {"users": [{"name": "a", "uid": 10**20}]}}, "passwd.users.0.uid"),
     "a field nobody knows": (files(file(luks=1)), "storage.files.0.luks"),
 }
 
@@ -201,6 +193,10 @@ class TestRefuses:
             parse(json.dumps(document).encode())
         for at in ("files.0.mode", "files.1.path", "files.2.path", "files.2.overwrite", "units.0.name"):
             assert any(at in fault for fault in refused.value.faults), at
+
+    def test_nothing_at_all(self) -> None:
+        with pytest.raises(IgnitionError, match=r"ignition\.version: expected 3\.4\.0, found None"):
+            parse(b"{}")
 
     def test_also_when_made_in_python(self) -> None:
         with pytest.raises(IgnitionError, match=r"storage\.files\.0\.path"):
@@ -260,46 +256,6 @@ class TestContents:
 
     def test_hash_of_bytes(self) -> None:
         assert sha256_hash(b"x") == "sha256-" + hashlib.sha256(b"x").hexdigest()
-
-
-NAME = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
-MODE = st.none() | st.integers(0, 0o777)
-OWNER = st.none() | st.builds(Owner, id=st.integers(0, 9)) | st.builds(Owner, name=NAME)
-CONTENTS = st.none() | st.binary(max_size=20).map(inline) | st.just(fetched("https://x.example/y", "0" * 64))
-BOOL = st.none() | st.booleans()
-
-
-@st.composite
-def configurations(draw: st.DrawFn) -> Ignition:
-    """Any configuration that keeps to the rules."""
-
-    def names(most: int = 4) -> list[str]:
-        return draw(st.lists(NAME, max_size=most, unique=True))
-
-    made_files = [File(path=f"/f/{n}", mode=draw(MODE), user=draw(OWNER), contents=draw(CONTENTS)) for n in names()]
-    dropins = tuple(Dropin(name=f"{n}.conf", contents="[Unit]\nDescription=x\n") for n in names(2))
-    made_units = [Unit(name=f"{n}.service", mask=draw(BOOL), dropins=dropins) for n in names()]
-    mounted = [Filesystem(device=f"/dev/{n}", format="xfs", mount_options=tuple(names())) for n in names()]
-    uid = draw(st.none() | st.just(7))
-    disks = [
-        Disk(device=f"/dev/{n}", wipe_table=draw(BOOL), partitions=tuple(Partition(label=p) for p in names(2)))
-        for n in names(2)
-    ]
-    return Ignition(
-        storage=Storage(
-            files=tuple(made_files),
-            directories=tuple(Directory(path=f"/d/{n}", mode=draw(MODE), group=draw(OWNER)) for n in names()),
-            links=tuple(Link(path=f"/l/{n}", target=draw(NAME), hard=draw(BOOL)) for n in names()),
-            disks=tuple(disks),
-            filesystems=tuple(mounted),
-        ),
-        systemd=Systemd(units=tuple(made_units)),
-        passwd=Passwd(
-            users=tuple(User(name=n, ssh_authorized_keys=tuple(names(2)), uid=uid) for n in names()),
-            groups=tuple(Group(name=n, system=draw(BOOL)) for n in names()),
-        ),
-        kernel_arguments=KernelArguments(should_exist=tuple(names())),
-    )
 
 
 class TestRoundTrip:

@@ -111,6 +111,7 @@ PACKAGES = [
     "a && apt install vim",
     "emerge vim",
     "flatcar-update --to-version 1",
+    "ExecStart=/usr/bin/flatcar-update",
     "update_engine_client -update",
     "/usr/lib/systemd/systemd-sysupdate update",
     "pip3 install a",
@@ -157,6 +158,9 @@ ALLOWED = [
     "mirror = https://apt.example/yum",
     "mount -o ro /dev/a /mnt",
     "After=rpm-ostreed.service",
+    '{"clusterName":"snap"}',
+    "NTP=apt",
+    "snap",
 ]
 
 

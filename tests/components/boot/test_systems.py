@@ -203,14 +203,20 @@ class TestDataDisks:
         )
 
     def test_are_not_formatted_partitioned_or_mounted(self, stack: Environments, lock: Locks) -> None:
+        """A disk that the stack file mounts is another matter, and is never wiped either."""
         for data in covered(pool_boot(stack(), lock(), "hci"), STAND_IN, BLANK).values():
             for text in texts(data).values():
                 if text.startswith(b'{"ignition"'):
                     storage = parse(text).storage
                     assert storage.disks == ()
-                    mounts = {mount.disk for mount in STAND_IN.mounts}  # the host's own, which are no data disks
-                    assert {f.device for f in storage.filesystems if not f.wipe_filesystem} <= mounts
-                    assert not [f for f in storage.filesystems if f.wipe_filesystem]
+                    assert not {f.device for f in storage.filesystems} & {*STAND_IN.data_disks, STAND_IN.os_disk}
+                    assert not any(f.wipe_filesystem for f in storage.filesystems)
+
+    def test_are_left_alone_by_the_installer(self, stack: Environments, lock: Locks) -> None:
+        files = pool_boot(stack(), lock(), "hci").publication(STAND_IN, BLANK).files
+        for data in files.values():
+            if data.startswith(b'{"ignition"'):
+                assert parse(data).storage.filesystems == ()
 
     def test_are_never_the_os_disk(self, stack: Environments, lock: Locks) -> None:
         with pytest.raises(BootConfigurationError, match="among its data disks"):
