@@ -49,13 +49,13 @@ work=$(mktemp --directory)
 trap 'rm -rf "$work"' EXIT
 
 # The publisher's keys came with the live system, inside the publisher's installer. Wherever they came from: only a
-# signature that leads to the pinned key counts.
-export GNUPGHOME=$work/gnupg
-mkdir --mode 0700 "$GNUPGHOME"
+# signature that leads to the pinned key counts. They are read as a keyring, not imported: GnuPG needs no agent then.
+export GNUPGHOME=$work
 begin='-----BEGIN PGP PUBLIC KEY BLOCK-----' end='-----END PGP PUBLIC KEY BLOCK-----'
 sed --quiet "s/^.*$begin/$begin/; /^$begin/,/^$end/p" "$(command -v flatcar-install)" |
-  gpg --batch --quiet --no-autostart --import
-gpg --batch --no-autostart --status-file "$work/status" --verify "$image.sig" "$image"
+  gpg --batch --quiet --dearmor > "$work/keys.gpg"
+gpg --batch --no-autostart --no-default-keyring --keyring "$work/keys.gpg" --trust-model always \
+  --status-file "$work/status" --verify "$image.sig" "$image"
 key=$(cat "$etc/signing-key")
 if ! grep --quiet "^\[GNUPG:\] VALIDSIG .* $key\$" "$work/status"; then
   echo "$image: expected a signature of $key, found none" >&2
