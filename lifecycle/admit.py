@@ -22,7 +22,7 @@ from lifecycle.errors import (
     RecordMissing,
 )
 from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pin, Ports, Power, Role
-from lifecycle.waiting import OBSERVE_S, Blocked, wait_for_api, wait_until
+from lifecycle.waiting import WATCHED_S, Blocked, wait_for_api, wait_until
 
 TOKEN_TTL_S = 3600.0
 """The longest a join token may live; the node uses it within minutes."""
@@ -137,7 +137,7 @@ def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
         if not isinstance(seen, Blocked):
             steady = not looks or image.same_boot(looks[-1], seen)
             looks.append(seen)
-            return seen if steady else Blocked("a machine that has just restarted", look_s=OBSERVE_S)
+            return seen if steady else Blocked("a machine that has just restarted", look_s=WATCHED_S)
         _look_at_machine(ports, pin, claim, offs)
         return replace(seen, look_s=OFF_S) if offs else seen
 
@@ -150,6 +150,7 @@ def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
         limit_s=ports.pins.limits().join_s,
         error=NeverRegistered,
         consecutive=image.STEADY,
+        observe_s=WATCHED_S,
     )
 
 

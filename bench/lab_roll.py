@@ -1,0 +1,164 @@
+"""Rolls of a lab's nodes by the lifecycle's own steps: how long beside what they wait for, and what they ask.
+
+Steps run as threads of one process that share one view, as the steps of a real roll share a broker's
+(bench/README.md says why, and what their processes cost on top).
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.lab_cases import Counting
+from lab import fleet as make
+from lab.lab import Lab
+from lab.site import NEW, OLD, STACK, Site
+from lifecycle.adapters.clock import POLL_S
+from lifecycle.adapters.view import View
+from lifecycle.commands import Step, Verb
+from lifecycle.run import execute
+from lifecycle.waiting import OBSERVE_S, WATCHED_S
+
+LANES = 50
+PODS_OF_A_NODE, REPLICAS = 2, 20
+UP_LIMIT_S = 300.0
+
+TURN = (
+    (Verb.LEAVE, OLD),
+    (Verb.RELEASE, OLD),
+    (Verb.PROVISION, NEW),
+    (Verb.ENROL, NEW),
+    (Verb.JOIN, NEW),
+)
+"""What the engine runs for a node that is replaced."""
+
+LOOKS = 3
+"""At what one node takes alone: the median counts."""
+
+
+def roll(nodes: int, boot_s: int) -> dict[str, float]:
+    """Replace every node, LANES at a time, each of which boots in `boot_s`."""
+    with _site(LANES, boot_s) as (site, view):
+        _populate(site, view, nodes)
+        pods_end_s, ready_s = _alone(site, view)
+        began = time.monotonic()
+        _replace(site, view, site.nodes, LANES)
+        wall_s = time.monotonic() - began
+    turns = -(-nodes // LANES)
+    world_s = pods_end_s + boot_s + ready_s
+    rules_s = _prescribed_s(boot_s)
+    return {
+        "wall_s": wall_s,
+        "own_waits_s": turns * (world_s + rules_s),
+        "turns": turns,
+        "turn_s": wall_s / turns,
+        "pods_end_s": pods_end_s,
+        "ready_s": ready_s,
+        "rules_s": rules_s,
+        "overhead": wall_s / (turns * (world_s + rules_s)) - 1,
+        "ratio": wall_s / (turns * (world_s + rules_s)) / 1.1,
+    }
+
+
+def _prescribed_s(boot_s: float) -> float:
+    """What the gates' own rules take of a turn: the distance between the two looks of a detach, a registration
+    and a Ready, that of the two looks at paths, and the last poll of a host that has just booted."""
+    return 3 * WATCHED_S + OBSERVE_S + (-boot_s % POLL_S)
+
+
+def requests(*sizes: int) -> dict[str, float]:
+    """Replace as many nodes in fleets of each size, and count what every step and its view ask."""
+    found: dict[str, float] = {}
+    with _site(LANES_OF_A_COUNT, 0) as (site, _):
+        for size in sizes:
+            api = site.connect(Counting)
+            view = View(api, site.fleet.clock, frozenset())
+            _populate(site, view, size)
+            counted = [api.requests]
+            _replace(site, view, site.nodes[-COUNTED:], LANES_OF_A_COUNT, api)
+            found[f"of_{size}"] = (api.requests - counted[0]) / COUNTED
+            view.stop()
+    return {**found, "ratio": found[f"of_{sizes[-1]}"] / found[f"of_{sizes[0]}"]}
+
+
+COUNTED, LANES_OF_A_COUNT = 20, 5
+
+CASES: dict[str, Callable[..., dict[str, float]]] = {"lab-roll": roll, "requests": requests}
+
+
+@contextmanager
+def _site(max_unavailable: int, boot_s: float) -> Iterator[tuple[Site, View]]:
+    with tempfile.TemporaryDirectory() as folder, Lab.start(Path(folder) / "lab", systems=1) as lab:
+        site = Site(lab, Path(folder), max_unavailable=max_unavailable, boot_s=boot_s)
+        view = View(site.connect(), site.fleet.clock, frozenset())
+        yield site, view
+        view.stop()
+
+
+def _populate(site: Site, view: View, nodes: int) -> None:
+    site.grow(nodes, UP_LIMIT_S)
+    apps = [f"app-{number}" for number in range(nodes * PODS_OF_A_NODE // REPLICAS)]
+    for app in apps:
+        site.fleet.create(make.deployment(app, REPLICAS))
+        site.fleet.create(make.budget(app, app, min_available=REPLICAS // 2))
+    view.start()
+    until_s = time.monotonic() + UP_LIMIT_S
+    while sum(b.disruptions_allowed for b in view.budgets("")) < len(apps) * REPLICAS // 2:
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"expected all pods of {len(apps)} apps Ready within {UP_LIMIT_S:.0f} s")
+        time.sleep(0.5)
+
+
+def _replace(site: Site, view: View, nodes: Sequence[str], lanes: int, api: Counting | None = None) -> None:
+    """All of them, in lanes as the planner makes them. Raises what the first lane raises."""
+    failed = threading.Event()
+
+    def lane(number: int) -> None:
+        own = api or site.connect()
+        for node in nodes[number::lanes]:
+            for verb, generation in TURN:
+                if failed.is_set():
+                    return
+                try:
+                    execute(Step(verb, STACK, node, generation), site.ports(own, view))
+                except BaseException:
+                    failed.set()
+                    raise
+
+    with ThreadPoolExecutor(lanes) as pool:
+        list(pool.map(lane, range(lanes)))
+
+
+def _alone(site: Site, view: View) -> tuple[float, float]:
+    """How long the cluster takes, while nothing else happens, to end a pod that is deleted, and from a Node's
+    creation to its Ready: medians."""
+    ends, readies = [], []
+    for number in range(LOOKS):
+        doomed = view.pods_on(site.nodes[number])[0].pod
+        item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": doomed.name}}
+        began = time.monotonic()
+        site.fleet.delete(item)
+        _until(view, f"pods/{doomed.node}", lambda: all(p.pod.uid != doomed.uid for p in view.pods_on(doomed.node)))
+        ends.append(time.monotonic() - began)
+        spare = make.node(f"spare-{number}", "10.9.0.1")
+        spare["spec"]["unschedulable"] = True
+        began = time.monotonic()
+        site.fleet.create(spare)
+        _until(view, f"node/spare-{number}", lambda: (n := view.node(f"spare-{number}")) is not None and n.node.ready)
+        readies.append(time.monotonic() - began)
+        site.fleet.delete(spare)
+    return statistics.median(ends), statistics.median(readies)
+
+
+def _until(view: View, topic: str, holds: Callable[[], bool]) -> None:
+    since, until_s = -1, time.monotonic() + UP_LIMIT_S
+    while not holds():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"expected {topic} to change within {UP_LIMIT_S:.0f} s")
+        since = view.wait(topic, since, 1.0)
