@@ -20,8 +20,10 @@ from lab import fleet as make
 from lab.lab import Lab
 from lab.site import NEW, OLD, STACK, Site
 from lifecycle.adapters.clock import POLL_S
+from lifecycle.adapters.kube_api import KubeApi
 from lifecycle.adapters.view import View
 from lifecycle.commands import Step, Verb
+from lifecycle.ports import Pod
 from lifecycle.run import execute
 from lifecycle.waiting import OBSERVE_S, WATCHED_S
 
@@ -77,13 +79,14 @@ def requests(*sizes: int) -> dict[str, float]:
     found: dict[str, float] = {}
     with _site(LANES_OF_A_COUNT, 0) as (site, _):
         for size in sizes:
-            api = site.connect(Counting)
+            api = site.connect_as(Counting)
+            populated = View(site.connect(), site.fleet.clock, frozenset())
+            _populate(site, populated, size)
+            populated.stop()
             view = View(api, site.fleet.clock, frozenset())
-            _populate(site, view, size)
-            counted = [api.requests]
             _replace(site, view, site.nodes[-COUNTED:], LANES_OF_A_COUNT, api)
-            found[f"of_{size}"] = (api.requests - counted[0]) / COUNTED
             view.stop()
+            found[f"of_{size}"] = api.requests / COUNTED
     return {**found, "ratio": found[f"of_{sizes[-1]}"] / found[f"of_{sizes[0]}"]}
 
 
@@ -115,7 +118,7 @@ def _populate(site: Site, view: View, nodes: int) -> None:
         time.sleep(0.5)
 
 
-def _replace(site: Site, view: View, nodes: Sequence[str], lanes: int, api: Counting | None = None) -> None:
+def _replace(site: Site, view: View, nodes: Sequence[str], lanes: int, api: KubeApi | None = None) -> None:
     """All of them, in lanes as the planner makes them. Raises what the first lane raises."""
     failed = threading.Event()
 
@@ -138,22 +141,27 @@ def _replace(site: Site, view: View, nodes: Sequence[str], lanes: int, api: Coun
 def _alone(site: Site, view: View) -> tuple[float, float]:
     """How long the cluster takes, while nothing else happens, to end a pod that is deleted, and from a Node's
     creation to its Ready: medians."""
-    ends, readies = [], []
-    for number in range(LOOKS):
-        doomed = view.pods_on(site.nodes[number])[0].pod
-        item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": doomed.name}}
-        began = time.monotonic()
-        site.fleet.delete(item)
-        _until(view, f"pods/{doomed.node}", lambda: all(p.pod.uid != doomed.uid for p in view.pods_on(doomed.node)))
-        ends.append(time.monotonic() - began)
-        spare = make.node(f"spare-{number}", "10.9.0.1")
-        spare["spec"]["unschedulable"] = True
-        began = time.monotonic()
-        site.fleet.create(spare)
-        _until(view, f"node/spare-{number}", lambda: (n := view.node(f"spare-{number}")) is not None and n.node.ready)
-        readies.append(time.monotonic() - began)
-        site.fleet.delete(spare)
-    return statistics.median(ends), statistics.median(readies)
+    busy = (pods[0].pod for node in site.nodes if (pods := view.pods_on(node)))
+    ends = [_ends_s(site, view, pod) for pod, _ in zip(busy, range(LOOKS), strict=False)]
+    return statistics.median(ends), statistics.median(_ready_s(site, view, f"spare-{n}") for n in range(LOOKS))
+
+
+def _ends_s(site: Site, view: View, pod: Pod) -> float:
+    began = time.monotonic()
+    site.fleet.delete({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod.name}})
+    _until(view, f"pods/{pod.node}", lambda: all(seen.pod.uid != pod.uid for seen in view.pods_on(pod.node)))
+    return time.monotonic() - began
+
+
+def _ready_s(site: Site, view: View, name: str) -> float:
+    spare = make.node(name, "10.9.0.1")
+    spare["spec"]["unschedulable"] = True
+    began = time.monotonic()
+    site.fleet.create(spare)
+    _until(view, f"node/{name}", lambda: (seen := view.node(name)) is not None and seen.node.ready)
+    took_s = time.monotonic() - began
+    site.fleet.delete(spare)
+    return took_s
 
 
 def _until(view: View, topic: str, holds: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from lab.fleet import Fleet, worker
 from lab.hosts import Host, PlayedDelivery, PlayedHosts
@@ -25,6 +26,7 @@ from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.records import DirectoryRecords, as_stored
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
+from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.view import Source, View
 from lifecycle.ports import Bmc, Claim, ClaimState, Limits, Member, Node, Pin, Ports, Role, Rollout, Verdict
 from lifecycle.roster import Entry, Roster, Standing
@@ -35,6 +37,8 @@ OLD, NEW = "0123456789abcdef", "123456789abcdef0"
 """What every worker was installed with, and what the stack file declares."""
 
 LIMITS = Limits()
+
+Api = TypeVar("Api", bound=KubeApi)
 
 WRITERS = 10
 """Objects of a fleet that are made at once: the API server's own limits hold, and two cores are busy with fewer."""
@@ -130,8 +134,11 @@ class Site:
     def nodes(self) -> tuple[str, ...]:
         return tuple(self._pins)
 
-    def connect(self, kind: type[KubeApi] = KubeApi) -> KubeApi:
+    def connect(self) -> KubeApi:
         """A connection as a step makes it."""
+        return self.connect_as(KubeApi)
+
+    def connect_as(self, kind: type[Api]) -> Api:
         return kind(lambda: from_kubeconfig(self._kubeconfig), self.fleet.clock)
 
     def ports(self, api: KubeApi, source: Source, limits: Limits = LIMITS) -> Ports:
@@ -148,7 +155,7 @@ class Site:
             records=DirectoryRecords(self._store, STACK, clock),
             delivery=PlayedDelivery(DirectoryDelivery(self._store), self._machines),
             secrets=NoSecrets(),
-            roster=ConfigMapRoster(api, source),
+            roster=ConfigMapRoster(api, source, Turns(lambda: self._folder, wall)),
             rolls=LeaseRolls(api, self._engine),
             evidence=FileEvidence(lambda: self._folder / "evidence.jsonl", clock, self._quiet),
         )
@@ -179,9 +186,7 @@ class Site:
             claim = Claim(STACK, pin.node, OLD, ClaimState.JOINED, pin.bmc, POOL, pin.role, stores=False)
             claim = replace(claim, machine_id=found.machine_id, kernel=found.kernel, boot_id=found.boot_id)
             (hosts / f"{pin.node}.json").write_bytes(as_stored(replace(claim, installed=True)))
-            entries[pin.node] = Entry(
-                pool=POOL, role=pin.role, generation=OLD, fault_domain="", standing=Standing.IN
-            )
+            entries[pin.node] = Entry(pool=POOL, role=pin.role, generation=OLD, fault_domain="", standing=Standing.IN)
         ports = self.ports(self.connect(), view)
         ports.records.record_initialised("cp1")
         roster.update(ports, "fleet", lambda now: Roster(serving=True, nodes={**now.nodes, **entries}))

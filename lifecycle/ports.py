@@ -299,6 +299,11 @@ class RosterStore(Protocol):
         """Replace the document if its version is still `version`; False otherwise."""
         ...
 
+    def turn(self) -> AbstractContextManager[None]:
+        """Between a read and its write: steps that would else lose each other's races may wait here for one
+        another. `write` decides all the same."""
+        ...
+
 
 class Rolls(Protocol):
     """Which run of the engine rolls the fleet: one Lease in the cluster, and the engine's process here."""

@@ -29,6 +29,7 @@ from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
 from lifecycle.adapters.tls import client_context
+from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.view import Source, View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.address import authority
@@ -103,7 +104,7 @@ def ports(
         records=DirectoryRecords(boot_store, step.stack, clock),
         delivery=DirectoryDelivery(boot_store),
         secrets=secrets,
-        roster=ConfigMapRoster(api, source),
+        roster=ConfigMapRoster(api, source, Turns(partial(_broker_folder, pins, env), wall)),
         rolls=LeaseRolls(api, EngineProcess(env)),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
