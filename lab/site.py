@@ -123,7 +123,7 @@ class Site:
 
     def __init__(self, lab: Lab, folder: Path, *, max_unavailable: int = 1, boot_s: float = 0.0) -> None:
         self.fleet = Fleet(lab.kubeconfig)
-        self._kubeconfig, self._folder, self._max_unavailable = lab.kubeconfig, folder, max_unavailable
+        self.kubeconfig, self._folder, self._max_unavailable = lab.kubeconfig, folder, max_unavailable
         self._hosts: dict[str, Host] = {}
         self._pins: dict[str, Pin] = {}
         self._machines = PlayedHosts(self.fleet, self._hosts, boot_s)
@@ -139,7 +139,7 @@ class Site:
         return self.connect_as(KubeApi)
 
     def connect_as(self, kind: type[Api]) -> Api:
-        return kind(lambda: from_kubeconfig(self._kubeconfig), self.fleet.clock)
+        return kind(lambda: from_kubeconfig(self.kubeconfig), self.fleet.clock)
 
     def ports(self, api: KubeApi, source: Source, limits: Limits = LIMITS) -> Ports:
         """Those of one step, which reads the cluster from `source` and writes it by `api`."""
