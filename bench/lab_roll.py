@@ -191,7 +191,9 @@ def _step_start_s(site: Site) -> float:
         env = {"INGOT_KUBECONFIG": str(site.kubeconfig), "INGOT_RUN": STACK, "PATH": "", "PYTHONPATH": str(ROOT)}
         words = [sys.executable, "-m", "cli.main", "node", "leave", "--stack", "metal", "--node", "w1"]
         began = time.monotonic()
-        subprocess.run([*words, "--generation", OLD], cwd=project, env=env, check=True, timeout=UP_LIMIT_S)
+        subprocess.run(
+            [*words, "--generation", OLD], cwd=project, env=env, check=True, capture_output=True, timeout=UP_LIMIT_S
+        )
         return time.monotonic() - began
 
 
