@@ -90,6 +90,11 @@ def node(
     }
 
 
+def worker(number: int, *, image: Image = FEDORA_COREOS, install: int = 1) -> Json:
+    """The Node `w<number>`, in one of three racks."""
+    return node(f"w{number}", _address(number), image=image, install=install, labels=_rack(number))
+
+
 def deployment(name: str, replicas: int, *, claim: str = "", labels: Mapping[str, str] | None = None) -> Json:
     """Pods `app=<name>` without requests. claim: a PersistentVolumeClaim that each of them mounts."""
     selector = {"app": name, **(labels or {})}
@@ -228,7 +233,7 @@ class Fleet:
         for number, address in enumerate(control_planes, 1):
             self.create(node(f"cp{number}", address, image=image, labels=_rack(number), control_plane=True))
         for number in range(1, workers + 1):
-            self.create(node(f"w{number}", _address(number), image=image, labels=_rack(number)))
+            self.create(worker(number, image=image))
         self.create(storage_class())
 
 

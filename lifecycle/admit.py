@@ -23,7 +23,7 @@ from lifecycle.errors import (
 )
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports, Power, Role
 from lifecycle.preflight import preflight
-from lifecycle.waiting import OBSERVE_S, Blocked, wait_for_api, wait_until
+from lifecycle.waiting import WATCHED_S, Blocked, wait_for_api, wait_until
 
 OFF_S = 30.0
 """A host that restarts may show its power off for some seconds."""
@@ -142,7 +142,7 @@ def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
         if not isinstance(seen, Blocked):
             steady = not looks or image.same_boot(looks[-1], seen)
             looks.append(seen)
-            return seen if steady else Blocked("a machine that has just restarted", look_s=OBSERVE_S)
+            return seen if steady else Blocked("a machine that has just restarted", look_s=WATCHED_S)
         _look_at_machine(ports, pin, claim, offs)
         return replace(seen, look_s=OFF_S) if offs else seen
 
@@ -155,6 +155,7 @@ def _wait_registered(ports: Ports, pin: Pin, claim: Claim) -> Node:
         limit_s=ports.pins.limits().join_s,
         error=NeverRegistered,
         consecutive=image.STEADY,
+        observe_s=WATCHED_S,
     )
 
 

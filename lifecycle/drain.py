@@ -14,7 +14,8 @@ from lifecycle.ports import Eviction, Pod, Ports
 from lifecycle.waiting import LOOK_AGAIN_S, Blocked, wait_until
 
 AGAIN_S = 5.0
-"""Between two evictions of one pod that a budget refused: as the field's own drain does."""
+"""Between two evictions of one pod that a budget refused: as the field's own drain does. Sooner where the budget
+is seen to give way."""
 
 
 def stays(pod: Pod) -> bool:
@@ -35,12 +36,12 @@ def daemons(pods: Sequence[Pod]) -> tuple[Pod, ...]:
 def drain(ports: Ports, node: str, which: Callable[[Sequence[Pod]], tuple[Pod, ...]], *, forced: bool = False) -> None:
     """Return once none of the pods that `which` picks is on `node`.
 
-    All are asked to go at once; each is asked again, AGAIN_S later at the soonest, until it goes. forced: only
-    while the whole cluster retires; a pod whose budget refuses is deleted past it. Raises DrainBlocked naming
-    pods, claims and budgets.
+    All are asked to go at once; each is asked again after AGAIN_S, or as soon as its budgets have room for it,
+    until it goes. forced: only while the whole cluster retires; a pod whose budget refuses is deleted past it.
+    Raises DrainBlocked naming pods, claims and budgets.
     """
     stuck: list[Pod] = []
-    asking = _Asking(ports, forced)
+    asking = _Asking(ports, node, forced)
 
     def gone() -> bool | Blocked:
         asking.ask(which(ports.kubernetes.pods_on(node)))
@@ -71,14 +72,16 @@ def drain(ports: Ports, node: str, which: Callable[[Sequence[Pod]], tuple[Pod, .
 class _Asking:
     """Evictions of one drain: when each pod was last asked, and whether it was refused."""
 
-    def __init__(self, ports: Ports, forced: bool) -> None:
-        self._ports, self._forced = ports, forced
+    def __init__(self, ports: Ports, node: str, forced: bool) -> None:
+        self._ports, self._node, self._forced = ports, node, forced
         self._asked: dict[tuple[str, str], tuple[float, Eviction]] = {}
 
     def ask(self, pods: Sequence[Pod]) -> None:
-        """Ask all of them that do not end yet and were not asked within AGAIN_S, none waiting for another."""
+        """Ask all of them that do not end yet and were not asked within AGAIN_S, none waiting for another; and of
+        those that were, as many as their budgets allow by now."""
         now_s = self._ports.clock.now_s()
         due = [p for p in pods if not p.terminating and self._may_ask(p, now_s)]
+        due += self._allowed([p for p in pods if self.refused(p) and p not in due])
         answers = self._ports.kubernetes.evict(due) if due else {}
         for pod in due:
             self._asked[pod.key, pod.uid] = (now_s, answers[pod.key])
@@ -88,6 +91,24 @@ class _Asking:
     def _may_ask(self, pod: Pod, now_s: float) -> bool:
         asked = self._asked.get((pod.key, pod.uid))
         return asked is None or now_s - asked[0] >= AGAIN_S
+
+    def _allowed(self, refused: Sequence[Pod]) -> list[Pod]:
+        """No more than there is room for: where many nodes share a budget, each pod too many is a request in vain."""
+        if not refused:
+            return []
+        try:
+            budgets = self._ports.kubernetes.budgets(self._node)
+        except PortError:  # then each is asked again in its time
+            return []
+        room = [b.disruptions_allowed for b in budgets]
+        found = []
+        for pod in refused:
+            over = [i for i, b in enumerate(budgets) if pod.key in b.pods]
+            if over and all(room[i] > 0 for i in over):
+                found.append(pod)
+                for i in over:
+                    room[i] -= 1
+        return found
 
     def refused(self, pod: Pod) -> bool:
         asked = self._asked.get((pod.key, pod.uid))

@@ -26,13 +26,13 @@ from lifecycle.errors import (
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Pod, Ports, Role
 from lifecycle.provision import coming_in
 from lifecycle.roster import Standing
-from lifecycle.waiting import OBSERVE_S, Blocked, wait_until
+from lifecycle.waiting import OBSERVE_S, WATCHED_S, Blocked, wait_until
 
 SOAK_LOOK_S = 10.0
 """Between two looks at a canary: a node that loses its Ready for longer than this is seen."""
 
 STEADY = 2
-"""Looks in a row at paths and pods: a path that flaps is up in one of them only."""
+"""Looks in a row at the node, and at paths and pods: what flaps is up in one of them only."""
 
 
 class DaemonsNotReady(WaitedTooLong):
@@ -100,7 +100,7 @@ def _gates(joining: Joining) -> None:
         _phase(joining, "etcd-in")
         etcd.wait_joined(ports, pin.node, full=serving)
     if serving or pin.role is Role.WORKER:
-        _wait_ready(joining)
+        wait_ready(ports, pin.node)
     _uncordon(joining)
     if pin.stores or serving:
         _phase(joining, "storage-in")
@@ -119,8 +119,8 @@ def _phase(joining: Joining, phase: str) -> None:
         joining.ports.evidence.begin(joining.node, phase)
 
 
-def _wait_ready(joining: Joining) -> None:
-    ports, node = joining.ports, joining.node
+def wait_ready(ports: Ports, node: str) -> None:
+    """Return once the kubelet reports Ready, in STEADY looks in a row. Raises NeverReady."""
     wait_until(
         lambda: _unready(ports, node) or True,
         what="Ready",
@@ -129,6 +129,8 @@ def _wait_ready(joining: Joining) -> None:
         ports=ports,
         limit_s=ports.pins.limits().join_s,
         error=NeverReady,
+        consecutive=STEADY,
+        observe_s=WATCHED_S,
     )
 
 

@@ -116,9 +116,10 @@ class Clock(Protocol):
     def wait(self, about: str, until_s: float) -> None:
         """Return when something about `about` may have changed, at `until_s` at the latest.
 
-        about: `node/<name>` (its Node, and what is attached to it), `pods/<node>`, `claimants` (what
-        `unready_claimants` answers), `roster` (also: a node became Ready or ceased to be), `etcd`, `storage` or
-        `host/<name>`. May return early; callers look again (lifecycle.waiting.wait_until does).
+        about: `node/<name>` (its Node, and what is attached to it), `pods/<node>` (also: a budget of one of them
+        allows more than before), `claimants` (what `unready_claimants` answers), `roster` (also: a node became
+        Ready or ceased to be), `etcd`, `storage` or `host/<name>`. May return early; callers look again
+        (lifecycle.waiting.wait_until does).
         """
         ...
 
@@ -306,6 +307,11 @@ class RosterStore(Protocol):
 
     def write(self, document: str, version: str) -> bool:
         """Replace the document if its version is still `version`; False otherwise."""
+        ...
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Between a read and its write: steps that would else lose each other's races may wait here for one
+        another. `write` decides all the same."""
         ...
 
 

@@ -22,7 +22,7 @@ TRIES = 30
 """Of a compare-and-swap. Each loss means that another writer won, so thirty losses mean a crowd."""
 
 BACKOFF_S = 0.2
-"""First sleep after a lost compare-and-swap, grown by as much each time."""
+"""Sleep after the second lost compare-and-swap, grown by as much each time."""
 
 
 class Standing(StrEnum):
@@ -314,17 +314,32 @@ def update(ports: Ports, node: str, change: Callable[[Roster], Roster | Blocked]
     Writes nothing if `change` blocks or changes nothing. Raises RosterMissing; RosterContended after TRIES
     losses.
     """
-    for lost in range(TRIES):
-        document, version = _stored(ports, node)
-        before = parse(document, node)
-        after = change(before)
-        if isinstance(after, Blocked) or (after == before and document):
-            return after
-        written = _last_text.write(after)
-        if ports.roster.write(written, version):
-            return _last_text.remember(written, after)
-        ports.clock.sleep(BACKOFF_S * (lost + 1))
+    stored = _stored(ports, node)
+    after = _changed_from(stored, node, change)
+    if after is None or isinstance(after, Blocked):
+        return after or parse(stored[0], node)
+    with ports.roster.turn():
+        for lost in range(TRIES):
+            now = _stored(ports, node)
+            if now != stored:
+                stored, after = now, _changed_from(now, node, change)
+                if after is None or isinstance(after, Blocked):
+                    return after or parse(now[0], node)
+            written = _last_text.write(after)
+            if ports.roster.write(written, stored[1]):
+                return _last_text.remember(written, after)
+            if lost:  # the first is lost to a view that was behind, and the next look asks
+                ports.clock.sleep(BACKOFF_S * lost)
     raise RosterContended(node, TRIES)
+
+
+def _changed_from(
+    stored: tuple[str, str], node: str, change: Callable[[Roster], Roster | Blocked]
+) -> Roster | Blocked | None:
+    """What `change` makes of a document; None if that is nothing new."""
+    before = parse(stored[0], node)
+    after = change(before)
+    return None if after == before and stored[0] else after
 
 
 def not_ready(ports: Ports, roster: Roster) -> frozenset[str]:

@@ -32,6 +32,7 @@ from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_en
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
 from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
+from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.view import Source, View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.address import authority
@@ -91,9 +92,7 @@ def ports(
     administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
-    def boot_store() -> Path:
-        return pins.stack_file.boot_store
-
+    boot_store = partial(_boot_store, pins)
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
     machines = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(machines.close)
@@ -114,11 +113,15 @@ def ports(
         delivery=DirectoryDelivery(boot_store),
         secrets=secrets,
         machine_api=GrpcMachineApi(partial(talos_api.address, env), lambda: secrets.authority("os-ca"), clock),
-        roster=ConfigMapRoster(api, source),
+        roster=ConfigMapRoster(api, source, Turns(partial(_broker_folder, pins, env), wall)),
         rolls=LeaseRolls(api, EngineProcess(env)),
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
+
+
+def _boot_store(pins: StackFilePins) -> Path:
+    return pins.stack_file.boot_store
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:

@@ -113,7 +113,12 @@ def _claim(path: Path) -> Claim | None:
 
 
 def _write(path: Path, claim: Claim) -> None:
-    write_atomically(path, _json({"claim": dataclasses.asdict(claim)}), FILE_MODE)
+    write_atomically(path, as_stored(claim), FILE_MODE)
+
+
+def as_stored(claim: Claim) -> bytes:
+    """The bytes of a claim's record."""
+    return _json({"claim": dataclasses.asdict(claim)})
 
 
 def _digest(name: str) -> str:

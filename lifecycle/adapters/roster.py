@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lifecycle.adapters.kube_api import Json, KubeApi, path
 from lifecycle.adapters.objects import ROSTER_KEY, is_newer, roster_seen, version_of
+from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.view import NAME, NAMESPACE, Source
 from lifecycle.adapters.wire import Answer
 
@@ -17,10 +20,11 @@ class ConfigMapRoster:
 
     source: where it is read from, else each time from the API. A watch may be behind for a moment: what was
     written here is never read older than that, and that somebody else wrote, or that there is none, is asked.
+    turns: of the steps of this machine, if there are others.
     """
 
-    def __init__(self, api: KubeApi, source: Source | None = None) -> None:
-        self._api, self._source = api, source
+    def __init__(self, api: KubeApi, source: Source | None = None, turns: Turns | None = None) -> None:
+        self._api, self._source, self._turns = api, source, turns
         self._known = ("", "")
         self._doubtful = False
 
@@ -48,6 +52,8 @@ class ConfigMapRoster:
             if answer.ok:
                 self._known = (document, _version_in(answer))
                 self._doubtful = not self._known[1]
+                if self._turns is not None and not self._doubtful:
+                    self._turns.keep(*self._known)
             return answer.ok
 
         def landed() -> bool | None:
@@ -55,6 +61,18 @@ class ConfigMapRoster:
             return None if now == version else written == document
 
         return self._api.surely(write, landed)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """What another step of this machine wrote last is known here too, before any watch shows it."""
+        if self._turns is None:
+            yield
+            return
+        with self._turns.turn():
+            last = self._turns.last()
+            if last[1] and (not self._known[1] or is_newer(last[1], self._known[1])):
+                self._known = last
+            yield
 
     def _create(self, document: str) -> Answer:
         maps = path("api", "v1", "namespaces", NAMESPACE, "configmaps")

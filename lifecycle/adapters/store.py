@@ -201,7 +201,20 @@ class Store:
 
     def _budget(self, key: str, old: BudgetSeen | None, new: BudgetSeen | None) -> Iterable[str]:
         self.budgets_in.move(key, [old.budget.namespace] if old else [], [new.budget.namespace] if new else [])
-        return ()
+        was = old.budget.disruptions_allowed if old else 0
+        if new is None or new.budget.disruptions_allowed <= was:
+            return ()
+        pods: dict[str, PodSeen] = self.kinds["pods"].objects
+        near = (pods[pod] for pod in self.candidates(new))
+        return {f"pods/{p.pod.node}" for p in near if p.pod.node and new.selects(dict(p.labels))}
+
+    def candidates(self, seen: BudgetSeen) -> Iterable[str]:
+        """The pods that the budget may select, by the rarest label that it asks for."""
+        namespace = seen.budget.namespace
+        asked = [t for t in seen.terms or () if t.operator == "In"]
+        by_label = [{k for v in t.values for k in self.pods_labelled.of((namespace, t.key, v))} for t in asked]
+        by_label.sort(key=len)
+        return by_label[0] if by_label else self.pods_in.of(namespace)
 
     def _attachment(self, key: str, old: Attachment | None, new: Attachment | None) -> Iterable[str]:
         before, after = [old.node] if old else [], [new.node] if new else []

@@ -178,17 +178,9 @@ class View:
                     near.setdefault(pods[key].pod.namespace, []).append(pods[key])
                 asked = [(budgets[b], some) for ns, some in near.items() for b in self._store.budgets_in.of(ns)]
             else:
-                asked = [(b, [pods[key] for key in self._candidates(b)]) for b in budgets.values()]
+                asked = [(b, [pods[key] for key in self._store.candidates(b)]) for b in budgets.values()]
             found = (replace(b.budget, pods=_selected(b, some)) for b, some in asked)
             return tuple(b for b in found if b.pods or not node)
-
-    def _candidates(self, seen: BudgetSeen) -> Iterable[str]:
-        """The pods that the budget may select, by the rarest label that it asks for."""
-        namespace = seen.budget.namespace
-        asked = [t for t in seen.terms or () if t.operator == "In"]
-        by_label = [{k for v in t.values for k in self._store.pods_labelled.of((namespace, t.key, v))} for t in asked]
-        by_label.sort(key=len)
-        return by_label[0] if by_label else self._store.pods_in.of(namespace)
 
     # ------------------------------------------------------------ volumes
 

@@ -162,7 +162,9 @@ def _pod_ready(rack: Rack, event: Event) -> None:
         volumes.pod_ready(rack, pod)
     if all(healthy_pods(rack, app.name) == app.replicas for app in rack.world.apps.values()):
         rack.world.settled = True
-    rack.changed(f"node/{pod.node}", f"pods/{pod.node}", "claimants")
+    # Its budget may allow more now, which concerns whoever drains another pod of its app.
+    near = sorted({f"pods/{p.node}" for p in rack.world.pods.values() if p.app == pod.app and p.node})
+    rack.changed(f"node/{pod.node}", *near, "claimants")
 
 
 HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {"pod-gone": _pod_gone, "pod-ready": _pod_ready}

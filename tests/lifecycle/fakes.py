@@ -6,7 +6,7 @@ A `Tap` in front of each port counts calls, can fail one, and can kill the step 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -434,6 +434,9 @@ class FakeRosterStore(_Part):
             return False
         self.world.document, self.world.version = document, self.world.version + 1
         return True
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class FakeRolls(_Part):

@@ -68,6 +68,17 @@ class TestAsksAllAtOnce:
         assert {keys for _, keys in watched.asked} == {(WORKER.key,)}
         assert min(later - at_s for at_s, later in pairwise(moments)) >= drain.AGAIN_S
 
+    def test_as_soon_as_their_budget_allows_and_no_more_of_them_than_that(self, world: World) -> None:
+        world.budgets["job"] = 3
+        world.pods |= {f"apps/job-{n}": replace(WORKER, name=f"job-{n}", uid=f"u{n}") for n in range(2)}
+        world.pods["apps/job-9"] = replace(WORKER, name="job-9", uid="u9", node="w2", ready=False)
+        world.pods["apps/job-8"] = replace(WORKER, name="job-8", uid="u8", node="w2")
+        begun_s = world.now_s
+        world.later(1.5, lambda: world.pods.update({"apps/job-9": replace(world.pods["apps/job-9"], ready=True)}))
+        asked = drained(world).asked
+        assert asked[0] == (begun_s, ("apps/db-0", "apps/job-0", "apps/job-1"))
+        assert asked[1] == (begun_s + 1.5, ("apps/job-0",))
+
     def test_not_those_that_end_already(self, world: World) -> None:
         world.pods[WORKER.key] = replace(WORKER, terminating=True)
         world.later(30, lambda: world.pods.__delitem__(WORKER.key))

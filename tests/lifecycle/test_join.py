@@ -29,10 +29,11 @@ from lifecycle.errors import (
     StillDegraded,
     WrongImage,
 )
-from lifecycle.join import DaemonsNotReady
+from lifecycle.join import DaemonsNotReady, wait_ready
 from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pod, Ports, Power, Verdict
 from lifecycle.run import execute
-from tests.lifecycle.fakes import FakeDelivery, FakeRecords, FakeStorage, Tap, ports
+from lifecycle.waiting import WATCHED_S
+from tests.lifecycle.fakes import FakeDelivery, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
 from tests.lifecycle.fleets import bring_in, claim, execute_with, fresh, pin, roster, serving, standings, step
 from tests.lifecycle.world import Host, World
 
@@ -81,6 +82,27 @@ class TestAWorkerJoins:
         assert standings(world)["w1"] == "in"
         assert world.claims["w1"].machine_id == "w1-m2"
         assert world.broken == []
+
+    def test_as_soon_as_what_the_api_announces_was_seen_twice(self, world: World) -> None:
+        join(world)
+        took = {what: s for node, what, s, _ in world.waits if node == "w1"}
+        assert took["a new machine registers"] == 20 + WATCHED_S
+        assert took["Ready"] == 10  # 30 s after its credentials, and then WATCHED_S, less what registering took
+
+    def test_not_by_a_ready_that_flaps(self, world: World) -> None:
+        class Flapping(FakeKubernetes):
+            looks = 0
+
+            def node(self, name: str) -> Node | None:
+                self.looks += 1
+                seen = super().node(name)
+                return seen and replace(seen, ready=self.looks in (1, 3, 4))
+
+        flapping = Flapping(world)
+        for second in range(5):
+            world.later(second, lambda: None)  # something about the node, which makes the gate look
+        wait_ready(replace(ports(world), kubernetes=flapping), "w1")
+        assert flapping.looks == 4
 
     def test_a_token_lives_an_hour_at_most(self, world: World) -> None:
         join(world)

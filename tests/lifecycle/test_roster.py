@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -11,6 +12,7 @@ from lifecycle.commands import Verb
 from lifecycle.errors import BudgetFull, RosterContended, RosterUnreadable, StorageTurnTaken
 from lifecycle.ports import ClaimState, Ports, Role
 from lifecycle.roster import Entry, Roster, Standing
+from lifecycle.waiting import Blocked
 from tests.lifecycle import fleets
 from tests.lifecycle.fakes import FakeRosterStore, Tap, ports
 from tests.lifecycle.fleets import claim, pin, serving, standings, step
@@ -176,6 +178,33 @@ class TestTakingASlot:
         at = between(world, lambda clean: _touch(world), times=10_000)
         with pytest.raises(RosterContended, match=f"another writer at each of {roster.TRIES} tries"):
             self.take(world, "w1", at)
+
+    def test_a_change_is_made_once_where_nobody_came_between(self) -> None:
+        world, made = serving(), []
+
+        def leaves(now: Roster) -> Roster:
+            made.append(now)
+            return roster.left(now, "w1", returns=True)
+
+        roster.update(ports(world), "w1", leaves)
+        assert len(made) == 1
+
+    def test_only_a_change_takes_a_turn(self) -> None:
+        class Turns(FakeRosterStore):
+            taken = 0
+
+            def turn(self) -> AbstractContextManager[None]:
+                self.taken += 1
+                return super().turn()
+
+        world = serving()
+        turns = Turns(world)
+        at = fleets.with_roster(ports(world), turns)
+        roster.update(at, "w1", lambda now: Blocked("not yet"))
+        roster.update(at, "w1", lambda now: now)
+        assert turns.taken == 0
+        roster.update(at, "w1", lambda now: roster.left(now, "w1", returns=True))
+        assert turns.taken == 1
 
 
 def _touch(world: World) -> None:

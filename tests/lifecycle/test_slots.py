@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -247,6 +248,9 @@ class TestARace:
 
             def write(self, document: str, version: str) -> bool:
                 return self._store.write(document, version)
+
+            def turn(self) -> AbstractContextManager[None]:
+                return nullcontext()
 
         def ask(name: str, left: list[str]) -> None:
             at = replace(ports(world), roster=Racing(left))

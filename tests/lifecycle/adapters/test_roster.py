@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.roster import ConfigMapRoster
+from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.wire import ATTEMPTS
 from lifecycle.errors import PortError
 from tests.lifecycle.adapters.api_server import connected
@@ -193,3 +196,38 @@ class TestReadFromAWatch:
         store.lose_answers = True
         assert watched.write("mine", "1")
         assert watched.read() == ("mine", "2")
+
+
+class TestInTurn:
+    """Steps of one machine lose no races against each other, though no watch shows yet what the others wrote."""
+
+    def step(self, wire: Wire, clock: StillClock, folder: Path) -> ConfigMapRoster:
+        behind = Behind()
+        behind.seen = ("one", "1")
+        turns = Turns(lambda: folder, WallClock())
+        return ConfigMapRoster(connected(wire.url, clock), behind, turns)  # type: ignore[arg-type]  # as above
+
+    def test_each_writes_on_top_of_the_one_before(
+        self, wire: Wire, clock: StillClock, store: Store, tmp_path: Path
+    ) -> None:
+        store.document, store.version = "one", 1
+        for number in range(5):
+            step = self.step(wire, clock, tmp_path)
+            assert step.read() == ("one", "1")
+            with step.turn():
+                document, version = step.read()
+                assert step.write(f"{document} {number}", version)
+        assert store.document == "one 0 1 2 3 4"
+        assert [line for line in wire.lines() if not line.startswith("PUT")] == []
+
+    def test_what_another_machine_wrote_wins_all_the_same(
+        self, wire: Wire, clock: StillClock, store: Store, tmp_path: Path
+    ) -> None:
+        store.document, store.version = "one", 1
+        first, second = (self.step(wire, clock, tmp_path) for _ in range(2))
+        with first.turn():
+            assert first.write("two", "1")
+        store.document, store.version = "theirs", 3
+        with second.turn():
+            assert not second.write("mine", second.read()[1])
+            assert second.read() == ("theirs", "3")

@@ -383,6 +383,27 @@ class TestWakesWhomItConcerns:
         back = lambda: server.put("nodes", node("w1"))  # noqa: E731
         assert self.changed(server, view, back, ["roster", "node/w1", "node/w2"]) == [True, True, False]
 
+    def test_a_budget_that_allows_more_concerns_the_nodes_of_its_pods(self, server: Api, view: View) -> None:
+        server.put("pods", pod("a", "w1", labels={"app": "shop"}))
+        server.put("pods", pod("b", "w2", labels={"app": "other"}))
+        shop = {"matchLabels": {"app": "shop"}}
+        server.put("poddisruptionbudgets", budget("shop", shop, disruptionsAllowed=0))
+        gives_way = lambda: server.put("poddisruptionbudgets", budget("shop", shop, disruptionsAllowed=1))  # noqa: E731
+        topics = ["pods/w1", "pods/w2", "node/w1", "claimants", "roster"]
+        assert self.changed(server, view, gives_way, topics) == [True, False, False, False, False]
+
+    def test_a_budget_that_allows_less_concerns_nobody(self, server: Api, view: View) -> None:
+        server.put("pods", pod("a", "w1", labels={"app": "shop"}))
+        shop = {"matchLabels": {"app": "shop"}}
+        server.put("poddisruptionbudgets", budget("shop", shop, disruptionsAllowed=2))
+
+        def spend() -> None:
+            server.put("poddisruptionbudgets", budget("shop", shop, disruptionsAllowed=1))
+            server.put("poddisruptionbudgets", budget("last", shop, disruptionsAllowed=0))
+            server.put("nodes", node("w2"))
+
+        assert self.changed(server, view, spend, ["node/w2", "pods/w1"]) == [True, False]
+
     def test_a_heartbeat_concerns_nobody(self, server: Api, view: View) -> None:
         server.put("nodes", node("w1"))
 
