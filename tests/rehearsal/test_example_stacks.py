@@ -51,7 +51,7 @@ class TestEndToEnd:
         assert set(rack.world().nodes) == NODES
         rack.edit(lambda world: setattr(world.nodes["w2"], "os_image", "Fedora CoreOS 44.20260101.3.0"))
         found = ingot("drift", stack, "--rack")
-        assert (found.exit_code, "1 of 6 declared nodes drifted" in found.stdout) == (2, True)
+        assert (found.exit_code, "1 of 6 declared nodes drifted" in found.stdout) == (4, True)
         done = ingot("repair", stack, "--rack", "--go")
         assert done.exit_code == 0, done.output
         world = rack.world()
