@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from components.boot import layout, machine_config, talos_root
+from components.boot import kubeadm, layout, machine_config, talos_root
 from components.boot.contract import Asked, BootConfigurationError, Own, Publication
 from components.boot.identity import host_id, host_nqn
 from components.boot.immutability import Root
@@ -27,6 +27,7 @@ from components.boot.machine_config import (
     ApiServer,
     Cluster,
     Config,
+    ControlPlane,
     Discovery,
     DiskSelector,
     Filesystem,
@@ -218,6 +219,8 @@ def _shared(asked: Asked) -> Config:
             sysctls={"vm.nr_hugepages": str(pages)} if storing else None,
         ),
         cluster=Cluster(
+            # As the provider has it already: said here too, so that the digest covers what a machine is told.
+            control_plane=ControlPlane(endpoint=f"https://{kubeadm.endpoint(environment.cluster)}"),
             network=_network(environment),
             # Members find each other through the API alone, like kubeadm's; no machine asks a service outside.
             discovery=Discovery(enabled=False),
