@@ -12,7 +12,7 @@ from typing import Final
 
 from components.boot import ipxe, layout, scripts
 from components.boot.contract import BootConfigurationError, Own, Publication
-from components.boot.files import data_disks_file, environment_file, generation_file, program
+from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program
 from components.boot.ignition import (
     Dropin,
     File,
@@ -80,7 +80,8 @@ def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tup
 
 def live_configuration(pool: Installed, own: Own, installed: Ignition, generation: str) -> Ignition:
     """The live system's own configuration: the image, checked by digest; the installed system's
-    configuration; how to install them; and the guard that keeps the installer from a data disk."""
+    configuration; how to install them; and the guard that keeps the installer from a data
+    disk, and the first boot from formatting one that holds something."""
     release = pool.asked.release
     metal = release.artifact(METAL)
     if metal.signature is None:
@@ -98,6 +99,7 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
         data_disks_file(own),
         environment_file(pool.asked.environment, own.name, "installer"),
         generation_file(generation),
+        mounts_file(own),
         program(scripts.PROGRAMS, "ingot-guard", scripts.GUARD),
         program(scripts.PROGRAMS, "ingot-report", scripts.REPORT),
     )

@@ -16,7 +16,7 @@ from typing import Final
 
 from components.boot import ipxe, layout, scripts
 from components.boot.contract import BootConfigurationError, Own, Publication
-from components.boot.files import data_disks_file, environment_file, generation_file, program, text_file
+from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program, text_file
 from components.boot.ignition import File, Ignition, Resource, Storage, Systemd, Unit, fetched, inline
 from components.boot.ignition_node import Installed
 from components.images.artifacts import INITRAMFS, KERNEL, METAL
@@ -137,7 +137,8 @@ def kernel_arguments(ignition_url: str) -> tuple[str, ...]:
 
 def live_configuration(pool: Installed, own: Own, installed: Ignition, generation: str) -> Ignition:
     """The live system's own configuration: the image, checked by digest; the installed system's
-    configuration; how to install them; and the guard that keeps the installer from a data disk."""
+    configuration; how to install them; and the guard that keeps the installer from a data
+    disk, and the first boot from formatting one that holds something."""
     release = pool.asked.release
     metal = release.artifact(METAL)
     if metal.signature is None:
@@ -154,6 +155,7 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
         data_disks_file(own),
         environment_file(pool.asked.environment, own.name, "installer"),
         generation_file(generation),
+        mounts_file(own),
         program(PROGRAMS, "ingot-guard", scripts.GUARD),
         program(PROGRAMS, "ingot-install", INSTALL),
         program(PROGRAMS, "ingot-report", scripts.REPORT),
