@@ -26,7 +26,7 @@ from components.boot.ignition import (
     inline,
 )
 from components.boot.ignition_node import Installed
-from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
+from components.images.artifacts import METAL, ROOTFS
 
 IMAGE: Final = "/var/lib/ingot/metal.raw.xz"
 INSTALLED: Final = "/etc/ingot/installed.ign"
@@ -40,29 +40,16 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
     verified, or a value would mean more than itself on a kernel command line.
     """
-    name, release = own.name, pool.asked.release
-    arguments = kernel_arguments(
-        rootfs_url=release.artifact(ROOTFS).url,
-        ignition_url=f"{pool.asked.environment.boot_store.url}/{layout.installer(generation, name)}",
-        os_disk=own.os_disk,
+    release, store, at = (
+        pool.asked.release,
+        pool.asked.environment.boot_store.url,
+        layout.installer(generation, own.name),
     )
-    ipxe.require_plain(name, arguments)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
-    return Publication(
-        node=name,
-        generation=generation,
-        boot_url=layout.boot_url(pool.asked.environment.boot_store.url, generation, name),
-        kernel_arguments=arguments,
-        files={
-            layout.script(generation, name): ipxe.script(
-                f"Installs {release} on {name}.",
-                kernel=release.artifact(KERNEL).url,
-                initramfs=release.artifact(INITRAMFS).url,
-                arguments=arguments,
-            ),
-            layout.installer(generation, name): live.to_bytes(),
-        },
+    arguments = kernel_arguments(
+        rootfs_url=release.artifact(ROOTFS).url, ignition_url=f"{store}/{at}", os_disk=own.os_disk
     )
+    return ipxe.publication(own.name, generation, release, store, arguments, {at: live.to_bytes()})
 
 
 def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from components.boot import kubeadm, layout, machine_config, talos_root
+from components.boot import ipxe, kubeadm, layout, machine_config, talos_root
 from components.boot.contract import Asked, BootConfigurationError, Own, Publication
 from components.boot.identity import host_id, host_nqn
 from components.boot.immutability import Root
@@ -48,7 +48,6 @@ from components.boot.machine_config import (
 )
 from components.environment import Environment, Settings
 from components.images.artifacts import INITRAMFS, KERNEL
-from components.images.lock import Release
 from lifecycle import labels
 
 OS: Final = "talos"
@@ -80,7 +79,6 @@ VOLUME_NAME_MAX: Final = 34
 """Of a user volume's name: it becomes a partition's label, behind `u-`."""
 CONTROL_PLANE: Final = "controlplane"
 """A machine type of Talos'; the other is `worker`."""
-RETRY_S: Final = 10
 
 
 class PoolPatch(BaseModel, extra="forbid", frozen=True):
@@ -102,14 +100,7 @@ class TalosPool:
     def publication(self, own: Own, generation: str) -> Publication:
         store = self.asked.environment.boot_store.url
         arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
-        text = script(own.name, self.asked.release, arguments)
-        return Publication(
-            node=own.name,
-            generation=generation,
-            boot_url=layout.boot_url(store, generation, own.name),
-            kernel_arguments=arguments,
-            files={layout.script(generation, own.name): text.encode("ascii")},
-        )
+        return ipxe.publication(own.name, generation, self.asked.release, store, arguments, {})
 
     def configuration(self, own: Own, generation: str) -> bytes:
         return machine_config.SEPARATOR.join((self.shared(), self.own(own, generation))).encode("ascii")
@@ -153,31 +144,11 @@ def kernel_arguments(configuration_url: str, generation: str) -> tuple[str, ...]
     """Of the system that installs. configuration_url: where a GET is answered once the node may come in; Talos asks
     again and again until then. generation: for whoever looks at the console, Talos ignores it."""
     return (
-        "initrd=initramfs",
+        f"initrd={ipxe.INITRD}",
         *REQUIRED,
         HALT,
         f"ingot.generation={generation}",
         f"talos.config={configuration_url}",
-    )
-
-
-def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
-    """The iPXE script: kernel and initramfs from the image factory, over TLS."""
-    return "\n".join(
-        (
-            "#!ipxe",
-            f"# Installs {release} on {node}.",
-            ":start",
-            f"kernel {release.artifact(KERNEL).url} {' '.join(arguments)} || goto again",
-            f"initrd --name initramfs {release.artifact(INITRAMFS).url} || goto again",
-            "boot || goto again",
-            ":again",
-            f"echo Could not start the installer; trying again in {RETRY_S} s",
-            "imgfree",
-            f"sleep {RETRY_S}",
-            "goto start",
-            "",
-        )
     )
 
 
