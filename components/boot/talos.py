@@ -71,8 +71,9 @@ REQUIRED: Final = (
     "printk.devkmsg=on",
     "selinux=1",
     "module.sig_enforce=1",
+    "proc_mem.force_override=never",
 )
-"""The publisher's own kernel arguments: `DefaultArgs` in pkg/machinery/kernel of 1.12 and 1.13."""
+"""The publisher's own kernel arguments: `DefaultArgs` in pkg/machinery/kernel of 1.13; 1.12 does without the last."""
 HALT: Final = "talos.halt_if_installed=1"
 """A disk that holds Talos already decides what a machine is, not what it is told: then it must not start."""
 VOLUME_NAME_MAX: Final = 34
