@@ -46,7 +46,9 @@ mkdir -p "$run"
 
 give_up() {
   # etcd was started here, so starting over could cost the cluster a member: only a new image may.
-  touch "${INGOT_STUCK:-/var/lib/ingot/stuck}"
+  local stuck=${INGOT_STUCK:-/var/lib/ingot/stuck}
+  mkdir -p "${stuck%/*}"
+  touch "$stuck"
   ingot-report failed || true
   exit 1
 }

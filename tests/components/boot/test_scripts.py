@@ -83,7 +83,7 @@ class Machine:
             "INGOT_ETC": str(self.root / "etc"),
             "INGOT_RUN": str(self.root / "run"),
             "INGOT_KUBERNETES": str(self.root / "kubernetes"),
-            "INGOT_STUCK": str(self.root / "stuck"),
+            "INGOT_STUCK": str(self.root / "not made yet" / "stuck"),
             "INGOT_POLL_S": "0",
         }
         join = str(self.root / "bin" / "join")
@@ -182,7 +182,7 @@ class TestJoin:
         assert machine.run().returncode != 0
         assert not any(line.startswith("reset") for line in machine.lines("kubeadm"))
         assert machine.lines("report") == ["running", "failed"]
-        assert (machine.root / "stuck").exists()
+        assert (machine.root / "not made yet" / "stuck").exists()
         assert not (machine.root / "run").exists()
 
     @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "etcd/../../evil"])
