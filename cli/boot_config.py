@@ -1,10 +1,14 @@
-"""`ingot boot-config`: what a node boots, as it will get it; changes nothing and needs nothing but the checkout."""
+"""`ingot boot-config`: what a node boots, as it will get it, and what the systems' own validators say of it.
+
+It changes nothing and needs nothing but the checkout.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,11 +16,15 @@ from cli.stack_name import stack_name
 
 if TYPE_CHECKING:
     from components.boot.ignition import File, Unit
+    from components.boot.pin import NodeBoot
+
+SEPARATOR: Final = "---\n"
+"""Between the documents of a Talos configuration."""
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command("boot-config", epilog="Example: ingot boot-config metal w1 --files")
+@app.command("boot-config", epilog="Example: ingot boot-config metal w1 --check")
 def boot_config(
     stack: Annotated[
         str, typer.Argument(help="A stack: stacks/Pulumi.<STACK>.yaml.", metavar="STACK", callback=stack_name)
@@ -28,16 +36,24 @@ def boot_config(
     files: Annotated[
         bool, typer.Option("--files", help="For reading: each file and unit with its contents written out.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Have the system's own validator judge it; without NODE, all nodes.")
+    ] = False,
 ) -> None:
     """Print the configuration that NODE's first boot reads, as it will get it. Without NODE, list the nodes.
 
-    It holds no secret: what a machine needs of those reaches it at its one-time location when it joins.
+    A secret that a machine needs reaches it at its one-time location when it joins. Talos' whole configuration does;
+    its secrets are masked here, valid in form. --check asks the system's own validator, if it was built on this
+    machine; it ends with exit code 1 if that refuses anything. Without NODE it judges all of them.
     """
-    from cli.step_ports import boot_of, environment
+    from cli.step_ports import boot_of, boots, environment
     from lifecycle.adapters.pins import project_root
 
     root = project_root(Path.cwd())
     if not node:
+        if check:
+            _judge(boots(root, stack), err=False)
+            return
         for _, name, _ in environment(root, stack).hosts():
             typer.echo(name)
         return
@@ -45,15 +61,43 @@ def boot_config(
     if published:
         for path, data in sorted(found.boot.publication(found.own, found.generation).files.items()):
             typer.echo(f"# {path}\n{write(data)}")
-        return
-    typer.echo(write(found.boot.configuration(found.own, found.generation)))
+    else:
+        typer.echo(write(_configuration(found)))
+    if check:
+        _judge([found], err=True)
+
+
+def _judge(boots: Sequence[NodeBoot], *, err: bool) -> None:
+    """Say what the validators say. err: on stderr, since a configuration has stdout."""
+    from cli.boot_check import built, judged
+
+    said = judged(boots, built())
+    for one in said:
+        typer.echo(str(one), err=err)
+    if any(one.refusals for one in said):
+        raise typer.Exit(1)
+
+
+def _configuration(found: NodeBoot) -> bytes:
+    from cli.boot_check import HOW_TO_GET, OF_TALOS, built, whole
+
+    made = whole(found, built())
+    if made is not None:
+        typer.echo("Secrets are masked: each has its form, and opens nothing.", err=True)
+        return made
+    if found.boot.asked.release.os == OF_TALOS:
+        typer.echo(
+            f"What Talos adds (certificates, tokens, its defaults) is made by its own packages. {HOW_TO_GET}", err=True
+        )
+    return found.boot.configuration(found.own, found.generation)
 
 
 def _readable(data: bytes) -> str:
-    """JSON with a field a line, and any other text as it is."""
+    """JSON, also a stream of documents of it, with a field a line, and any other text as it is."""
     text = data.decode()
     try:
-        return json.dumps(json.loads(text), indent=2, sort_keys=True)
+        documents = [json.loads(part) for part in text.split(SEPARATOR)]
+        return f"\n{SEPARATOR}".join(json.dumps(document, indent=2, sort_keys=True) for document in documents)
     except ValueError:
         return text.rstrip("\n")
 

@@ -74,6 +74,13 @@ def boot_of(root: Path, stack: str, node: str) -> NodeBoot:
     return pin.boot_of(environment, lock, node)
 
 
+def boots(root: Path, stack: str) -> list[NodeBoot]:
+    """What each declared node boots. Raises as `declared` does."""
+    from components.boot import pin
+
+    return pin.boots(*_files(root, stack))
+
+
 def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
     """Path in the boot store and bytes of all that the pin's host fetches. Raises as `declared` does."""
     from components.boot.pin import publish

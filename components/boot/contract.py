@@ -55,7 +55,8 @@ class Own:
     def of(cls, name: str, host: Host) -> Self:
         """Of a declared host."""
         mounts = tuple(OwnMount(n, host.mounts[n].disk, host.mounts[n].filesystem) for n in sorted(host.mounts))
-        return cls(name, host.os_disk, host.data_disks, host.fault_domain, mounts)
+        # In which order they are named means nothing, so it replaces nothing.
+        return cls(name, host.os_disk, tuple(sorted(host.data_disks)), host.fault_domain, mounts)
 
 
 @dataclass(frozen=True)

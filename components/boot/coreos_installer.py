@@ -12,7 +12,7 @@ from typing import Final
 
 from components.boot import ipxe, layout, scripts
 from components.boot.contract import BootConfigurationError, Own, Publication
-from components.boot.files import data_disks_file, environment_file, generation_file, program
+from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program
 from components.boot.ignition import (
     Dropin,
     File,
@@ -26,7 +26,7 @@ from components.boot.ignition import (
     inline,
 )
 from components.boot.ignition_node import Installed
-from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
+from components.images.artifacts import METAL, ROOTFS
 
 IMAGE: Final = "/var/lib/ingot/metal.raw.xz"
 INSTALLED: Final = "/etc/ingot/installed.ign"
@@ -40,29 +40,16 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
     verified, or a value would mean more than itself on a kernel command line.
     """
-    name, release = own.name, pool.asked.release
-    arguments = kernel_arguments(
-        rootfs_url=release.artifact(ROOTFS).url,
-        ignition_url=f"{pool.asked.environment.boot_store.url}/{layout.installer(generation, name)}",
-        os_disk=own.os_disk,
+    release, store, at = (
+        pool.asked.release,
+        pool.asked.environment.boot_store.url,
+        layout.installer(generation, own.name),
     )
-    ipxe.require_plain(name, arguments)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
-    return Publication(
-        node=name,
-        generation=generation,
-        boot_url=layout.boot_url(pool.asked.environment.boot_store.url, generation, name),
-        kernel_arguments=arguments,
-        files={
-            layout.script(generation, name): ipxe.script(
-                f"Installs {release} on {name}.",
-                kernel=release.artifact(KERNEL).url,
-                initramfs=release.artifact(INITRAMFS).url,
-                arguments=arguments,
-            ),
-            layout.installer(generation, name): live.to_bytes(),
-        },
+    arguments = kernel_arguments(
+        rootfs_url=release.artifact(ROOTFS).url, ignition_url=f"{store}/{at}", os_disk=own.os_disk
     )
+    return ipxe.publication(own.name, generation, release, store, arguments, {at: live.to_bytes()})
 
 
 def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tuple[str, ...]:
@@ -80,7 +67,8 @@ def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tup
 
 def live_configuration(pool: Installed, own: Own, installed: Ignition, generation: str) -> Ignition:
     """The live system's own configuration: the image, checked by digest; the installed system's
-    configuration; how to install them; and the guard that keeps the installer from a data disk."""
+    configuration; how to install them; and the guard that keeps the installer from a data
+    disk, and the first boot from formatting one that holds something."""
     release = pool.asked.release
     metal = release.artifact(METAL)
     if metal.signature is None:
@@ -98,6 +86,7 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
         data_disks_file(own),
         environment_file(pool.asked.environment, own.name, "installer"),
         generation_file(generation),
+        mounts_file(own),
         program(scripts.PROGRAMS, "ingot-guard", scripts.GUARD),
         program(scripts.PROGRAMS, "ingot-report", scripts.REPORT),
     )

@@ -41,6 +41,11 @@ def data_disks_file(own: Own) -> File:
     return text_file(scripts.DATA_DISKS, "".join(f"{disk}\n" for disk in own.kept_disks))
 
 
+def mounts_file(own: Own) -> File:
+    """The disks that the first boot may format while they are blank, and with what, one a line."""
+    return text_file(scripts.MOUNTS, "".join(f"{mount.disk} {mount.filesystem}\n" for mount in own.mounts))
+
+
 def generation_file(generation: str) -> File:
     """The file that says which generation a machine boots."""
     return text_file(scripts.GENERATION, generation + "\n")

@@ -16,10 +16,11 @@ from typing import Final
 
 from components.boot import ipxe, layout, scripts
 from components.boot.contract import BootConfigurationError, Own, Publication
-from components.boot.files import data_disks_file, environment_file, generation_file, program, text_file
+from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program, text_file
 from components.boot.ignition import File, Ignition, Resource, Storage, Systemd, Unit, fetched, inline
 from components.boot.ignition_node import Installed
-from components.images.artifacts import INITRAMFS, KERNEL, METAL
+from components.images.artifacts import METAL
+from components.images.publishers import FLATCAR
 
 PROGRAMS: Final = "/opt/bin"
 """/usr/local is part of /usr, which is read-only."""
@@ -27,7 +28,7 @@ IMAGE: Final = "/var/lib/ingot/flatcar_production_image.bin.bz2"
 """flatcar-install decompresses what ends in .bz2."""
 INSTALLED: Final = "/etc/ingot/installed.ign"
 SIGNING_KEY_FILE: Final = "/etc/ingot/signing-key"
-SIGNING_KEY: Final = "F88CFEDEFF29A5B4D9523864E25D9AED0593B34A"
+SIGNING_KEY: Final = FLATCAR.keys[""]
 """The publisher's primary key; what signs are its subkeys, which change every year."""
 INSTALLER: Final = "ingot-install.service"
 NO_UPDATES: Final = "SERVER=disabled\n"
@@ -59,6 +60,11 @@ gpg --batch --no-autostart --no-default-keyring --keyring "$work/keys.gpg" --tru
 key=$(cat "$etc/signing-key")
 if ! grep --quiet "^\[GNUPG:\] VALIDSIG .* $key\$" "$work/status"; then
   echo "$image: expected a signature of $key, found none" >&2
+  exit 1
+fi
+# GnuPG calls a signature of a revoked key valid too, and succeeds.
+if grep --quiet '^\[GNUPG:\] REVKEYSIG ' "$work/status"; then
+  echo "$image: expected a signature of a key that is not revoked, found one that is, of $key" >&2
   exit 1
 fi
 
@@ -108,25 +114,10 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
     verified, or a value would mean more than itself on a kernel command line.
     """
-    name, release, store = own.name, pool.asked.release, pool.asked.environment.boot_store.url
-    arguments = kernel_arguments(f"{store}/{layout.installer(generation, name)}")
-    ipxe.require_plain(name, arguments)
+    store, at = pool.asked.environment.boot_store.url, layout.installer(generation, own.name)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
-    return Publication(
-        node=name,
-        generation=generation,
-        boot_url=layout.boot_url(store, generation, name),
-        kernel_arguments=arguments,
-        files={
-            layout.script(generation, name): ipxe.script(
-                f"Installs {release} on {name}.",
-                kernel=release.artifact(KERNEL).url,
-                initramfs=release.artifact(INITRAMFS).url,
-                arguments=arguments,
-            ),
-            layout.installer(generation, name): live.to_bytes(),
-        },
-    )
+    arguments = kernel_arguments(f"{store}/{at}")
+    return ipxe.publication(own.name, generation, pool.asked.release, store, arguments, {at: live.to_bytes()})
 
 
 def kernel_arguments(ignition_url: str) -> tuple[str, ...]:
@@ -137,7 +128,8 @@ def kernel_arguments(ignition_url: str) -> tuple[str, ...]:
 
 def live_configuration(pool: Installed, own: Own, installed: Ignition, generation: str) -> Ignition:
     """The live system's own configuration: the image, checked by digest; the installed system's
-    configuration; how to install them; and the guard that keeps the installer from a data disk."""
+    configuration; how to install them; and the guard that keeps the installer from a data
+    disk, and the first boot from formatting one that holds something."""
     release = pool.asked.release
     metal = release.artifact(METAL)
     if metal.signature is None:
@@ -154,6 +146,7 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
         data_disks_file(own),
         environment_file(pool.asked.environment, own.name, "installer"),
         generation_file(generation),
+        mounts_file(own),
         program(PROGRAMS, "ingot-guard", scripts.GUARD),
         program(PROGRAMS, "ingot-install", INSTALL),
         program(PROGRAMS, "ingot-report", scripts.REPORT),

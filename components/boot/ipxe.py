@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from components.boot import layout
-from components.boot.contract import BootConfigurationError
+from components.boot.contract import BootConfigurationError, Publication
+from components.images.artifacts import INITRAMFS, KERNEL
+from components.images.lock import Release
 
 INITRD: Final = "main"
 """What the live system's kernel is told that its initramfs is called: `initrd=main`."""
 RETRY_S: Final = 10
 """Between attempts to fetch. The machine never goes on to what is on its disk; the step's limit ends it."""
+
+
+def publication(
+    node: str, generation: str, release: Release, store: str, arguments: tuple[str, ...], beside: Mapping[str, bytes]
+) -> Publication:
+    """What is published for a node: the script that starts the release's installer, and the files that it needs.
+
+    store: the boot store's URL. arguments: of the installer's kernel. Raises BootConfigurationError as
+    `require_plain` does.
+    """
+    require_plain(node, arguments)
+    text = script(
+        f"Installs {release} on {node}.",
+        kernel=release.artifact(KERNEL).url,
+        initramfs=release.artifact(INITRAMFS).url,
+        arguments=arguments,
+    )
+    return Publication(
+        node=node,
+        generation=generation,
+        boot_url=layout.boot_url(store, generation, node),
+        kernel_arguments=arguments,
+        files={layout.script(generation, node): text, **beside},
+    )
 
 
 def require_plain(node: str, arguments: tuple[str, ...]) -> None:

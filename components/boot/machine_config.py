@@ -106,9 +106,16 @@ class ApiServer(Part):
     admission_control: tuple[AdmissionPlugin, ...] | None = None
 
 
+class ControlPlane(Part):
+    """endpoint: `https://` and where the API answers, whichever machine serves it."""
+
+    endpoint: str
+
+
 class Cluster(Part):
     """Of the cluster; the same on every machine that reads it."""
 
+    control_plane: ControlPlane
     network: Network
     discovery: Discovery
     api_server: ApiServer | None = None

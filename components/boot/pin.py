@@ -83,6 +83,17 @@ def boot_of(
     return NodeBoot(boot, own, generation)
 
 
+def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
+    """What each declared node boots, in the order of the environment. Raises as `pins` does."""
+    found: list[NodeBoot] = []
+    for pool, declared in environment.pools.items():
+        boot = pool_boot(environment, lock, pool)
+        common = digest.shared_digest(boot)
+        owns = (Own.of(name, host) for name, host in declared.machines.hosts.items())
+        found += (NodeBoot(boot, own, digest.generation(digest.digest(common, own))) for own in owns)
+    return found
+
+
 def pool_patches(environment: Environment, lock: Lock) -> dict[str, PoolPatch]:
     """Of each pool that runs Talos, what the provider makes its configuration of. Raises as `pins` does."""
     of_talos = [pool for pool, declared in environment.pools.items() if environment.image_of(declared).os == TALOS]

@@ -13,6 +13,8 @@ ENVIRONMENT: Final = "/etc/ingot/environment"
 """INGOT_NODE, INGOT_STORE, INGOT_ENDPOINT, INGOT_ROLE."""
 GENERATION: Final = "/etc/ingot/generation"
 DATA_DISKS: Final = "/etc/ingot/data-disks"
+MOUNTS: Final = "/etc/ingot/mounts"
+"""A line a disk that the host mounts: its stable id and its filesystem."""
 OS_DISK: Final = "/etc/ingot/os-disk"
 KUBEADM: Final = "/etc/ingot/kubeadm"
 ARCHIVES: Final = "/var/lib/ingot/archives"
@@ -44,7 +46,9 @@ mkdir -p "$run"
 
 give_up() {
   # etcd was started here, so starting over could cost the cluster a member: only a new image may.
-  touch "${INGOT_STUCK:-/var/lib/ingot/stuck}"
+  local stuck=${INGOT_STUCK:-/var/lib/ingot/stuck}
+  mkdir -p "${stuck%/*}"
+  touch "$stuck"
   ingot-report failed || true
   exit 1
 }
@@ -103,7 +107,8 @@ fi
 
 GUARD: Final = """\
 #!/bin/bash
-# Refuses to install if the OS disk is missing, or is a data disk under another name.
+# Refuses to install if the OS disk is missing, or is a data disk under another name, or if the first boot would format
+# a disk that holds something.
 set -euo pipefail
 os_disk=$(cat /etc/ingot/os-disk)
 until target=$(readlink --canonicalize-existing "$os_disk"); do
@@ -116,6 +121,22 @@ while read -r data_disk; do
     exit 1
   fi
 done < /etc/ingot/data-disks
+
+# Ignition formats a disk if it knows no filesystem on it, and neither a partition table nor raw data is one.
+while read -r disk filesystem; do
+  until [ -e "$disk" ]; do
+    echo "mounted disk $disk: expected it to be there, found nothing; waiting" >&2
+    sleep 5
+  done
+  found=$(wipefs --noheadings --output TYPE "$disk" | sort --unique | xargs)
+  if [ -z "$found" ] && [ "$(head --bytes=1M "$disk" | tr --delete '\\0' | wc --bytes)" -ne 0 ]; then
+    found="data of no known kind"
+  fi
+  if [ -n "$found" ] && [ "$found" != "$filesystem" ]; then
+    echo "mounted disk $disk: expected $filesystem or a blank disk, found $found; runbooks/boot.md#mounts" >&2
+    exit 1
+  fi
+done < /etc/ingot/mounts
 """
 """`ingot-guard`: runs before the installer."""
 

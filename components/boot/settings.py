@@ -31,7 +31,7 @@ logdir /var/log/chrony
 
 def passwd(settings: Settings) -> Passwd:
     """The login, if the stack file asks for one; there is never a password."""
-    keys = settings.ssh_authorized_keys
+    keys = tuple(sorted(settings.ssh_authorized_keys))  # their order means nothing
     return Passwd(users=(User(name=LOGIN, ssh_authorized_keys=keys),) if keys else ())
 
 
@@ -61,9 +61,10 @@ def registries(settings: Settings) -> Iterator[File]:
 
 
 def filesystems(own: Own) -> tuple[Filesystem, ...]:
-    """The host's own disks. Never wiped: Ignition makes a filesystem on a blank disk, takes the one that is there
-    if it is of this kind, and otherwise fails the boot (coreos.github.io/ignition/operator-notes, "Filesystem-Reuse
-    Semantics")."""
+    """The host's own disks. Ignition takes the filesystem that is there if it is of this kind, and fails the boot if it
+    is of another (coreos.github.io/ignition/operator-notes, "Filesystem-Reuse Semantics"). Where it finds none it makes
+    one, whatever else is on the disk (it looks for the TYPE of a superblock alone: blkid.c of 2.24): ingot-guard has
+    seen before that nothing is (components/boot/scripts.py)."""
     return tuple(
         Filesystem(device=m.disk, format=m.filesystem, path=f"{MOUNTS}/{m.name}", wipe_filesystem=False)
         for m in own.mounts

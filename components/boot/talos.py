@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from components.boot import layout, machine_config, talos_root
+from components.boot import ipxe, kubeadm, layout, machine_config, talos_root
 from components.boot.contract import Asked, BootConfigurationError, Own, Publication
 from components.boot.identity import host_id, host_nqn
 from components.boot.immutability import Root
@@ -27,6 +27,7 @@ from components.boot.machine_config import (
     ApiServer,
     Cluster,
     Config,
+    ControlPlane,
     Discovery,
     DiskSelector,
     Filesystem,
@@ -47,7 +48,6 @@ from components.boot.machine_config import (
 )
 from components.environment import Environment, Settings
 from components.images.artifacts import INITRAMFS, KERNEL
-from components.images.lock import Release
 from lifecycle import labels
 
 OS: Final = "talos"
@@ -71,15 +71,15 @@ REQUIRED: Final = (
     "printk.devkmsg=on",
     "selinux=1",
     "module.sig_enforce=1",
+    "proc_mem.force_override=never",
 )
-"""The publisher's own kernel arguments: `DefaultArgs` in pkg/machinery/kernel of 1.12 and 1.13."""
+"""The publisher's own kernel arguments: `DefaultArgs` in pkg/machinery/kernel of 1.13; 1.12 does without the last."""
 HALT: Final = "talos.halt_if_installed=1"
 """A disk that holds Talos already decides what a machine is, not what it is told: then it must not start."""
 VOLUME_NAME_MAX: Final = 34
 """Of a user volume's name: it becomes a partition's label, behind `u-`."""
 CONTROL_PLANE: Final = "controlplane"
 """A machine type of Talos'; the other is `worker`."""
-RETRY_S: Final = 10
 
 
 class PoolPatch(BaseModel, extra="forbid", frozen=True):
@@ -101,14 +101,7 @@ class TalosPool:
     def publication(self, own: Own, generation: str) -> Publication:
         store = self.asked.environment.boot_store.url
         arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
-        text = script(own.name, self.asked.release, arguments)
-        return Publication(
-            node=own.name,
-            generation=generation,
-            boot_url=layout.boot_url(store, generation, own.name),
-            kernel_arguments=arguments,
-            files={layout.script(generation, own.name): text.encode("ascii")},
-        )
+        return ipxe.publication(own.name, generation, self.asked.release, store, arguments, {})
 
     def configuration(self, own: Own, generation: str) -> bytes:
         return machine_config.SEPARATOR.join((self.shared(), self.own(own, generation))).encode("ascii")
@@ -152,31 +145,11 @@ def kernel_arguments(configuration_url: str, generation: str) -> tuple[str, ...]
     """Of the system that installs. configuration_url: where a GET is answered once the node may come in; Talos asks
     again and again until then. generation: for whoever looks at the console, Talos ignores it."""
     return (
-        "initrd=initramfs",
+        f"initrd={ipxe.INITRD}",
         *REQUIRED,
         HALT,
         f"ingot.generation={generation}",
         f"talos.config={configuration_url}",
-    )
-
-
-def script(node: str, release: Release, arguments: tuple[str, ...]) -> str:
-    """The iPXE script: kernel and initramfs from the image factory, over TLS."""
-    return "\n".join(
-        (
-            "#!ipxe",
-            f"# Installs {release} on {node}.",
-            ":start",
-            f"kernel {release.artifact(KERNEL).url} {' '.join(arguments)} || goto again",
-            f"initrd --name initramfs {release.artifact(INITRAMFS).url} || goto again",
-            "boot || goto again",
-            ":again",
-            f"echo Could not start the installer; trying again in {RETRY_S} s",
-            "imgfree",
-            f"sleep {RETRY_S}",
-            "goto start",
-            "",
-        )
     )
 
 
@@ -218,6 +191,8 @@ def _shared(asked: Asked) -> Config:
             sysctls={"vm.nr_hugepages": str(pages)} if storing else None,
         ),
         cluster=Cluster(
+            # As the provider has it already: said here too, so that the digest covers what a machine is told.
+            control_plane=ControlPlane(endpoint=f"https://{kubeadm.endpoint(environment.cluster)}"),
             network=_network(environment),
             # Members find each other through the API alone, like kubeadm's; no machine asks a service outside.
             discovery=Discovery(enabled=False),

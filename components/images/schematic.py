@@ -128,6 +128,8 @@ class _Strict(yaml.SafeLoader):  # type: ignore[misc] # published without types
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [key.value for key, _ in node.value]
+        if not all(isinstance(key, str) for key in keys):
+            raise yaml.constructor.ConstructorError(None, None, "a key that is no text", None)
         if len(set(keys)) < len(keys):
             raise yaml.constructor.ConstructorError(None, None, "a key twice in one mapping", None)
         return super().construct_mapping(node, deep)

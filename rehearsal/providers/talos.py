@@ -7,31 +7,22 @@ that a rehearsal needs no Go.
 
 from __future__ import annotations
 
-import base64
-import datetime
 import json
-import secrets
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.x509.oid import NameOID
 
 from components.environment import Environment
 from lifecycle.adapters.machine_configuration import completed
+from rehearsal import talos_secrets
 from rehearsal.providers.base import Properties, Provider
 from tools.lab.parts import TALOS_CONFIG
 from tools.lab.talos_config import TalosRefused, answered, ask, kept
 
 CONFIGURATION = "talos:machine/getConfiguration:getConfiguration"
-ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-VALID_DAYS = 3650
-Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 def made_by(environment: Environment) -> tuple[str, ...]:
@@ -67,7 +58,7 @@ class Talos(Provider):
         if not kind.endswith(":Secrets"):
             raise NoSuchQuestion(f"{kind}: expected a resource that a fleet of Talos registers")
         if self.program is None:
-            return "machine_secrets", {**new, **made_here()}
+            return "machine_secrets", {**new, **talos_secrets.new()}
         [made] = ask(self.program, [{"verb": "secrets", "talosVersion": new["talosVersion"]}])
         return "machine_secrets", {**new, **answered(made)}
 
@@ -82,25 +73,6 @@ class Talos(Provider):
             except TalosRefused as refused:
                 raise NoSuchQuestion(f"machine configuration: {refused}") from None
         return {**arguments, "id": arguments["clusterName"], "machineConfiguration": text}
-
-
-def made_here() -> Properties:
-    """Secrets and an administrator's certificate of the form that Talos' have."""
-    authorities = {name: _authority(name) for name in ("etcd", "k8s", "k8sAggregator", "os")}
-    machine = authorities["os"]
-    return {
-        "machineSecrets": {
-            "cluster": {"id": _random(32), "secret": _random(32)},
-            "secrets": {"bootstrapToken": _token(), "secretboxEncryptionSecret": _random(32)},
-            "trustdinfo": {"token": _token()},
-            "certs": {**authorities, "k8sServiceaccount": {"key": _encoded(_key_pem(_new_key("k8s")))}},
-        },
-        "clientConfiguration": {
-            "caCertificate": machine["cert"],
-            "clientCertificate": machine["cert"],
-            "clientKey": machine["key"],
-        },
-    }
 
 
 def shaped_here(arguments: Properties) -> str:
@@ -134,51 +106,3 @@ def shaped_here(arguments: Properties) -> str:
     for patch in patches:
         text = completed(text, patch, "machine configuration")
     return text
-
-
-def _authority(name: str) -> dict[str, str]:
-    """Talos' own is of Ed25519, Kubernetes' and etcd's are of P-256."""
-    key = _new_key(name)
-    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "talos" if name == "os" else name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
-    )
-    return {
-        "cert": _encoded(certificate.public_bytes(serialization.Encoding.PEM)),
-        "key": _encoded(_key_pem(key)),
-    }
-
-
-def _new_key(name: str) -> Key:
-    return ed25519.Ed25519PrivateKey.generate() if name == "os" else ec.generate_private_key(ec.SECP256R1())
-
-
-def _key_pem(key: Key) -> bytes:
-    """As Talos writes it: PKCS #8 under a title of its own for Ed25519, SEC 1 for the others."""
-    none = serialization.NoEncryption()
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, none)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, none)
-    return pem.replace(b" PRIVATE KEY", b" ED25519 PRIVATE KEY")
-
-
-def _encoded(pem: bytes) -> str:
-    return base64.b64encode(pem).decode()
-
-
-def _random(size: int) -> str:
-    return base64.b64encode(secrets.token_bytes(size)).decode()
-
-
-def _token() -> str:
-    first, second = ("".join(secrets.choice(ALPHABET) for _ in range(size)) for size in (6, 16))
-    return f"{first}.{second}"

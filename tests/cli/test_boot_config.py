@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from cli import main as cli
 from cli.step_ports import contents, declared
 from components.boot.ignition import inlined, parse
+from tools.lab.obtain import build
+from tools.lab.parts import IGNITION, IGNITION_VALIDATE, Part
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +19,16 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+
+
+def install(cache: Path, body: str) -> None:
+    """Put a validator of our own into the cache, as if it had been built."""
+
+    def compile_part(_: Part, made: Path) -> None:
+        made.write_text(f"#!/bin/sh\n[ $# -gt 0 ] && echo 'ignition-validate v{IGNITION}' && exit\n{body}\n")
+        made.chmod(0o755)
+
+    build(IGNITION_VALIDATE, cache, compile_part)
 
 
 def said(*words: str) -> str:
@@ -52,6 +64,27 @@ class TestBootConfig:
         assert "== kubelet.service, enabled\n[Unit]" in text
         assert "== /usr/local/bin/kubelet 0755 from https://" in text
         assert "(sha256-" in text
+
+    def test_judges_all_nodes_or_says_how(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("INGOT_CACHE", str(tmp_path))
+        lines = said("metal", "--check").splitlines()
+        assert [line.partition(":")[0] for line in lines] == said("metal").split()
+        assert all("python -m tools.lab --ensure" in line for line in lines)
+
+    def test_judges_one_node_beside_what_it_prints(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("INGOT_CACHE", str(tmp_path))
+        done = CliRunner().invoke(cli.app, ["boot-config", "metal", "w1", "--check"])
+        assert done.exit_code == 0, done.output
+        assert parse(done.stdout.encode()) == parse(said("metal", "w1").encode())
+        assert done.stderr.startswith("w1: not judged; ")
+
+    def test_ends_with_1_if_anything_is_refused(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("INGOT_CACHE", str(tmp_path))
+        install(tmp_path, 'while read -r a; do echo \'{"valid": false, "report": ["no such disk"]}\'; done')
+        done = CliRunner().invoke(cli.app, ["boot-config", "metal", "--check"])
+        assert done.exit_code == 1
+        assert "w6: Ignition 2.24.0 refuses what it boots\n  boot/" in done.stdout
+        assert "  configuration: no such disk" in done.stdout
 
     def test_of_an_unknown_node_names_the_known_ones(self) -> None:
         done = CliRunner().invoke(cli.app, ["boot-config", "metal", "w9"])

@@ -71,6 +71,12 @@ def look(project: Path = PROJECT, parts: Iterable[Part] = PARTS) -> dict[str, Ke
     return {part.name: examine(part, root) for part in parts}
 
 
+def kept(part: Part) -> Path | None:
+    """The program, if it was built and is as it was recorded."""
+    found = look(parts=(part,))[part.name]
+    return found.path if found.present else None
+
+
 def ensure(project: Path = PROJECT, console: Console | None = None, parts: Iterable[Part] = PARTS) -> dict[str, Path]:
     """The path of every part by its name; builds first what is not there, and says so on `console` (default: stderr).
 

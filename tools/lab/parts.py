@@ -87,6 +87,18 @@ TALOS_CONFIG = Part(
 """Generates, patches and validates Talos' machine configurations with Talos' own packages, at the release that
 pulumiverse-talos 0.8.1 is built on."""
 
+IGNITION_VALIDATE = Part(
+    "ignition-validate",
+    "ignition",
+    "ingot/tools/lab/ignition",
+    IGNITION,
+    asks=("--version",),
+    answers=r"^ignition-validate v(\S+)$",
+    about_s=5,
+    of="github.com/coreos/ignition/v2",
+)
+"""Says of a configuration whether Ignition itself takes it."""
+
 PARTS = (
     _etcd("etcd", "server/v3", "--version", r"^etcd Version: (\S+)$", 30),
     _etcd("etcdctl", "etcdctl/v3", "version", r"^etcdctl version: (\S+)$", 10),
@@ -95,16 +107,7 @@ PARTS = (
     _kubernetes("kube-scheduler", 10),
     _kubernetes("kubectl", 30),
     Part("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", KWOK, ("--version",), r"^kwok version v?(\S+)", 110),
-    Part(
-        "ignition-validate",
-        "ignition",
-        "ingot/tools/lab/ignition",
-        IGNITION,
-        asks=("--version",),
-        answers=r"^ignition-validate v(\S+)$",
-        about_s=5,
-        of="github.com/coreos/ignition/v2",
-    ),
+    IGNITION_VALIDATE,
     TALOS_CONFIG,
 )
 """Every part, in the order in which they are built: one after another, for a build uses every core there is."""

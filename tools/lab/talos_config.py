@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.lab.obtain import look
+from tools.lab import obtain
 from tools.lab.parts import TALOS_CONFIG
 
 ANSWER_LIMIT_S = 120.0
@@ -25,8 +25,7 @@ class TalosConfigFailed(Exception):
 
 def kept() -> Path | None:
     """The program, if it was built and is as it was recorded."""
-    found = look(parts=(TALOS_CONFIG,))[TALOS_CONFIG.name]
-    return found.path if found.present else None
+    return obtain.kept(TALOS_CONFIG)
 
 
 def ask(program: Path, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

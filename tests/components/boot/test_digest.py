@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components import stackfile
 from components.boot import digest
 from components.boot.contract import Own
 from components.boot.digest import BLANK
 from components.boot.pin import pins
 from components.boot.systems import pool_boot
 from components.environment import Environment
-from components.images.lock import Lock
+from components.images.lock import LOCK_FILE, Lock, load
+from rehearsal.stand_in import completed
 
 ROOT = Path(__file__).parents[3]
 Environments = Callable[..., Environment]
@@ -86,6 +89,11 @@ def generations(environment: Environment, lock: Lock) -> dict[str, str]:
     return {node: pin.generation for node, pin in pins(environment, lock).items()}
 
 
+def turned(value: Any) -> Any:
+    """The same with the keys of every mapping the other way round."""
+    return {k: turned(v) for k, v in reversed(value.items())} if isinstance(value, dict) else value
+
+
 def replaced(before: dict[str, str], after: dict[str, str]) -> set[str]:
     """Nodes in both whose machine would be replaced."""
     return {node for node in before.keys() & after.keys() if before[node] != after[node]}
@@ -117,10 +125,17 @@ class TestWhatAChangeReplaces:
         document["storage"]["nodes"] = ["hci", "more"]
         assert generations(Environment.model_validate(document), lock()) == before
 
-    def test_the_order_of_keys(self, document: dict[str, Any], lock: Locks) -> None:
-        def turned(value: Any) -> Any:
-            return {k: turned(v) for k, v in reversed(value.items())} if isinstance(value, dict) else value
+    @pytest.mark.parametrize("stack", ["metal", "flatcar", "talos"])
+    def test_a_file_without_its_comments_and_spelled_otherwise(self, stack: str, tmp_path: Path) -> None:
+        file, again = ROOT / "stacks" / f"Pulumi.{stack}.yaml", tmp_path / f"Pulumi.{stack}.yaml"
+        assert "#" in file.read_text()
+        again.write_text(json.dumps(turned(yaml.safe_load(file.read_text()))))
+        environments = [stackfile.load(path) for path in (file, again)]
+        pinned, _ = completed(environments[0], load(ROOT / LOCK_FILE))
+        before, after = (generations(environment, pinned) for environment in environments)
+        assert before == after
 
+    def test_the_order_of_keys(self, document: dict[str, Any], lock: Locks) -> None:
         before = generations(Environment.model_validate(document), lock())
         assert generations(Environment.model_validate(turned(document)), lock()) == before
 
@@ -173,7 +188,7 @@ class TestSameEverywhere:
         assert digest.generation(whole) == whole[:16]
 
 
-KNOWN = {"c1": "8b432d2d17527287", "w1": "31f0212fa5c9bb72"}
+KNOWN = {"c1": "d089876a67ddbc72", "w1": "9ceade822828e7a5"}
 
 NAME = st.sampled_from(["w1", "w2"])
 DISK = st.sampled_from([f"/dev/disk/by-id/{c}" for c in "abcd"])

@@ -152,6 +152,15 @@ class Publisher:
     def sign(self, image: Path) -> bytes:
         return gpg(self.home, "--detach-sign", "--output", "-", str(image))
 
+    def revoked(self) -> str:
+        """The public half with its revocation, which stays out of the publisher's own keyring."""
+        kept = self.home / "openpgp-revocs.d" / f"{self.fingerprint}.rev"
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as other:
+            # GnuPG keeps it with a colon before the dashes, lest somebody revokes a key by mistake.
+            for material in (self.public, kept.read_text().replace(":-----BEGIN", "-----BEGIN")):
+                gpg(Path(other), "--no-autostart", "--import", given=material.encode())
+            return gpg(Path(other), "--no-autostart", "--armor", "--export").decode()
+
 
 @pytest.fixture(scope="module")
 def publishers() -> Iterator[list[Publisher]]:
@@ -252,6 +261,15 @@ class TestInstall:
         machine.prepare(publisher, publisher.fingerprint, keys=publisher.public)
         (machine.root / "image.bz2").write_bytes(b"another image")
         assert machine.run().returncode != 0
+        assert machine.installed == []
+
+    def test_not_what_a_revoked_key_signed(self, machine: Machine, publishers: list[Publisher]) -> None:
+        """The publisher's own, once the live system knows that it was revoked."""
+        publisher = publishers[0]
+        machine.prepare(publisher, publisher.fingerprint, keys=publisher.revoked())
+        done = machine.run()
+        assert done.returncode != 0
+        assert "expected a signature of a key that is not revoked, found one that is" in done.stderr
         assert machine.installed == []
 
     @pytest.mark.parametrize("keys", ["", "no keys\n"])

@@ -42,6 +42,11 @@ printf '%s\\n' "$*" >> "$STAND/report"
 if [ -e "$STAND/takes-no-put" ]; then exit 22; fi
 """
 
+WIPEFS = """#!/bin/bash
+# wipefs --noheadings --output TYPE DISK, from a file beside the disk.
+cat "$4.known"
+"""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -78,7 +83,7 @@ class Machine:
             "INGOT_ETC": str(self.root / "etc"),
             "INGOT_RUN": str(self.root / "run"),
             "INGOT_KUBERNETES": str(self.root / "kubernetes"),
-            "INGOT_STUCK": str(self.root / "stuck"),
+            "INGOT_STUCK": str(self.root / "not made yet" / "stuck"),
             "INGOT_POLL_S": "0",
         }
         join = str(self.root / "bin" / "join")
@@ -177,7 +182,7 @@ class TestJoin:
         assert machine.run().returncode != 0
         assert not any(line.startswith("reset") for line in machine.lines("kubeadm"))
         assert machine.lines("report") == ["running", "failed"]
-        assert (machine.root / "stuck").exists()
+        assert (machine.root / "not made yet" / "stuck").exists()
         assert not (machine.root / "run").exists()
 
     @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "etcd/../../evil"])
@@ -192,9 +197,9 @@ class TestJoin:
 
 @needs_jq
 class TestGuard:
-    """The installer does not start if the OS disk is a data disk by another name."""
+    """The installer does not start if the OS disk is a data disk by another name, or a disk would lose its data."""
 
-    def guard(self, tmp_path: Path, *, data_disk: str) -> subprocess.CompletedProcess[str]:
+    def guard(self, tmp_path: Path, *, data_disk: str = "", mounts: str = "") -> subprocess.CompletedProcess[str]:
         """Two disks by id; `os` and `same` are two names of one."""
         for name in ("nvme0", "nvme1"):
             (tmp_path / name).touch()
@@ -202,8 +207,41 @@ class TestGuard:
             (tmp_path / link).symlink_to(disk)
         (tmp_path / "os-disk").write_text(f"{tmp_path}/os\n")
         (tmp_path / "data-disks").write_text(f"{tmp_path}/{data_disk}\n" if data_disk else "")
+        (tmp_path / "mounts").write_text(mounts)
+        (tmp_path / "wipefs").write_text(WIPEFS)
+        (tmp_path / "wipefs").chmod(0o755)
         text = scripts.GUARD.replace("/etc/ingot", str(tmp_path))
-        return subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False, timeout=60)
+        path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        return subprocess.run(["bash", "-c", text], env=path, capture_output=True, text=True, check=False, timeout=60)
+
+    @pytest.mark.parametrize(
+        ("held", "known"),
+        [(b"", ""), (bytes(2 << 20), ""), (b"XFSB", "xfs\n"), (bytes(1 << 20) + b"beyond", "")],
+        ids=["empty", "blank", "its own filesystem", "blank where a filesystem begins"],
+    )
+    def test_a_mounted_disk_that_may_be_formatted_or_taken(self, held: bytes, known: str, tmp_path: Path) -> None:
+        (tmp_path / "disk").write_bytes(held)
+        (tmp_path / "disk.known").write_text(known)
+        done = self.guard(tmp_path, mounts=f"{tmp_path}/disk xfs\n")
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.parametrize(
+        ("known", "found"),
+        [
+            ("gpt\ngpt\nPMBR\n", "PMBR gpt"),
+            ("ext4\n", "ext4"),
+            ("xfs\ngpt\n", "gpt xfs"),
+            ("LVM2_member\n", "LVM2_member"),
+            ("", "data of no known kind"),
+        ],
+    )
+    def test_a_mounted_disk_that_holds_something_else(self, known: str, found: str, tmp_path: Path) -> None:
+        """Ignition would format all of these but the second: it knows filesystems alone."""
+        (tmp_path / "disk").write_bytes(bytes(4096) + b"somebody's" + bytes(2 << 20))
+        (tmp_path / "disk.known").write_text(known)
+        done = self.guard(tmp_path, mounts=f"{tmp_path}/disk xfs\n")
+        assert done.returncode == 1
+        assert f"{tmp_path}/disk: expected xfs or a blank disk, found {found}; runbooks/boot.md" in done.stderr
 
     @pytest.mark.parametrize("data_disk", ["data", "missing", ""])
     def test_lets_it_start(self, data_disk: str, tmp_path: Path) -> None:

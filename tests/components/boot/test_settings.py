@@ -78,6 +78,13 @@ class TestSettings:
         before, after = pins(environment(), lock()), pins(environment({"settings": said}), lock())
         assert [n for n in before if before[n].generation == after[n].generation] == []
 
+    def test_the_order_of_keys_replaces_none(self, environment: Environments, lock: Locks) -> None:
+        listed = [KEY, KEY.replace("BQYHCA", "BQYHCQ")]
+        before, after = (
+            pins(environment({"settings": {"ssh_authorized_keys": keys}}), lock()) for keys in (listed, listed[::-1])
+        )
+        assert {n: p.generation for n, p in before.items()} == {n: p.generation for n, p in after.items()}
+
 
 class TestMounts:
     """Disks of a host's own."""
@@ -103,6 +110,7 @@ class TestMounts:
         published = publish(environment(SCRATCH), lock(), "w1")
         live = texts(parse(next(data for path, data in published.files.items() if path.endswith(".ign"))))
         assert "/dev/disk/by-id/nvme-SCRATCH_1" in live["/etc/ingot/data-disks"].splitlines()
+        assert live["/etc/ingot/mounts"] == "/dev/disk/by-id/nvme-SCRATCH_1 ext4\n"
         assert "/dev/disk/by-id/nvme-SCRATCH_1" in pins(environment(SCRATCH), lock())["w1"].data_disks
 
     def test_of_one_host_replace_it_alone(self, environment: Environments, lock: Locks) -> None:

@@ -226,6 +226,10 @@ class TestDataDisks:
 OWN_CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "its OS disk": ({f"{W1}/os_disk": "/dev/disk/by-id/nvme-NEW"}, {"w1"}),
     "its data disks": ({f"{W1}/data_disks": ["/dev/disk/by-id/nvme-NEW"]}, {"w1"}),
+    "the order of its data disks": (
+        {f"{W1}/data_disks": ["/dev/disk/by-id/nvme-B_1", "/dev/disk/by-id/nvme-A_1"]},
+        set(),
+    ),
     "its fault domain": ({f"{W1}/fault_domain": "rack-9"}, {"w1"}),
     "its MAC address": ({f"{W1}/mac": "52:54:00:00:00:99"}, set()),
     "its controller": ({f"{W1}/bmc/url": "https://bmc-new.example/redfish/v1/Systems/1"}, set()),
@@ -233,6 +237,8 @@ OWN_CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the roll": ({"pools/hci/rollout": {"max_unavailable": 1}}, set()),
     "a limit": ({"limits": {"boot_s": 2400}}, set()),
     "Kubernetes": ({"cluster/kubernetes": "v1.36.4"}, ALL),
+    "the endpoint": ({"cluster/endpoint": "api2.example"}, ALL),
+    "the endpoint's port": ({"cluster/endpoint_port": 7443}, ALL),
     "the boot store": ({"boot_store/url": "https://boot2.example"}, ALL),
     "hugepages": ({"storage/driver/hugepages_mib": 4096}, {"w1", "w2", "w3"}),
 }

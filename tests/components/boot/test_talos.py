@@ -71,6 +71,25 @@ class TestInstallation:
         assert "talos.config=https://boot.example/once/w1" in kernel.split()
         assert any("v1.13.8/x86_64/pxe-initramfs" in line for line in lines)
 
+    def test_the_script_in_full(self) -> None:
+        published = publish(environment(), lock(), "w1")
+        [script] = published.files.values()
+        base = "https://builds.example/v1.13.8/x86_64"
+        assert script.decode().splitlines() == [
+            "#!ipxe",
+            f"# Installs talos v1.13.8 (x86_64, schematic {SCHEMATIC[:12]}) on w1.",
+            ":start",
+            f"kernel {base}/pxe-kernel {' '.join(published.kernel_arguments)} || goto again",
+            f"initrd --name main {base}/pxe-initramfs || goto again",
+            "boot || goto again",
+            ":again",
+            "echo Could not start the installer; trying again in 10 s",
+            "imgfree",
+            "sleep 10",
+            "goto start",
+        ]
+        assert published.kernel_arguments[0] == "initrd=main"
+
     def test_a_disk_with_talos_on_it_decides_nothing(self) -> None:
         """What is on the disk goes before what the machine is told, so such a machine must not start at all."""
         assert "talos.halt_if_installed=1" in publish(environment(), lock(), "w1").kernel_arguments
@@ -189,7 +208,8 @@ class TestWhatAChangeReplaces:
             ({"pools/hci/image": image(NEXT)}, WORKERS),
             ({"image/architecture": "aarch64"}, ALL),
             ({"cluster/kubernetes": "v1.36.4"}, ALL),
-            ({"cluster/endpoint": "api2.example"}, {"c1", "c2", "c3"}),
+            ({"cluster/endpoint": "api2.example"}, ALL),
+            ({"cluster/endpoint_port": 7443}, ALL),
             ({"cluster/pod_cidr": "10.128.0.0/16"}, ALL),
             ({"boot_store/url": "https://boot2.example"}, ALL),
             ({"storage/driver/hugepages_mib": 4096}, WORKERS),

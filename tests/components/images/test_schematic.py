@@ -162,6 +162,7 @@ class TestRefuses:
             ("{}\n---\n{}", "schematic in YAML"),
             ("customization: {}\ncustomization: {}", "a key twice"),
             ("a: &a [b]\nc: *a", "an alias"),
+            ("? [a, b]\n: c", "a key that is no text"),
             ("!!python/object:os.system {}", "schematic in YAML"),
             ("[" * 5000, "schematic in YAML"),
         ],

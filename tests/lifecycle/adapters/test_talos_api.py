@@ -19,12 +19,12 @@ from lifecycle.adapters.talos_api import BOOTSTRAP, RESET, GrpcMachineApi, addre
 from lifecycle.adapters.talos_state import authorities
 from lifecycle.adapters.tls import Authority, client_pair
 from lifecycle.errors import NeedsAttention, PortError
-from rehearsal.providers.talos import made_here
+from rehearsal import talos_secrets
 
 
 def machine_authority() -> Authority:
     """As Talos makes one: Ed25519, under a title of its own."""
-    outputs = {"machineSecrets": made_here()["machineSecrets"]}
+    outputs = {"machineSecrets": talos_secrets.new()["machineSecrets"]}
     pems = authorities([{"urn": "a::talos-secrets", "type": "talos:machine/secrets:Secrets", "outputs": outputs}])
     return Authority("os-ca", pems["os-ca"], pems["os-ca-key"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.lab.verdicts import ValidatorFailed, Verdict, validator
+from tools.lab.verdicts import ValidatorFailed, Verdict, validator, verdicts
 
 ANSWERS = """#!/bin/sh
 while read -r asked; do
@@ -39,3 +39,23 @@ class TestValidator:
             pytest.raises(ValidatorFailed, match="expected a verdict, found none"),
         ):
             running.judge(b"{}" * 100_000)
+
+
+class TestVerdicts:
+    """All at once."""
+
+    def test_one_a_configuration_in_order(self, tmp_path: Path) -> None:
+        found = verdicts(program(tmp_path, ANSWERS), [b"{}\n", b""])
+        assert found == (Verdict(valid=False, report=("e30K",)), Verdict(valid=False, report=("",)))
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("#!/bin/sh\nexit 1\n", r"none \(CalledProcessError\)"),
+            ("#!/bin/sh\ncat > /dev/null\necho '[]'\n", r"none \(TypeError\)"),
+            ("#!/bin/sh\ncat > /dev/null\n", "0"),
+        ],
+    )
+    def test_says_when_one_is_missing(self, text: str, found: str, tmp_path: Path) -> None:
+        with pytest.raises(ValidatorFailed, match=f"expected 1 verdicts, found {found}"):
+            verdicts(program(tmp_path, text), [b"{}"])
