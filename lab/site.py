@@ -23,7 +23,7 @@ from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.evidence import FileEvidence
 from lifecycle.adapters.kube_api import KubeApi, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
-from lifecycle.adapters.records import DirectoryRecords, as_stored
+from lifecycle.adapters.records import DirectoryRecords, as_filed, as_stored, machine_file
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.turns import Turns
@@ -203,8 +203,9 @@ class Site:
 
     def _record(self, numbers: range, seen: Mapping[str, Node], view: View) -> None:
         """Claims and roster as if each had joined."""
-        hosts = self._store() / "records" / "hosts"
-        hosts.mkdir(parents=True, exist_ok=True)
+        records = self._store() / "records"
+        for kind in ("hosts", "machines"):
+            (records / kind).mkdir(parents=True, exist_ok=True)
         entries = {}
         for number in numbers:
             found = seen[f"w{number}"]
@@ -212,7 +213,8 @@ class Site:
             self._hosts[pin.node], self._pins[pin.node] = Host(number), pin
             claim = Claim(STACK, pin.node, OLD, ClaimState.JOINED, pin.bmc, POOL, pin.role, stores=False)
             claim = replace(claim, machine_id=found.machine_id, kernel=found.kernel, boot_id=found.boot_id)
-            (hosts / f"{pin.node}.json").write_bytes(as_stored(replace(claim, installed=True)))
+            (records / "hosts" / f"{pin.node}.json").write_bytes(as_stored(replace(claim, installed=True)))
+            (records / "machines" / machine_file(pin.bmc)).write_bytes(as_filed(pin.node))
             entries[pin.node] = Entry(pool=POOL, role=pin.role, generation=OLD, fault_domain="", standing=Standing.IN)
         ports = self.ports(self.connect(), view)
         ports.records.record_initialised("cp1")

@@ -248,6 +248,10 @@ class Records(Protocol):
         """Every claim, of all stacks, by host."""
         ...
 
+    def holder(self, host: str, bmc: Bmc) -> str:
+        """Which other host holds the machine behind `bmc`, in words (lifecycle.owners.holder); "" if none does."""
+        ...
+
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         """Replace `expected` by `new` (None: no claim). False, and nothing changed, if the record
         is not `expected` any more. Raises BmcClaimed, and nothing changed, if `new` takes a machine that

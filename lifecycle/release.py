@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifecycle import owners, power, way
+from lifecycle import power, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
 from lifecycle.commands import Step
 from lifecycle.errors import LifecycleError, NotLeft
@@ -36,7 +36,7 @@ def _release(ports: Ports, claim: Claim) -> None:
         alive = alive_in_cluster(ports, claim)
         if alive:
             raise NotLeft(node, f"{alive}, from a join that was not finished")
-    held = owners.holder(node, bmc, ports.records.claims()) if claim.state is ClaimState.LEFT else ""
+    held = ports.records.holder(node, bmc) if claim.state is ClaimState.LEFT else ""
     if held:
         # This release was halted once, and the machine has been given to another host since.
         ports.evidence.note(node, f"its machine is claimed for {held} now, so it is left alone")

@@ -3,6 +3,10 @@
 `records/hosts/<host>.json` is shared by all stacks of one boot store, so that two of them cannot claim
 one host, nor one machine under two names; `records/stacks/<stack>/initialised.json` belongs to one. A
 record that cannot be read is an error, never an absent one: absent means "free" and "not initialised".
+
+`records/machines/<digest>.json` says which host took a machine last, written before that host's claim, so that
+one claim has to be read to know who holds it, not all. It decides nothing alone: the claim does. One that is
+absent means "not known", and all claims are read.
 """
 
 from __future__ import annotations
@@ -48,14 +52,35 @@ class DirectoryRecords:
             elif owners.takes(new, expected):
                 # Two hosts of one machine hold different locks, so that of the machine comes on top.
                 with locked(path.parent / f".{_digest(owners.machine(new.bmc))}.lock", self._clock):
-                    owners.refuse_second(host, new, self.claims())
+                    owners.refuse_second(host, new, self._rivals(new.bmc))
+                    self._file(new.bmc, host)
                     _write(path, new)
             else:
                 _write(path, new)
             return True
 
+    def holder(self, host: str, bmc: Bmc) -> str:
+        return owners.holder(host, bmc, self._rivals(bmc))
+
+    def _rivals(self, bmc: Bmc) -> dict[str, Claim]:
+        """Every claim that may hold the machine, by host. Whoever takes it is filed first, so no other than the
+        last one can."""
+        last = _text_in(self._filed(bmc), "host")
+        if last is None:
+            return self.claims()
+        claim = self.claim(last)
+        return {} if claim is None else {last: claim}
+
+    def _file(self, bmc: Bmc, host: str) -> None:
+        path = self._filed(bmc)
+        if _text_in(path, "host") != host:
+            write_atomically(path, as_filed(host), FILE_MODE)
+
+    def _filed(self, bmc: Bmc) -> Path:
+        return self._made("machines") / machine_file(bmc)
+
     def initialised_by(self) -> str | None:
-        return _initialised(self._own() / "initialised.json")
+        return _text_in(self._own() / "initialised.json", "node")
 
     def record_initialised(self, node: str) -> bool:
         return self._record_once("initialised.json", node)
@@ -63,13 +88,13 @@ class DirectoryRecords:
     def _record_once(self, name: str, node: str) -> bool:
         path = self._own() / name
         with locked(path.with_suffix(".lock"), self._clock):
-            before = _initialised(path)
+            before = _text_in(path, "node")
             if before is None:
                 write_atomically(path, _json({"node": node, "at_s": round(self._clock.now_s(), 3)}), FILE_MODE)
             return before in (None, node)
 
     def initialising_by(self) -> str | None:
-        return _initialised(self._own() / "initialising.json")
+        return _text_in(self._own() / "initialising.json", "node")
 
     def record_initialising(self, node: str) -> bool:
         return self._record_once("initialising.json", node)
@@ -77,7 +102,7 @@ class DirectoryRecords:
     def forget_initialising(self, node: str) -> None:
         path = self._own() / "initialising.json"
         with locked(path.with_suffix(".lock"), self._clock):
-            if _initialised(path) == node:
+            if _text_in(path, "node") == node:
                 _remove(path)
 
     def claims(self) -> dict[str, Claim]:
@@ -121,19 +146,29 @@ def as_stored(claim: Claim) -> bytes:
     return _json({"claim": dataclasses.asdict(claim)})
 
 
+def machine_file(bmc: Bmc) -> str:
+    """The name of the file that says which host took a machine last."""
+    return f"{_digest(owners.machine(bmc))}.json"
+
+
+def as_filed(host: str) -> bytes:
+    """The bytes of that file."""
+    return _json({"host": host})
+
+
 def _digest(name: str) -> str:
     """A file name for a name of any length."""
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def _initialised(path: Path) -> str | None:
+def _text_in(path: Path, field: str) -> str | None:
     found = _read(path)
     if found is None:
         return None
-    node = found.get("node")
-    if not isinstance(node, str) or not node:
-        raise _unreadable(path, "a record without `node`")
-    return node
+    text = found.get(field)
+    if not isinstance(text, str) or not text:
+        raise _unreadable(path, f"a record without `{field}`")
+    return text
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -167,6 +202,7 @@ def _unreadable(path: Path, found: str) -> NeedsAttention:
     return NeedsAttention(
         f"record {path}",
         found,
-        "restore the file from a backup of the boot store, or update this checkout; "
+        "restore the file from a backup of the boot store (and remove `machines` beside `hosts`: it is written "
+        "anew), or update this checkout; "
         "never delete it while a machine may be in use",
     )

@@ -186,6 +186,10 @@ class RackRecords(Part):
         with self._call("claims"):
             return dict(self._rack.world.claims)
 
+    def holder(self, host: str, bmc: Bmc) -> str:
+        with self._call("holder", host):
+            return owners.holder(host, bmc, self._rack.world.claims)
+
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         with self._call("put_claim", host, changes=True):
             claims = self._rack.world.claims

@@ -329,6 +329,9 @@ class FakeRecords(_Part):
     def claims(self) -> Mapping[str, Claim]:
         return dict(self.world.claims)
 
+    def holder(self, host: str, bmc: Bmc) -> str:
+        return owners.holder(host, bmc, self.world.claims)
+
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         if self.world.claims.get(host) != expected:
             return False

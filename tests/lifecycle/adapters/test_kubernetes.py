@@ -6,6 +6,7 @@ import base64
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import pytest
 
 from lifecycle.adapters.kube_api import (
     ADMINISTRATOR,
+    ANSWERED_S,
     IDLE_S,
     PROBE_S,
     PROBES,
@@ -514,6 +516,24 @@ class TestHostileWire:
     def test_answers_is_what_readyz_says(self, wire: Wire, api: KubeApi) -> None:
         wire.on("GET", "/readyz", Reply(body="ok"), Reply(500, "[-]etcd failed"), Reply(reset=True))
         assert [api.answers() for _ in range(3)] == [True, False, False]
+
+    def test_what_has_just_answered_is_not_asked(self, wire: Wire, clock: StillClock, api: KubeApi) -> None:
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body={"metadata": {"name": "w1"}}))
+        wire.on("GET", "/readyz", Reply(500, "[-]etcd failed"))
+        api.get("node w1", "/api/v1/nodes/w1")
+        assert api.answers()
+        clock.sleep(ANSWERED_S)
+        assert not api.answers()
+
+    @pytest.mark.parametrize("failed", [Reply(404), Reply(409), Reply(429), Reply(503), Reply(reset=True)])
+    def test_what_failed_since_then_is_asked(self, wire: Wire, api: KubeApi, failed: Reply) -> None:
+        """Nothing else than a request that was carried out shows that the API can do so."""
+        wire.on("GET", "/api/v1/nodes/w1", Reply(body={"metadata": {"name": "w1"}}), failed)
+        wire.on("GET", "/readyz", Reply(500, "[-]etcd failed"))
+        api.get("node w1", "/api/v1/nodes/w1")
+        with suppress(PortError):
+            api.ask("node w1", "GET", "/api/v1/nodes/w1", final=frozenset({404, 409, 429, 503}))
+        assert not api.answers()
 
     def test_answers_never_raises(self, clock: StillClock) -> None:
         def broken() -> Any:

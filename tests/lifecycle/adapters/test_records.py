@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.files import LOCK_LIMIT_S, locked
-from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.adapters.records import DirectoryRecords, as_filed, machine_file
 from lifecycle.errors import BmcClaimed, NeedsAttention, PortError
 from lifecycle.ports import Bmc, Claim, ClaimState, Role
 from tests.lifecycle.adapters.wire_server import StillClock
@@ -106,7 +107,7 @@ class TestClaims:
         records = records_of(tmp_path, "../../etc")
         records.put_claim("../../w1", claim_of("metal"), None)
         records.record_initialised("cp1")
-        written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.json"))
+        written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.json") if p.parent.name != "machines")
         assert written == ["records/hosts/%2E.%2F..%2Fw1.json", "records/stacks/%2E.%2F..%2Fetc/initialised.json"]
 
 
@@ -186,6 +187,71 @@ class TestOneMachineOneClaim:
 
     def test_two_names_at_the_same_moment(self, tmp_path: Path) -> None:
         assert sorted(raced(tmp_path, ("metal", "w1"), ("metal", "x1"))) == ["BmcClaimed", "True"]
+
+
+class TestWhoHoldsAMachine:
+    """One claim is read for it, whatever the size of the fleet, and that claim decides."""
+
+    @pytest.fixture
+    def records(self, tmp_path: Path) -> DirectoryRecords:
+        """With a claim that nobody can read: whoever reads all of them halts."""
+        made = records_of(tmp_path)
+        made.put_claim("w1", claim_of("metal"), None)
+        (tmp_path / "records/hosts/broken.json").write_text("{")
+        return made
+
+    def test_no_other_claim_is_read(self, records: DirectoryRecords) -> None:
+        bmc = claim_of("metal").bmc
+        assert records.holder("x1", bmc) == "w1 by stack metal"
+        assert records.holder("w1", bmc) == ""
+        with pytest.raises(BmcClaimed, match="claimed for w1"):
+            records.put_claim("x1", renamed(claim_of("metal")), None)
+        left = claim_of("metal", ClaimState.LEFT)
+        assert records.put_claim("w1", left, claim_of("metal"))
+        assert records.put_claim("w1", claim_of("metal"), left)
+
+    def test_one_that_left_holds_nothing_until_it_takes_it_again(self, records: DirectoryRecords) -> None:
+        bmc, left = claim_of("metal").bmc, claim_of("metal", ClaimState.LEFT)
+        records.put_claim("w1", left, claim_of("metal"))
+        assert records.holder("x1", bmc) == ""
+        assert records.put_claim("x1", renamed(claim_of("metal")), None)
+        assert records.holder("w1", bmc) == "x1 by stack metal"
+
+    def test_one_that_moved_to_another_controller_or_was_given_up(
+        self, records: DirectoryRecords, tmp_path: Path
+    ) -> None:
+        here, there = claim_of("metal"), renamed(claim_of("metal"), "https://bmc-x1.example/redfish/v1/Systems/1").bmc
+        moved = dataclasses.replace(here, bmc=there)
+        (tmp_path / "records/hosts/broken.json").unlink()  # the other machine is taken for the first time: all is read
+        assert records.put_claim("w1", moved, here)
+        assert records.holder("x1", here.bmc) == ""
+        assert records.holder("x1", there) == "w1 by stack metal"
+        assert records.put_claim("w1", None, moved)
+        assert records.holder("x1", there) == ""
+
+    def test_a_store_from_before_machines_were_filed_is_read_whole(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        shutil.rmtree(tmp_path / "records/machines")
+        assert records.holder("x1", claim_of("metal").bmc) == "w1 by stack metal"
+        with pytest.raises(BmcClaimed, match="claimed for w1"):
+            records.put_claim("x1", renamed(claim_of("metal")), None)
+
+    def test_killed_before_its_claim_was_written(self, tmp_path: Path) -> None:
+        """The machine is filed for a host that has no claim: nobody holds it."""
+        records, bmc = records_of(tmp_path), claim_of("metal").bmc
+        (tmp_path / "records/machines").mkdir(parents=True)
+        (tmp_path / "records/machines" / machine_file(bmc)).write_bytes(as_filed("x1"))
+        assert records.holder("w1", bmc) == ""
+        assert records.put_claim("w1", claim_of("metal"), None)
+        assert records.holder("x1", bmc) == "w1 by stack metal"
+
+    def test_a_file_that_cannot_be_read_is_not_taken_for_none(self, tmp_path: Path) -> None:
+        records, bmc = records_of(tmp_path), claim_of("metal").bmc
+        records.put_claim("w1", claim_of("metal"), None)
+        (tmp_path / "records/machines" / machine_file(bmc)).write_text('{"format": 1}')
+        with pytest.raises(NeedsAttention, match="without `host`"):
+            records.put_claim("x1", renamed(claim_of("metal")), None)
 
 
 class TestRaces:
