@@ -117,9 +117,9 @@ class Clock(Protocol):
         """Return when something about `about` may have changed, at `until_s` at the latest.
 
         about: `node/<name>` (its Node, and what is attached to it), `pods/<node>` (also: a budget of one of them
-        allows more than before), `claimants` (what `unready_claimants` answers), `roster` (also: a node became
-        Ready or ceased to be), `etcd`, `storage` or `host/<name>`. May return early; callers look again
-        (lifecycle.waiting.wait_until does).
+        allows more than before), `claimants` (what `unready_claimants` answers), `budgets` (one begins or ceases
+        to allow something), `roster` (also: a node became Ready or ceased to be), `etcd`, `storage` or `host/<name>`.
+        May return early; callers look again (lifecycle.waiting.wait_until does).
         """
         ...
 
@@ -150,6 +150,10 @@ class Kubernetes(Protocol):
 
     def budgets(self, node: str = "") -> tuple[Budget, ...]:
         """Those that select a pod on `node`, with these pods; of no node in particular all, with all their pods."""
+        ...
+
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        """Those of `names` (`namespace/name`) that there are, by name, without their pods."""
         ...
 
     def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:

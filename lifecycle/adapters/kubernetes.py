@@ -165,6 +165,9 @@ class ApiKubernetes:
     def budgets(self, node: str = "") -> tuple[Budget, ...]:
         return self._source.budgets(node)
 
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        return self._source.budgets_named(names)
+
     def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
         """The very pods that `pods_on` saw: one of the same name, started elsewhere since, is left alone. All
         of them are asked for, also if one fails; then the first failure is raised."""

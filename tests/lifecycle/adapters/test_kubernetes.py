@@ -393,6 +393,12 @@ class TestBudgets:
         server.put("pods", pod("web-0", "w2", labels={"app": "web"}))
         assert [(b.name, set(b.pods)) for b in kubernetes.budgets("w1")] == [("db", {"shop/db-0"})]
 
+    def test_by_their_names_those_that_there_are(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        for name in ("db", "web"):
+            server.put("poddisruptionbudgets", budget(name, {}, currentHealthy=1, disruptionsAllowed=0))
+        (found,) = kubernetes.budgets_named(frozenset({"shop/web", "shop/gone"}))
+        assert (found.key, found.current_healthy, found.desired_healthy) == ("shop/web", 1, 2)
+
     def test_without_a_selector_none(self, server: Api, kubernetes: ApiKubernetes) -> None:
         without = budget("db", {})
         del without["spec"]["selector"]
