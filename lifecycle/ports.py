@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
@@ -156,8 +157,9 @@ class Kubernetes(Protocol):
         """Those of `names` (`namespace/name`) that there are, by name, without their pods."""
         ...
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
-        """Ask for all of them, none waiting for another: what was answered, by the pods' keys."""
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
+        """Ask for all of them, none waiting for another: what was answered, by the pods' keys; the error where that
+        was no answer, which says nothing of the other pods."""
         ...
 
     def delete_pod(self, pod: Pod) -> None:

@@ -196,7 +196,7 @@ class RackKubernetes(Part):
     def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
         return tuple(replace(b, pods=frozenset()) for b in self.budgets() if b.key in names)
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
         return {pod.key: self._evict(pod) for pod in pods}
 
     def _evict(self, pod: Pod) -> Eviction:

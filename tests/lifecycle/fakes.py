@@ -164,7 +164,7 @@ class FakeKubernetes(_Part):
         self.api()
         return tuple(b for app, least in self.world.budgets.items() if (b := self._budget(app, least)).key in names)
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
         return {pod.key: self._evict(pod) for pod in pods}
 
     def _evict(self, pod: Pod) -> Eviction:
