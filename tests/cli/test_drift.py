@@ -194,7 +194,7 @@ class TestRepair:
         shown = site.ingot("repair", "metal", "--go")
         assert shown.exit_code == 0, shown.output
         words = ["up", "--stack", "metal", "--replace", "**::w4.machine", "--replace", "**::cp3.machine"]
-        assert site.typed() == words
+        assert site.typed()[: len(words)] == words
         assert [*words, "--yes"] == up_command("pulumi", "metal", ("w4", "cp3"), yes=True)[1:]
 
     def test_the_engine_halts(self, site: Site) -> None:
