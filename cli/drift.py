@@ -23,10 +23,11 @@ def compare(stack: Stack, rack: OnRack = False, image: Image = None, as_json: As
     """Compare each node with what is pinned: image, kernel, boot configuration, kubelet, machine, labels, taints.
 
     Changes nothing. Exit code 0: as pinned; 4: something drifted; 1: could not tell, the reason on stderr.
-    What is only worth knowing, such as a reboot that nobody asked for, leaves the exit code at 0.
+    What is only worth knowing, such as a reboot that nobody asked for or a node that a roll is just replacing, leaves
+    the exit code at 0.
     """
     seen = look(stack, rack=rack, image=image).survey
-    found = drift(seen.pins, seen.claims, seen.nodes)
+    found = drift(seen.pins, seen.claims, seen.nodes, seen.turning)
     if as_json:
         typer.echo(json.dumps({"stack": stack, "nodes": len(seen.pins), "findings": [asdict(f) for f in found]}))
     else:

@@ -61,7 +61,7 @@ def run(words: Sequence[str], stack: str, folder: Path) -> tuple[int, int]:
     with tempfile.TemporaryDirectory(prefix="ingot-") as own:
         told = Path(own) / "outcome"
         told.touch()
-        ended, pid = engine_child.run(words, folder, outcome.environment_with(told))
+        ended, pid = engine_child.run(outcome.words_with(words, told), folder, outcome.environment_with(told))
         found, acted = outcome.code(ended, told), outcome.acted(told)
     if found == outcome.STOPPED:
         typer.echo(f"{stack}: stopped as asked, between two nodes; the step's own words above say until when", err=True)

@@ -49,7 +49,7 @@ def drain(ports: Ports, node: str, which: Callable[[Sequence[Pod]], tuple[Pod, .
         if not stuck:
             return True
         seen, now_s = ports.kubernetes.node(node), ports.clock.now_s()
-        why = ", ".join(f"{p.key} {_why(p, now_s, refused=asking.refused(p))}" for p in stuck)
+        why = ", ".join(f"{p.key} {_why(p, now_s, asking.answer(p))}" for p in stuck)
         if seen is None or not seen.ready:
             why += f"; node {node} is not Ready, so no kubelet ends them"
         waits = any(not p.terminating for p in stuck)
@@ -74,7 +74,7 @@ class _Asking:
 
     def __init__(self, ports: Ports, node: str, forced: bool) -> None:
         self._ports, self._node, self._forced = ports, node, forced
-        self._asked: dict[tuple[str, str], tuple[float, Eviction]] = {}
+        self._asked: dict[tuple[str, str], tuple[float, Eviction | PortError]] = {}
 
     def ask(self, pods: Sequence[Pod]) -> None:
         """Ask all of them that do not end yet and were not asked within AGAIN_S, none waiting for another; and of
@@ -111,14 +111,20 @@ class _Asking:
         return found
 
     def refused(self, pod: Pod) -> bool:
+        return self.answer(pod) is Eviction.REFUSED and not self._forced
+
+    def answer(self, pod: Pod) -> Eviction | PortError | None:
+        """To the last eviction of a pod that does not end yet; None if there was none."""
         asked = self._asked.get((pod.key, pod.uid))
-        return not pod.terminating and not self._forced and asked is not None and asked[1] is Eviction.REFUSED
+        return None if pod.terminating or asked is None else asked[1]
 
 
-def _why(pod: Pod, now_s: float, *, refused: bool) -> str:
+def _why(pod: Pod, now_s: float, answer: Eviction | PortError | None) -> str:
     """What keeps a pod on its node."""
-    if refused:
+    if answer is Eviction.REFUSED:
         return "refused by its budget"
+    if isinstance(answer, PortError):
+        return f"not evicted ({answer.found})"
     if pod.ends_s is not None and now_s > pod.ends_s:
         kept = f", kept by finalizers {' '.join(pod.finalizers)}" if pod.finalizers else ", as if it ignored SIGTERM"
         return f"is ending, {now_s - pod.ends_s:.0f} s after its grace was over{kept}"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lifecycle import image, labels
-from lifecycle.errors import LifecycleError
+from lifecycle import image, labels, rolls, roster
+from lifecycle.errors import LifecycleError, RosterMissing, RosterUnreadable
+from lifecycle.gate import FLEET
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports
 
 PRESENCE, MACHINE, GENERATION, BOOT = "presence", "machine", "boot configuration", "boot"
@@ -49,13 +50,14 @@ class Finding:
 @dataclass(frozen=True)
 class Survey:
     """The fleet at one moment. pins: as declared, in file order. claims: of this stack, by host. nodes: of
-    the cluster, by name."""
+    the cluster, by name. turning: the nodes that a run which goes on just replaces, brings in or takes out."""
 
     stack: str
     pins: Mapping[str, Pin]
     claims: Mapping[str, Claim]
     nodes: Mapping[str, Node]
     now_s: float
+    turning: frozenset[str] = frozenset()
 
 
 def survey(ports: Ports, stack: str) -> Survey:
@@ -65,22 +67,50 @@ def survey(ports: Ports, stack: str) -> Survey:
         raise NeverBroughtUp(stack)
     claims = {host: claim for host, claim in ports.records.claims().items() if claim.stack == stack}
     nodes = {node.name: node for node in ports.kubernetes.nodes()}
-    return Survey(stack, pins, claims, nodes, ports.clock.now_s())
+    return Survey(stack, pins, claims, nodes, ports.clock.now_s(), _turning(ports, claims))
 
 
-def drift(pins: Mapping[str, Pin], claims: Mapping[str, Claim], nodes: Mapping[str, Node]) -> tuple[Finding, ...]:
+def _turning(ports: Ports, claims: Mapping[str, Claim]) -> frozenset[str]:
+    """A node whose step halted, or whose run is over, is in no turn: it waits for somebody."""
+    if not rolls.going_on(ports.rolls):
+        return frozenset()
+    try:
+        listed = roster.read(ports, FLEET).nodes
+    except (RosterMissing, RosterUnreadable):  # what steps say of that they say louder
+        listed = {}
+    slots = {name for name, entry in listed.items() if entry.slot_since_s is not None}
+    halfway = {name for name, claim in claims.items() if claim.state is not ClaimState.JOINED}
+    return frozenset(name for name in slots | halfway if name not in listed or not listed[name].halted)
+
+
+def drift(
+    pins: Mapping[str, Pin],
+    claims: Mapping[str, Claim],
+    nodes: Mapping[str, Node],
+    turning: frozenset[str] = frozenset(),
+) -> tuple[Finding, ...]:
     """All that differs: declared nodes in the order of `pins`, then what nobody declared, by name.
 
-    claims: this stack's, by host. A node that retires is compared with nothing: it is on its way out.
+    claims: this stack's, by host. A node that retires is compared with nothing: it is on its way out; nor is one
+    of `turning`, which is information.
     """
     found: list[Finding] = []
     for name, pin in pins.items():
-        if not pin.retire:
+        if name in turning:
+            found.append(_in_turn(name, claims.get(name)))
+        elif not pin.retire:
             found += _of_declared(pin, claims.get(name), nodes.get(name))
     held = {name for name, claim in claims.items() if claim.state is not ClaimState.LEFT}
     for name in sorted((set(nodes) | held) - set(pins)):
-        found.append(_undeclared(name, claims.get(name), nodes.get(name)))
+        claim = claims.get(name)
+        found.append(_in_turn(name, claim) if name in turning else _undeclared(name, claim, nodes.get(name)))
     return tuple(found)
+
+
+def _in_turn(name: str, claim: Claim | None) -> Finding:
+    host = "a node" if claim is None else f"a host that is {claim.state}"
+    found = f"{host}, in the middle of its turn of a roll that goes on"
+    return Finding(name, PRESENCE, "a turn that ends", found, False, "none needed", information=True)
 
 
 def _of_declared(pin: Pin, claim: Claim | None, node: Node | None) -> Iterator[Finding]:

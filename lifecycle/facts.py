@@ -216,7 +216,8 @@ class Pod:
 
 @dataclass(frozen=True)
 class Budget:
-    """A PodDisruptionBudget as its status stands. pods: the keys of those it selects, of the pods asked for."""
+    """A PodDisruptionBudget as its status stands. pods: the keys of those it selects, of the pods asked for.
+    current_healthy: of all its pods."""
 
     namespace: str
     name: str
@@ -224,6 +225,11 @@ class Budget:
     expected_pods: int
     desired_healthy: int
     pods: frozenset[str] = frozenset()
+    current_healthy: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
     @property
     def never_allows(self) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lifecycle import detach, etcd, fence, gates, image, roster
+from lifecycle import detach, etcd, fence, gates, image, roster, sharing
 from lifecycle.admit import admit
+from lifecycle.before import Before, claims_of, remembered
 from lifecycle.claims import advance, pinned
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
@@ -43,16 +44,25 @@ class DaemonsNotReady(WaitedTooLong):
     shows = "kubectl get pods -A --field-selector spec.nodeName={node}"
 
 
+class BudgetNotRecovered(WaitedTooLong):
+    """Pods that left the node for its turn are not well elsewhere, so their budget allows nothing more. `names` are
+    the budgets, as `namespace/name`."""
+
+    expected = "every PodDisruptionBudget of pods that left it to allow an eviction again, twice in a row"
+    remedy = "runbooks/join.md#budgets, then run `pulumi up` again"
+    shows = "kubectl get pdb -A"
+
+
 @dataclass(frozen=True)
 class Joining:
     """A node on its way in. serving: the fleet-ready barrier was reached once. was_in: it is in already.
-    unready_before: pods with volumes, and DaemonSets on it, that were not Ready before its turn began."""
+    before: what was so before its turn began."""
 
     ports: Ports
     pin: Pin
     serving: bool
     was_in: bool
-    unready_before: frozenset[str]
+    before: Before
 
     @property
     def node(self) -> str:
@@ -81,7 +91,7 @@ def _join(ports: Ports, pin: Pin, claim: Claim) -> bool:
     image.settle_kernel(ports, pin, claim, seen, standing)
     entry = standing.nodes[pin.node]
     was_in = claim.state is ClaimState.JOINED and entry.standing is Standing.IN and entry.slot_since_s is None
-    joining = Joining(ports, pin, standing.serving, was_in, frozenset(entry.unready_before))
+    joining = Joining(ports, pin, standing.serving, was_in, remembered(entry))
     fence.lift(ports, pin.node)  # of a machine that a halted leave had given up
     _gates(joining)
     if not was_in:
@@ -185,11 +195,7 @@ def _wait_attached(joining: Joining) -> None:
         paths = ports.storage.paths_complete()
         if not paths.ok:
             return Blocked("; ".join(paths.reasons), paths.reasons, look_s=OBSERVE_S)
-        unready = [p for p in ports.kubernetes.unready_claimants() if not _broken_before(joining, p)]
-        waiting = sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready)
-        if waiting:
-            return Blocked("not Ready: " + ", ".join(waiting), tuple(waiting), about="claimants", look_s=OBSERVE_S)
-        return _daemons_wanting(joining) or True
+        return _claimants_wanting(joining) or _daemons_wanting(joining) or _budgets_wanting(joining) or True
 
     wait_until(
         attached,
@@ -203,6 +209,39 @@ def _wait_attached(joining: Joining) -> None:
     )
 
 
+def _claimants_wanting(joining: Joining) -> Blocked | None:
+    """Pods with volumes that are on the node, or left it for its turn. What other nodes that are out have to do with
+    is theirs: lanes that waited for each other's pods would halt together."""
+    ports, node = joining.ports, joining.node
+    unready = [p for p in ports.kubernetes.unready_claimants() if _concerns(joining, p)]
+    if any(p.node != node for p in unready):
+        others = sharing.others_out(ports, node)
+        unready = [p for p in unready if p.node == node or not others.answer_for(p)]
+    names = tuple(sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready))
+    return Blocked("not Ready: " + ", ".join(names), names, about="claimants", look_s=OBSERVE_S) if names else None
+
+
+def _concerns(joining: Joining, pod: Pod) -> bool:
+    if pod.node == joining.node:
+        return True
+    return pod.key not in joining.before.unready and bool(claims_of(pod) & joining.before.claims)
+
+
+def _budgets_wanting(joining: Joining) -> Blocked | None:
+    """Budgets that allowed an eviction before its turn, and do not now. One that another node which is out has to do
+    with as well may be at its limit, not below: that node's join is the one that waits for it."""
+    if not joining.before.budgets:
+        return None
+    ports, node = joining.ports, joining.node
+    found = [b for b in ports.kubernetes.budgets_named(joining.before.budgets) if b.disruptions_allowed < 1]
+    if any(b.current_healthy >= b.desired_healthy for b in found):
+        shared = sharing.others_out(ports, node).budgets
+        found = [b for b in found if b.current_healthy < b.desired_healthy or b.key not in shared]
+    names = tuple(b.key for b in found)
+    why = ", ".join(f"{b.key} allows none: {b.current_healthy} healthy, {b.desired_healthy} wanted" for b in found)
+    return Blocked(why, names, BudgetNotRecovered, "budgets", OBSERVE_S) if names else None
+
+
 def _daemons_wanting(joining: Joining) -> Blocked | None:
     found = [p for p in gates.unready_daemons(joining.ports, joining.node) if not _broken_here(joining, p)]
     names = tuple(sorted(f"{p.key} of {gates.told(p)}" for p in found))
@@ -212,12 +251,7 @@ def _daemons_wanting(joining: Joining) -> Blocked | None:
 
 def _broken_here(joining: Joining, daemon: Pod) -> bool:
     """Whether its DaemonSet did not serve on the node before either."""
-    return gates.told(daemon) in joining.unready_before
-
-
-def _broken_before(joining: Joining, pod: Pod) -> bool:
-    """Whether the pod was not Ready before the node was touched, and has nothing to do with it now."""
-    return pod.key in joining.unready_before and pod.node != joining.node
+    return gates.told(daemon) in joining.before.unready
 
 
 def _soak(joining: Joining) -> None:

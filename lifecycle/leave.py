@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from lifecycle import detach, drain, etcd, fence, force, gates, roster, slots
+from lifecycle.before import look_at
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
 from lifecycle.errors import DrainBlocked, Halt, LifecycleError, NotEvacuated, PortError, VolumesStillAttached
@@ -84,9 +85,9 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving)
     ports.evidence.begin(node, "gates")
     try:
-        if standing.serving and not begun:
-            _remember_unready(ports, node)
         gates.require(leaving)
+        if standing.serving and not begun:
+            _remember(ports, node)
         members = etcd.ids_of(ports, node) if claim.role is Role.CONTROL_PLANE else frozenset()
     except LifecycleError as error:
         if not begun:
@@ -103,12 +104,10 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     return seen.machine_id if seen and seen.machine_id else claim.machine_id
 
 
-def _remember_unready(ports: Ports, node: str) -> None:
-    """Pods elsewhere, and DaemonSets here, that are broken already: its join will not hold the node to account
-    for them."""
-    pods = {p.key for p in ports.kubernetes.unready_claimants() if p.node != node}
-    unready = tuple(sorted(pods | {gates.told(p) for p in gates.unready_daemons(ports, node)}))
-    roster.update(ports, node, lambda now: roster.remembers(now, node, unready))
+def _remember(ports: Ports, node: str) -> None:
+    """What its join will ask about, and what is broken already, for which the node is not held to account."""
+    words = look_at(ports, node).words()
+    roster.update(ports, node, lambda now: roster.remembers(now, node, words))
 
 
 def _give_back(ports: Ports, node: str, error: LifecycleError) -> None:

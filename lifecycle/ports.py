@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
@@ -117,9 +118,9 @@ class Clock(Protocol):
         """Return when something about `about` may have changed, at `until_s` at the latest.
 
         about: `node/<name>` (its Node, and what is attached to it), `pods/<node>` (also: a budget of one of them
-        allows more than before), `claimants` (what `unready_claimants` answers), `roster` (also: a node became
-        Ready or ceased to be), `etcd`, `storage` or `host/<name>`. May return early; callers look again
-        (lifecycle.waiting.wait_until does).
+        allows more than before), `claimants` (what `unready_claimants` answers), `budgets` (one begins or ceases
+        to allow something), `roster` (also: a node became Ready or ceased to be), `etcd`, `storage` or `host/<name>`.
+        May return early; callers look again (lifecycle.waiting.wait_until does).
         """
         ...
 
@@ -152,8 +153,13 @@ class Kubernetes(Protocol):
         """Those that select a pod on `node`, with these pods; of no node in particular all, with all their pods."""
         ...
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
-        """Ask for all of them, none waiting for another: what was answered, by the pods' keys."""
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        """Those of `names` (`namespace/name`) that there are, by name, without their pods."""
+        ...
+
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
+        """Ask for all of them, none waiting for another: what was answered, by the pods' keys; the error where that
+        was no answer, which says nothing of the other pods."""
         ...
 
     def delete_pod(self, pod: Pod) -> None:

@@ -212,6 +212,16 @@ def give_back(rolls: Rolls, pid: int, place: str) -> bool:
     return rolls.write(replace(roll, renewed_s=GIVEN_BACK_S), version)
 
 
+def going_on(rolls: Rolls) -> bool:
+    """Whether a run rolls the fleet now, as far as one look tells: not once it gave its Lease back, or is known to
+    have ended. Raises PortError."""
+    roll, _ = rolls.read()
+    if roll is None or roll.renewed_s == GIVEN_BACK_S:
+        return False
+    lives = rolls.lives(roll.run)
+    return lives if lives is not None else roll.age_s is None or roll.age_s <= LEASE_S + SKEW_S
+
+
 def told(roll: Roll) -> str:
     """Who has the roll, in words."""
     ends = moment(roll.renewed_s + LEASE_S)

@@ -52,6 +52,7 @@ SERVED = frozenset(
         "pods_on",
         "unready_claimants",
         "budgets",
+        "budgets_named",
         "attachments_on",
         "claims_by_handle",
         "moves",
@@ -221,6 +222,10 @@ class SharedView:
 
     def budgets(self, node: str) -> tuple[Budget, ...]:
         found: tuple[Budget, ...] = self._ask("budgets", node)
+        return found
+
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        found: tuple[Budget, ...] = self._ask("budgets_named", names)
         return found
 
     def attachments_on(self, node: str) -> tuple[Attachment, ...]:

@@ -114,10 +114,12 @@ class KubeApi:
         body: object = None,
         content_type: str = "application/json",
         final: frozenset[int] = frozenset(),
+        understood: Callable[[Answer], bool] = lambda answer: False,
         repeatable: bool = True,
         secret: bool = False,
     ) -> Answer:
-        """One request, tried again while that may help. Returns if its status is good or in `final`.
+        """One request, tried again while that may help. Returns if its status is good or in `final`, or the answer
+        is `understood`.
 
         secret: the answer may quote secrets, so its text stays out of the error.
         Raises PortError, or Unsure if the request may have been carried out all the same.
@@ -129,11 +131,12 @@ class KubeApi:
                 clock=self._clock,
                 repeatable=repeatable,
                 final=final,
+                understood=understood,
             )
         except NoAnswer as error:
             kind = Unsure if error.sent else PortError
             raise kind(self.named(what), str(error), _remedy(0)) from error
-        if answer.ok or answer.status in final:
+        if answer.ok or answer.status in final or understood(answer):
             return answer
         kind = Unsure if answer.status in TRANSIENT - {429} else PortError
         raise kind(

@@ -44,6 +44,9 @@ EVICTIONS = 10
 """Asked for at once: a node's pods are through in a few round trips, and the API server's own limits hold."""
 NAMESPACE_ENDS = "NamespaceTerminating"
 """The cause by which an API server refuses whatever is made in a namespace that is being deleted."""
+BUDGET_REFUSES = "DisruptionBudget"
+"""The cause in a 429 by which a budget refuses (policy/v1's DisruptionBudgetCause). A 429 without it is of the API
+server's own limits on requests, and says nothing of the pod."""
 BUDGETS_OVERLAP = "more than one PodDisruptionBudget"
 """In the text of the 500 with which an API server refuses each eviction of such a pod: its only sign of it."""
 
@@ -165,14 +168,22 @@ class ApiKubernetes:
     def budgets(self, node: str = "") -> tuple[Budget, ...]:
         return self._source.budgets(node)
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
-        """The very pods that `pods_on` saw: one of the same name, started elsewhere since, is left alone. All
-        of them are asked for, also if one fails; then the first failure is raised."""
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        return self._source.budgets_named(names)
+
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
+        """The very pods that `pods_on` saw: one of the same name, started elsewhere since, is left alone."""
         if len(pods) == 1:
-            return {pods[0].key: self._evict(pods[0])}
+            return {pods[0].key: self._answer(pods[0])}
         with ThreadPoolExecutor(max_workers=max(1, min(EVICTIONS, len(pods)))) as pool:
-            asked = {pod.key: pool.submit(self._evict, pod) for pod in pods}
+            asked = {pod.key: pool.submit(self._answer, pod) for pod in pods}
         return {key: answer.result() for key, answer in asked.items()}
+
+    def _answer(self, pod: Pod) -> Eviction | PortError:
+        try:
+            return self._evict(pod)
+        except PortError as failed:
+            return failed
 
     def _evict(self, pod: Pod) -> Eviction:
         """Refused without asking while the server's own Retry-After says so."""
@@ -186,8 +197,15 @@ class ApiKubernetes:
         }
         if pod.uid:
             body["deleteOptions"] = {"preconditions": {"uid": pod.uid}}
-        final = frozenset({403, 404, 409, 429, 500})  # whoever drains asks again after a 500
-        answer = self._api.ask(f"pod {pod.key}, evict", "POST", where, body=body, final=final)
+        final = frozenset({403, 404, 409, 500})  # whoever drains asks again after a 500
+        answer = self._api.ask(
+            f"pod {pod.key}, evict",
+            "POST",
+            where,
+            body=body,
+            final=final,
+            understood=lambda said: said.status == 429 and _has_cause(said, BUDGET_REFUSES),
+        )
         if answer.status == 404:
             return Eviction.GONE
         if answer.status == 409:
@@ -206,11 +224,7 @@ class ApiKubernetes:
 
     def _namespace_ends(self, pod: Pod, answer: Answer) -> None:
         """Return if the pod goes with its namespace, which takes no eviction any more. Else raise PortError."""
-        try:
-            said = json.loads(answer.text)
-        except ValueError:
-            said = {}
-        if not any(cause.get("reason") == NAMESPACE_ENDS for cause in entries(said, "details", "causes")):
+        if not _has_cause(answer, NAMESPACE_ENDS):
             raise self._api.refused(f"pod {pod.key}, evict", answer)
 
     def delete_pod(self, pod: Pod) -> None:
@@ -277,6 +291,15 @@ class ApiKubernetes:
             f"{TOKEN_TRIES} fresh names taken",
             "see the API server's log, then run `pulumi up` again",
         )
+
+
+def _has_cause(answer: Answer, reason: str) -> bool:
+    """Whether a Kubernetes Status gives that cause."""
+    try:
+        said = json.loads(answer.text)
+    except ValueError:
+        return False
+    return any(cause.get("reason") == reason for cause in entries(said, "details", "causes"))
 
 
 def _random(length: int) -> str:

@@ -168,6 +168,7 @@ def budget_seen(item: Json) -> BudgetSeen:
         disruptions_allowed=int(status.get("disruptionsAllowed") or 0) if current else 0,
         expected_pods=int(status.get("expectedPods") or 0),
         desired_healthy=int(status.get("desiredHealthy") or 0),
+        current_healthy=int(status.get("currentHealthy") or 0),
     )
     selector = sub(item, "spec").get("selector")
     return BudgetSeen(budget, tuple(_terms(selector)) if isinstance(selector, dict) else None)

@@ -202,11 +202,13 @@ class Store:
     def _budget(self, key: str, old: BudgetSeen | None, new: BudgetSeen | None) -> Iterable[str]:
         self.budgets_in.move(key, [old.budget.namespace] if old else [], [new.budget.namespace] if new else [])
         was = old.budget.disruptions_allowed if old else 0
+        if new is None or (was > 0) != (new.budget.disruptions_allowed > 0):
+            yield "budgets"
         if new is None or new.budget.disruptions_allowed <= was:
-            return ()
+            return
         pods: dict[str, PodSeen] = self.kinds["pods"].objects
         near = (pods[pod] for pod in self.candidates(new))
-        return {f"pods/{p.pod.node}" for p in near if p.pod.node and new.selects(dict(p.labels))}
+        yield from {f"pods/{p.pod.node}" for p in near if p.pod.node and new.selects(dict(p.labels))}
 
     def candidates(self, seen: BudgetSeen) -> Iterable[str]:
         """The pods that the budget may select, by the rarest label that it asks for."""

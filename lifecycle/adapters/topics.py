@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-WATCHED = ("node/", "pods/", "claimants", "roster")
+WATCHED = ("node/", "pods/", "claimants", "budgets", "roster")
 """The topics, or their beginnings, that a watch of the API announces. The others nobody does."""
 
 

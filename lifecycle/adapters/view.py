@@ -60,6 +60,8 @@ class Source(Protocol):
 
     def budgets(self, node: str) -> tuple[Budget, ...]: ...
 
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]: ...
+
     def attachments_on(self, node: str) -> tuple[Attachment, ...]: ...
 
     def claims_by_handle(self, driver: str) -> Mapping[str, str]: ...
@@ -181,6 +183,10 @@ class View:
                 asked = [(b, [pods[key] for key in self._store.candidates(b)]) for b in budgets.values()]
             found = (replace(b.budget, pods=_selected(b, some)) for b, some in asked)
             return tuple(b for b in found if b.pods or not node)
+
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        with self._reading("poddisruptionbudgets") as (budgets,):
+            return tuple(budgets[name].budget for name in sorted(names) if name in budgets)
 
     # ------------------------------------------------------------ volumes
 

@@ -79,12 +79,14 @@ def patiently(
     clock: Clock,
     repeatable: bool = True,
     final: frozenset[int] = frozenset(),
+    understood: Callable[[Answer], bool] = lambda answer: False,
     attempts: int = ATTEMPTS,
 ) -> Answer:
     """Send, and send again while the failure looks transient.
 
     repeatable: doing it twice is the same as once; if not, only what certainly did not happen (429,
-    or no connection) is tried again. final: statuses that the caller understands, never tried again.
+    or no connection) is tried again. final: statuses that the caller understands, never tried again; understood:
+    answers, where the status alone does not tell.
     Returns the last answer. Raises NoAnswer if the last attempt got none.
     """
     import tenacity
@@ -97,8 +99,10 @@ def patiently(
         error = state.outcome.exception()
         if error is not None:
             return isinstance(error, NoAnswer) and (repeatable or not error.sent)
-        status = state.outcome.result().status
-        return status not in final and (status == 429 or (repeatable and status in TRANSIENT))
+        answer = state.outcome.result()
+        if answer.status in final or understood(answer):
+            return False
+        return answer.status == 429 or (repeatable and answer.status in TRANSIENT)
 
     def pause_s(state: RetryCallState) -> float:
         backoff_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (state.attempt_number - 1))

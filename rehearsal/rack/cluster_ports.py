@@ -186,13 +186,17 @@ class RackKubernetes(Part):
             for app in self._rack.world.apps.values():
                 least = workloads.healthy_min(self._rack, app)
                 if least is not None:
-                    allowed = max(0, workloads.healthy_pods(self._rack, app.name) - least)
+                    healthy = workloads.healthy_pods(self._rack, app.name)
+                    allowed = max(0, healthy - least)
                     of_app = (p for p in self._rack.world.pods.values() if p.app == app.name)
                     pods = frozenset(f"default/{p.name}" for p in of_app if node in ("", p.node))
-                    found.append(Budget("default", app.name, allowed, app.replicas, least, pods))
+                    found.append(Budget("default", app.name, allowed, app.replicas, least, pods, healthy))
             return tuple(b for b in found if b.pods or not node)
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        return tuple(replace(b, pods=frozenset()) for b in self.budgets() if b.key in names)
+
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
         return {pod.key: self._evict(pod) for pod in pods}
 
     def _evict(self, pod: Pod) -> Eviction:

@@ -16,6 +16,7 @@ KINDS = {
     "never-boots": "the host never gets past its installer",
     "never-joins": "the node boots but never registers",
     "wrong-image": "the node registers with another image than the pinned one",
+    "never-ready": "the app's pods do not become Ready again once they had to move",
     "pdb-never-allows": "the app's PodDisruptionBudget allows no eviction, ever",
     "volume-stuck": "volumes do not detach from the node",
     "storage-degraded": "replicas on the node never get back in sync",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GRACE_S = (3.0, 20.0)
 START_S = (2.0, 8.0)
+RETRY_S = 30.0
+"""Between two starts of a pod that does not become Ready."""
 
 APPS = (
     App(name="postgres", owner="StatefulSet", replicas=3, healthy_min=2, volume_gib=100),
@@ -157,6 +159,9 @@ def _pod_ready(rack: Rack, event: Event) -> None:
     pod = rack.world.pods[event.subject]
     if pod.incarnation != event.number or pod.phase != "starting":
         return
+    if pod.incarnation and rack.faults.active("never-ready", pod.app):
+        rack.later(RETRY_S, "pod-ready", pod.name, pod.incarnation)
+        return
     pod.phase, pod.forced = "ready", False
     if pod.volume:
         volumes.pod_ready(rack, pod)
@@ -164,7 +169,7 @@ def _pod_ready(rack: Rack, event: Event) -> None:
         rack.world.settled = True
     # Its budget may allow more now, which concerns whoever drains another pod of its app.
     near = sorted({f"pods/{p.node}" for p in rack.world.pods.values() if p.app == pod.app and p.node})
-    rack.changed(f"node/{pod.node}", *near, "claimants")
+    rack.changed(f"node/{pod.node}", *near, "claimants", "budgets")
 
 
 HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {"pod-gone": _pod_gone, "pod-ready": _pod_ready}

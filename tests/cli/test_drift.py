@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from tests.lifecycle.adapters.wire_server import Reply, Wire, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KERNEL = "6.18.4-200.fc44.x86_64"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/ingot-system/leases/ingot-roll"
 
 
 @dataclass
@@ -126,6 +129,19 @@ class TestDrift:
         assert "x1: runbooks/drift.md#stranger" in shown.stdout
         assert "metal: 2 of 9" in shown.stdout
 
+    def test_not_by_a_node_that_a_roll_is_just_replacing(self, site: Site) -> None:
+        records = DirectoryRecords(lambda: site.root / "store", "metal", WallClock())
+        was = records.claim("w2")
+        assert was is not None
+        assert records.put_claim("w2", replace(was, state=ClaimState.LEFT), was)
+        assert site.ingot("drift", "metal").exit_code == 4
+        goes_on = lease(os.getpid())
+        goes_on["metadata"]["annotations"][RUN] = json.dumps({"id": "it", "host": "there", "place": "there", "pid": 1})
+        goes_on["spec"]["renewTime"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        site.wire.on("GET", LEASE, Reply(body=goes_on))
+        shown = site.ingot("drift", "metal")
+        assert (shown.exit_code, shown.stdout.splitlines()[-2:]) == (0, ["w2: information only", "metal: as pinned"])
+
     def test_as_json(self, site: Site) -> None:
         site.nodes["w2"]["status"]["nodeInfo"]["kernelVersion"] = "6.19.0"
         shown = site.ingot("drift", "metal", "--json")
@@ -178,7 +194,7 @@ class TestRepair:
         shown = site.ingot("repair", "metal", "--go")
         assert shown.exit_code == 0, shown.output
         words = ["up", "--stack", "metal", "--replace", "**::w4.machine", "--replace", "**::cp3.machine"]
-        assert site.typed() == words
+        assert site.typed()[: len(words)] == words
         assert [*words, "--yes"] == up_command("pulumi", "metal", ("w4", "cp3"), yes=True)[1:]
 
     def test_the_engine_halts(self, site: Site) -> None:
@@ -196,9 +212,9 @@ class TestRepair:
     @pytest.mark.parametrize(("steps_say", "given_back"), [("acts", True), ("", False)], ids=["acted", "did nothing"])
     def test_gives_the_roll_back_if_a_step_of_it_acted(self, site: Site, steps_say: str, given_back: bool) -> None:
         self.broken(site, "w4")
-        where = "/apis/coordination.k8s.io/v1/namespaces/ingot-system/leases/ingot-roll"
-        site.wire.on("GET", where, lambda _: Reply(body=lease(int((site.root / "pid").read_text()))))
-        site.wire.on("PUT", where, Reply(body={}))
+        pid = site.root / "pid"  # there is no roll before the engine runs
+        site.wire.on("GET", LEASE, lambda _: Reply(body=lease(int(pid.read_text()))) if pid.exists() else Reply(404))
+        site.wire.on("PUT", LEASE, Reply(body={}))
         assert site.ingot("repair", "metal", "--go", STEP_SAYS=steps_say).exit_code == 0
         put = [asked.body["spec"]["renewTime"] for asked in site.wire.asked if asked.method == "PUT"]
         assert put == ["1970-01-01T00:00:00.000000Z"] * given_back

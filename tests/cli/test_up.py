@@ -23,6 +23,18 @@ esac
 echo "engine $*"
 case "$5" in
 --stops) echo stopped >> "$INGOT_OUTCOME"; exit 255 ;;
+--stops-and-another-fails)
+    echo stopped >> "$INGOT_OUTCOME"
+    for urn in urn:w2.membership urn:w2.membership urn:some.release; do
+        echo '{"resOpFailedEvent": {"metadata": {"op": "delete", "urn": "'$urn'"}, "status": 0, "steps": 1}}' >> "$7"
+    done
+    exit 255 ;;
+--stops-alone)
+    echo stopped >> "$INGOT_OUTCOME"
+    echo '{"resOpFailedEvent": {"metadata": {"op": "delete", "urn": "urn:w2.membership"}}}' >> "$7"
+    echo '{"diagnosticEvent": {"severity": "error", "urn": "urn:w2.membership"}}' >> "$7"
+    printf '{"resOpFailedEv' >> "$7"
+    exit 255 ;;
 --stops-and-halts) echo stopped >> "$INGOT_OUTCOME"; echo halted >> "$INGOT_OUTCOME"; exit 255 ;;
 --fails) exit 255 ;;
 --waits)
@@ -65,7 +77,16 @@ class TestExitCode:
     """0 done, 3 stopped as asked, 1 for everything else."""
 
     @pytest.mark.parametrize(
-        ("word", "code"), [("--yes", 0), ("--stops", 3), ("--stops-and-halts", 1), ("--fails", 1)], ids=str
+        ("word", "code"),
+        [
+            ("--yes", 0),
+            ("--stops", 3),
+            ("--stops-alone", 3),
+            ("--stops-and-halts", 1),
+            ("--stops-and-another-fails", 1),
+            ("--fails", 1),
+        ],
+        ids=str,
     )
     def test_of(self, engine: Path, word: str, code: int) -> None:
         ended = up(engine, "--", "--skip-preview", word)

@@ -126,7 +126,7 @@ class TestEvictions:
         eventually(lambda: self.allowed(space, kubernetes) == 1, "a budget that allows one")
         pods = self.pods_of(space, kubernetes)
         answers = kubernetes.evict(pods)
-        assert sorted(answers.values()) == [Eviction.GRANTED, Eviction.REFUSED]
+        assert sorted(map(str, answers.values())) == [Eviction.GRANTED, Eviction.REFUSED]
         (gone,) = [pod for pod in pods if answers[pod.key] is Eviction.GRANTED]
         eventually(lambda: gone.key not in {p.key for p in kubernetes.pods_on(gone.node)}, "it to be gone")
         assert kubernetes.evict([gone]) == {gone.key: Eviction.GONE}

@@ -157,10 +157,14 @@ class FakeKubernetes(_Part):
 
     def _budget(self, app: str, least: int) -> Budget:
         pods = {k: p for k, p in self.world.pods.items() if p.name == app or p.name.startswith(f"{app}-")}
-        allowed = sum(p.ready for p in pods.values()) - least
-        return Budget("apps", app, max(0, allowed), len(pods), least, frozenset(pods))
+        healthy = sum(p.ready for p in pods.values())
+        return Budget("apps", app, max(0, healthy - least), len(pods), least, frozenset(pods), healthy)
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+    def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+        self.api()
+        return tuple(b for app, least in self.world.budgets.items() if (b := self._budget(app, least)).key in names)
+
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
         return {pod.key: self._evict(pod) for pod in pods}
 
     def _evict(self, pod: Pod) -> Eviction:

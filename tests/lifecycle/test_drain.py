@@ -31,7 +31,7 @@ class Watched(FakeKubernetes):
     asked: list[tuple[float, tuple[str, ...]]]
     refuses: frozenset[str] = frozenset()
 
-    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+    def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
         self.asked.append((self.world.now_s, tuple(p.key for p in pods)))
         going = [p for p in pods if p.key not in self.refuses]
         return {**dict.fromkeys((p.key for p in pods), Eviction.REFUSED), **super().evict(going)}
@@ -186,7 +186,7 @@ class TestNamesWhatDoesNotGo:
 
     def test_an_api_that_is_silent_for_a_while_is_waited_out(self, world: World) -> None:
         class Flaky(Watched):
-            def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction]:
+            def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
                 if not self.asked:
                     self.asked.append((self.world.now_s, ()))
                     raise PortError("pod apps/db-0, evict", "HTTP 503", "ask again")
@@ -196,6 +196,23 @@ class TestNamesWhatDoesNotGo:
         flaky.asked = []
         execute_with(world, Verb.LEAVE, "w1", kubernetes=Tap(world, flaky))
         assert "evict apps/db-0" in world.changes
+
+    def test_one_whose_eviction_fails_each_time_with_its_claims_and_budgets(self, world: World) -> None:
+        """An admission webhook that denies it, say; what it said is in the error, and the others are gone."""
+
+        class Denying(FakeKubernetes):
+            def evict(self, pods: Sequence[Pod]) -> Mapping[str, Eviction | PortError]:
+                denied = PortError("pod apps/db-0, evict", "HTTP 403 denied the request: not now", "see it")
+                return {**super().evict([p for p in pods if p.name != "db-0"]), "apps/db-0": denied}
+
+        world.pods[WORKER.key] = WORKER
+        with pytest.raises(DrainBlocked) as caught:
+            execute_with(world, Verb.LEAVE, "w1", kubernetes=Tap(world, Denying(world)))
+        blocked = caught.value
+        assert blocked.names == ("apps/db-0",)
+        assert "apps/db-0 not evicted (HTTP 403 denied the request: not now)" in str(blocked)
+        assert (blocked.claims, blocked.budgets) == (("apps/data-db-0",), ("apps/db",))
+        assert f"evict {WORKER.key}" in world.changes
 
     def test_an_api_that_is_silent_at_the_end_hides_nothing(self, world: World) -> None:
         class Silent(Watched):

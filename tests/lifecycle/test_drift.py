@@ -8,12 +8,14 @@ from dataclasses import replace
 import pytest
 
 from lifecycle import labels
+from lifecycle.commands import Verb
 from lifecycle.drift import Finding, NeverBroughtUp, drift, survey
-from lifecycle.errors import PortError
+from lifecycle.errors import LifecycleError, PortError
 from lifecycle.ports import Claim, ClaimState, Node, Pin
+from lifecycle.rolls import GIVEN_BACK_S
 from tests.lifecycle.fakes import ports
-from tests.lifecycle.fleets import claim, fresh, pin, serving
-from tests.lifecycle.world import KUBELET
+from tests.lifecycle.fleets import claim, fresh, pin, roster, serving, step
+from tests.lifecycle.world import KUBELET, Killed, World
 
 Pins = dict[str, Pin]
 Claims = dict[str, Claim]
@@ -207,3 +209,69 @@ class TestSurvey:
         world.api_up = False
         with pytest.raises(PortError):
             survey(ports(world), "metal")
+
+
+class TestDuringARoll:
+    """A node that is just replaced did not drift; one whose step halted, or whose run is over, is left to somebody."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        """w1 has left for its next image, and its run goes on."""
+        world = serving()
+        for name in world.nodes:
+            world.nodes[name], world.claims[name] = node(name), joined(name)
+        world.pins["w1"] = pin("w1", "g2")
+        step(world, Verb.LEAVE, "w1")
+        return world
+
+    def said(self, world: World) -> list[tuple[str, str, bool]]:
+        seen = survey(ports(world), "metal")
+        return [(f.node, f.found, f.information) for f in drift(seen.pins, seen.claims, seen.nodes, seen.turning)]
+
+    def test_it_is_information(self, world: World) -> None:
+        told = "in the middle of its turn of a roll that goes on"
+        assert self.said(world) == [("w1", f"a host that is left, {told}", True)]
+        step(world, Verb.RELEASE, "w1")
+        step(world, Verb.PROVISION, "w1", "g2")
+        assert self.said(world) == [("w1", f"a host that is provisioning, {told}", True)]
+
+    def test_also_while_it_leaves_and_one_that_is_not_declared_any_more(self) -> None:
+        world = serving()
+        for name in world.nodes:
+            world.nodes[name], world.claims[name] = node(name), joined(name)
+        del world.pins["w1"]
+        world.detaches = False
+        world.kill_at, world.calls = 60, 0
+        with pytest.raises(Killed):
+            step(world, Verb.LEAVE, "w1")
+        world.dead, world.kill_at = False, 0
+        assert roster(world).nodes["w1"].slot_since_s is not None
+        assert [(n, information) for n, _, information in self.said(world)] == [("w1", True)]
+
+    def test_the_others_are_compared_as_ever(self, world: World) -> None:
+        world.nodes["w2"] = replace(world.nodes["w2"], os_image="OS 0")
+        assert [(n, information) for n, _, information in self.said(world)] == [("w1", True), ("w2", False)]
+
+    def test_not_once_its_step_halted(self, world: World) -> None:
+        world.boots = False
+        step(world, Verb.RELEASE, "w1")
+        with pytest.raises(LifecycleError):
+            step(world, Verb.PROVISION, "w1", "g2")
+        assert [(n, information) for n, _, information in self.said(world)] == [("w1", False)]
+
+    @pytest.mark.parametrize("ends", ["its process is gone", "it gave its Lease back", "silent on another machine"])
+    def test_not_once_its_run_is_over(self, world: World, ends: str) -> None:
+        assert world.roll is not None
+        if ends.startswith("its process"):
+            world.ended.add(world.run.id)
+        elif ends.startswith("it gave"):
+            world.roll = replace(world.roll, renewed_s=GIVEN_BACK_S)
+        else:
+            world.roll = replace(world.roll, run=replace(world.run, place="elsewhere"))
+            assert self.said(world)[0][2], "it may be about to renew"
+            world.now_s += 1000
+        assert self.said(world) == [("w1", "a host that is left", False)]
+
+    def test_a_lost_roster_is_for_the_steps_to_say(self, world: World) -> None:
+        world.document, world.version = "", 0
+        assert [(n, information) for n, _, information in self.said(world)] == [("w1", True)]

@@ -29,8 +29,8 @@ from lifecycle.errors import (
     StillDegraded,
     WrongImage,
 )
-from lifecycle.join import DaemonsNotReady, wait_ready
-from lifecycle.ports import Claim, ClaimState, Credentials, Node, Pod, Ports, Power, Verdict
+from lifecycle.join import BudgetNotRecovered, DaemonsNotReady, wait_ready
+from lifecycle.ports import Budget, Claim, ClaimState, Credentials, Node, Pod, Ports, Power, Verdict
 from lifecycle.run import execute
 from lifecycle.waiting import WATCHED_S
 from tests.lifecycle.fakes import FakeDelivery, FakeKubernetes, FakeRecords, FakeStorage, Tap, ports
@@ -308,7 +308,12 @@ def unready(world: World) -> None:
     world.nodes = StuckNodes(world.nodes)
 
 
-def no_paths(world: World) -> None:
+def not_back(world: World) -> None:
+    """What left w1 for its turn does not start elsewhere."""
+    world.pods["apps/db-0"] = replace(world.pods["apps/db-0"], ready=False)
+
+
+def broken_elsewhere(world: World) -> None:
     world.pods["apps/db-9"] = Pod("apps", "db-9", "w2", "StatefulSet", ready=False, claims=("data-db-9",))
 
 
@@ -331,7 +336,7 @@ class TestJoinHalts:
             (silent, NeverRegistered, "only the Node object of the machine before it, w1-m1"),
             (unready, NeverReady, "its kubelet does not report Ready"),
             (lost_replica, StillDegraded, "pv-2 lacks a replica"),
-            (no_paths, AttachIncomplete, r"apps/db-9 \(claims data-db-9\)"),
+            (not_back, AttachIncomplete, r"apps/db-0 \(claims data-db-0\)"),
             (no_daemon, DaemonsNotReady, "kube-system/cni-w1 of DaemonSet kube-system/cni"),
         ],
     )
@@ -399,14 +404,36 @@ class TestJoinHalts:
 
     def test_not_over_a_pod_that_was_broken_before_it_left(self) -> None:
         world = serving()
-        no_paths(world)
+        broken_elsewhere(world)
         out(world, "w1")
         assert join(world) == "w1 serves"
-        world.pods["apps/db-8"] = replace(world.pods["apps/db-9"], name="db-8")
         out(world, "w3")
-        world.pods["apps/db-7"] = replace(world.pods["apps/db-9"], name="db-7")
-        with pytest.raises(AttachIncomplete, match=r"not Ready: apps/db-7 \(claims data-db-9\)\."):
+        world.pods["apps/db-2"] = replace(world.pods["apps/db-2"], ready=False)
+        with pytest.raises(AttachIncomplete, match=r"not Ready: apps/db-2 \(claims data-db-2\)\."):
             join(world, "w3")
+
+    def test_not_over_a_pod_that_broke_meanwhile_and_never_was_on_it(self, world: World) -> None:
+        broken_elsewhere(world)
+        assert join(world) == "w1 serves"
+
+    @pytest.mark.parametrize("by_name", [True, False])
+    def test_over_one_that_left_it_by_its_claim_too(self, world: World, by_name: bool) -> None:
+        """A Deployment's pod has another name on the next node."""
+        pod = replace(world.pods.pop("apps/db-0"), ready=False)
+        pod = pod if by_name else replace(pod, name="db-5f7c", node="w3")
+        world.pods[pod.key] = pod
+        with pytest.raises(AttachIncomplete, match=pod.key):
+            join(world)
+
+    def test_over_a_volume_that_was_attached_to_it_without_a_pod(self) -> None:
+        world = serving()
+        del world.pods["apps/db-0"]
+        world.budgets.clear()
+        world.later(5, lambda: setattr(world.volumes["pv-0"], "attached_to", ""))
+        out(world, "w1")
+        world.pods["apps/db-0"] = Pod("apps", "db-0", "w2", "StatefulSet", ready=False, claims=("data-db-0",))
+        with pytest.raises(AttachIncomplete, match="apps/db-0"):
+            join(world)
 
     def test_not_over_a_daemon_set_that_did_not_serve_on_it_before(self) -> None:
         world = serving()
@@ -423,7 +450,7 @@ class TestJoinHalts:
 
     def test_over_one_that_is_on_it(self) -> None:
         world = serving()
-        no_paths(world)
+        broken_elsewhere(world)
         out(world, "w1")
         world.pods["apps/db-9"] = replace(world.pods["apps/db-9"], node="w1")
         with pytest.raises(AttachIncomplete, match="apps/db-9"):
@@ -431,7 +458,7 @@ class TestJoinHalts:
 
     def test_a_new_node_not_over_what_was_broken_before_it_came(self) -> None:
         world = serving()
-        no_paths(world)
+        broken_elsewhere(world)
         world.pins["w9"], world.hosts["w9"] = pin("w9", fault_domain="z"), Host(Power.OFF, joined=False)
         bring_in(world, "w9")
         assert standings(world)["w9"] == "in"
@@ -455,10 +482,10 @@ class TestJoinHalts:
             execute_with(world, Verb.JOIN, "w1", "g2", storage=Tap(world, Flapping(world)))
 
     def test_goes_on_after_the_cause_is_gone(self, world: World) -> None:
-        no_paths(world)
+        not_back(world)
         with pytest.raises(AttachIncomplete):
             join(world)
-        del world.pods["apps/db-9"]
+        world.pods["apps/db-0"] = replace(world.pods["apps/db-0"], ready=True)
         assert join(world) == "w1 serves"
         assert world.changes.count("deliver w1 join") == 1
 
@@ -633,3 +660,130 @@ def test_what_cannot_be_delivered_halts(world: World) -> None:
 def test_a_claim_is_plain_data() -> None:
     assert claim("w1", ClaimState.LEFT) == Claim(*vars(claim("w1", ClaimState.LEFT)).values())
     assert Ports.__dataclass_fields__.keys() >= {"clock", "roster"}
+
+
+def two_lanes() -> World:
+    """Both w1 and w4 may be out at once, since they store nothing; each has a pod of the app web."""
+    world = serving()
+    for name in ("w1", "w4"):
+        world.pins[name] = pin(name, max_unavailable=2, fault_domain=f"only-{name}", stores=False)
+        world.claims[name] = replace(world.claims[name], stores=False)
+    for volume in world.volumes.values():
+        volume.replicas = {"w2": True, "w3": True}
+    world.pods["apps/web-0"] = Pod("apps", "web-0", "w1", "ReplicaSet")
+    world.pods["apps/web-1"] = Pod("apps", "web-1", "w4", "ReplicaSet")
+    world.pods["apps/web-2"] = Pod("apps", "web-2", "w2", "ReplicaSet")
+    world.budgets["web"] = 2
+    return world
+
+
+def lane_out(world: World, node: str) -> None:
+    was = world.pins[node]
+    fields = {"max_unavailable": 2, "fault_domain": was.fault_domain, "stores": was.stores}
+    out(world, node, **fields)
+
+
+def falls(world: World, *names: str) -> None:
+    for name in names:
+        world.pods[f"apps/{name}"] = replace(world.pods[f"apps/{name}"], ready=False)
+
+
+class TestBudgetsRecover:
+    """What allowed an eviction before the node's turn allows one again before the node serves."""
+
+    def test_waited_for(self) -> None:
+        world = two_lanes()
+        lane_out(world, "w1")
+        falls(world, "web-0")
+        world.later(200, lambda: world.pods.update({"apps/web-0": replace(world.pods["apps/web-0"], ready=True)}))
+        until_s = world.now_s + 200
+        assert join(world) == "w1 serves"
+        assert world.now_s >= until_s
+
+    def test_halts_naming_the_budget(self) -> None:
+        world = two_lanes()
+        lane_out(world, "w1")
+        falls(world, "web-0")
+        with pytest.raises(BudgetNotRecovered, match=r"apps/web allows none: 2 healthy, 2 wanted\.") as halted:
+            join(world)
+        assert halted.value.names == ("apps/web",)
+        assert "Remedy: runbooks/join.md#budgets" in str(halted.value)
+        assert standings(world)["w1"] == "leaving"
+        world.pods["apps/web-0"] = replace(world.pods["apps/web-0"], ready=True)
+        assert join(world) == "w1 serves"
+
+    def test_one_good_look_is_not_enough(self) -> None:
+        class Flapping(FakeKubernetes):
+            looks = 0
+
+            def budgets_named(self, names: frozenset[str]) -> tuple[Budget, ...]:
+                Flapping.looks += 1
+                allowed = Flapping.looks % 2
+                return tuple(replace(b, disruptions_allowed=allowed) for b in super().budgets_named(names))
+
+        world = two_lanes()
+        lane_out(world, "w1")
+        with pytest.raises(LifecycleError, match=r"apps/web allows none|only 1 good"):
+            execute_with(world, Verb.JOIN, "w1", "g2", kubernetes=Tap(world, Flapping(world)))
+        assert Flapping.looks > 2
+
+    def test_not_one_that_allowed_none_before(self) -> None:
+        world = two_lanes()
+        world.pods["apps/web-0"] = replace(world.pods["apps/web-0"], ready=False)
+        lane_out(world, "w1")
+        falls(world, "web-0")
+        assert join(world) == "w1 serves"
+
+    def test_not_one_of_which_no_pod_was_on_it(self) -> None:
+        world = two_lanes()
+        world.pods["apps/web-0"] = replace(world.pods["apps/web-0"], node="w3")
+        lane_out(world, "w1")
+        falls(world, "web-2")
+        assert join(world) == "w1 serves"
+
+    def test_not_one_that_was_deleted_meanwhile(self) -> None:
+        world = two_lanes()
+        lane_out(world, "w1")
+        del world.budgets["web"]
+        falls(world, "web-0")
+        assert join(world) == "w1 serves"
+
+
+class TestLanesDoNotWaitForEachOther:
+    """What another node that is out has to do with is that node's to wait for."""
+
+    def test_over_a_budget_that_is_at_its_limit_for_both(self) -> None:
+        world = two_lanes()
+        lane_out(world, "w1")
+        lane_out(world, "w4")
+        falls(world, "web-1")
+        assert join(world) == "w1 serves"
+        with pytest.raises(BudgetNotRecovered, match="apps/web"):
+            join(world, "w4")
+
+    def test_but_over_one_below_its_limit(self) -> None:
+        world = two_lanes()
+        lane_out(world, "w1")
+        lane_out(world, "w4")
+        falls(world, "web-0", "web-1")
+        with pytest.raises(BudgetNotRecovered, match="1 healthy, 2 wanted"):
+            join(world)
+
+    def test_over_a_pod_that_the_later_one_took_from_where_it_went(self) -> None:
+        world = two_lanes()
+        world.budgets.clear()
+        lane_out(world, "w1")
+        world.pods["apps/db-0"] = replace(world.pods["apps/db-0"], node="w4")
+        lane_out(world, "w4")
+        world.pods["apps/db-0"] = replace(world.pods["apps/db-0"], node="w2", ready=False)
+        assert join(world) == "w1 serves"
+        with pytest.raises(AttachIncomplete, match="apps/db-0"):
+            join(world, "w4")
+
+    def test_over_a_pod_on_a_node_that_is_out(self) -> None:
+        world = two_lanes()
+        world.budgets.clear()
+        lane_out(world, "w1")
+        world.nodes["w2"] = replace(world.nodes["w2"], ready=False)
+        world.pods["apps/db-0"] = replace(world.pods["apps/db-0"], node="w2", ready=False)
+        assert join(world) == "w1 serves"

@@ -23,6 +23,7 @@ CASES = [
     Case("bmc-timeout:w2", ("w2", "https://bmc-w2.metal.example", "no answer"), "w2"),
     Case("never-joins:w2", ("w2", "regist"), "w2"),
     Case("pdb-never-allows:postgres", ("postgres",), ""),
+    Case("never-ready:web", ("default/web allows none", "4 healthy, 4 wanted", "runbooks/join.md#budgets"), ""),
     Case("storage-degraded:w2", ("w2", "replicas in sync"), "w2"),
 ]
 """For every run of the tests."""

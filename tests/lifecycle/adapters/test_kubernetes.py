@@ -275,12 +275,17 @@ class TestPods:
 
 
 class TestEviction:
-    """201, 404 and 429 are answers; so is a namespace that ends. Nothing else is."""
+    """201, 404 and a budget's 429 are answers; so is a namespace that ends. Nothing else is."""
+
+    BUDGET: ClassVar[dict[str, Any]] = {
+        "message": "Cannot evict pod as it would violate the pod's disruption budget.",
+        "details": {"causes": [{"reason": "DisruptionBudget", "message": "The disruption budget db needs 2"}]},
+    }
 
     POD = Pod("shop", "db-0", "w1", uid="uid-db-0")
     PATH = "/api/v1/namespaces/shop/pods/db-0/eviction"
 
-    def evict(self, kubernetes: ApiKubernetes) -> Eviction:
+    def evict(self, kubernetes: ApiKubernetes) -> Eviction | PortError:
         return kubernetes.evict([self.POD])["shop/db-0"]
 
     def test_granted(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
@@ -292,25 +297,46 @@ class TestEviction:
         assert self.evict(kubernetes) is Eviction.GONE
 
     def test_refused_by_a_budget_is_not_tried_again_here(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
-        wire.on("POST", self.PATH, Reply(429, {"message": "Cannot evict pod as it would violate"}))
+        wire.on("POST", self.PATH, Reply(429, self.BUDGET))
         assert self.evict(kubernetes) is Eviction.REFUSED
         assert len(wire.asked) == 1
 
     def test_a_retry_after_is_waited_out_without_asking(
         self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes
     ) -> None:
-        wire.on("POST", self.PATH, Reply(429, {}, {"Retry-After": "10"}), Reply(201, {}))
+        wire.on("POST", self.PATH, Reply(429, self.BUDGET, {"Retry-After": "10"}), Reply(201, {}))
         assert [self.evict(kubernetes) for _ in range(3)] == [Eviction.REFUSED] * 3
         assert len(wire.asked) == 1
         clock.now += 10
         assert self.evict(kubernetes) is Eviction.GRANTED
 
+    BUSY = Reply(429, "Too many requests, please try again later.", {"Retry-After": "1"})
+    """As the API server's own limits answer: no Status."""
+
+    def test_a_server_that_is_busy_is_asked_again_when_it_says(
+        self, wire: Wire, clock: StillClock, kubernetes: ApiKubernetes
+    ) -> None:
+        wire.on("POST", self.PATH, self.BUSY, self.BUSY, Reply(201, {}))
+        begun_s = clock.now_s()
+        assert self.evict(kubernetes) is Eviction.GRANTED
+        assert (len(wire.asked), clock.now_s() - begun_s) == (3, 2)
+
+    def test_one_that_stays_busy_is_no_budget(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
+        wire.on("POST", self.PATH, self.BUSY)
+        failed = self.evict(kubernetes)
+        assert isinstance(failed, PortError)
+        assert "HTTP 429 Too many requests" in str(failed)
+
     def test_all_of_a_node_are_asked_though_one_fails(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         pods = [Pod("shop", f"db-{number}", "w1") for number in range(30)]
         wire.on("POST", "/api/v1/namespaces/shop/pods/db-3/eviction", Reply(422, {"message": "no"}))
-        with pytest.raises(PortError, match=r"pod shop/db-3, evict.*HTTP 422"):
-            kubernetes.evict(pods)
+        answers = dict(kubernetes.evict(pods))
         assert len(wire.asked) == 30
+        failed = answers.pop("shop/db-3")
+        assert isinstance(failed, PortError)
+        assert "pod shop/db-3, evict" in str(failed)
+        assert "HTTP 422 no" in str(failed)
+        assert set(answers.values()) == {Eviction.GONE}
 
     def test_none_waits_for_another(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         both = threading.Barrier(2, timeout=10)
@@ -333,8 +359,10 @@ class TestEviction:
 
     def test_a_verb_that_we_lack_is_an_error_that_says_so(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         wire.on("POST", self.PATH, Reply(403, {"reason": "Forbidden", "message": "cannot create pods/eviction"}))
-        with pytest.raises(PortError, match=r"HTTP 403 cannot create pods/eviction.*grant this verb"):
-            self.evict(kubernetes)
+        failed = self.evict(kubernetes)
+        assert isinstance(failed, PortError)
+        assert failed.found == "HTTP 403 cannot create pods/eviction"
+        assert "grant this verb" in failed.remedy
 
     def test_only_the_pod_that_was_seen_is_evicted(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         conflict = {"message": "Operation cannot be fulfilled: Precondition failed: UID in precondition: uid-db-0"}
@@ -350,8 +378,9 @@ class TestEviction:
 
     def test_a_server_that_fails_is_an_error(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         wire.on("POST", self.PATH, Reply(500, {"message": "etcdserver: request timed out"}))
-        with pytest.raises(PortError, match=r"pod shop/db-0, evict.*HTTP 500 etcdserver"):
-            self.evict(kubernetes)
+        failed = self.evict(kubernetes)
+        assert isinstance(failed, PortError)
+        assert failed.found == "HTTP 500 etcdserver: request timed out"
 
     def test_delete_is_of_the_pod_that_was_seen(self, wire: Wire, kubernetes: ApiKubernetes) -> None:
         kubernetes.delete_pod(self.POD)
@@ -394,6 +423,12 @@ class TestBudgets:
         server.put("pods", pod("db-1", "w2", labels={"app": "db"}))
         server.put("pods", pod("web-0", "w2", labels={"app": "web"}))
         assert [(b.name, set(b.pods)) for b in kubernetes.budgets("w1")] == [("db", {"shop/db-0"})]
+
+    def test_by_their_names_those_that_there_are(self, server: Api, kubernetes: ApiKubernetes) -> None:
+        for name in ("db", "web"):
+            server.put("poddisruptionbudgets", budget(name, {}, currentHealthy=1, disruptionsAllowed=0))
+        (found,) = kubernetes.budgets_named(frozenset({"shop/web", "shop/gone"}))
+        assert (found.key, found.current_healthy, found.desired_healthy) == ("shop/web", 1, 2)
 
     def test_without_a_selector_none(self, server: Api, kubernetes: ApiKubernetes) -> None:
         without = budget("db", {})

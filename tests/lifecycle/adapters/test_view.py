@@ -65,6 +65,7 @@ class TestOneListOneWatch:
             assert view.node(f"w{number}")
             assert len(view.pods_on(f"w{number}")) == 1
             view.budgets(f"w{number}")
+            view.budgets_named(frozenset({"shop/db"}))
             view.attachments_on(f"w{number}")
             view.unready_claimants()
         view.start()
@@ -391,6 +392,24 @@ class TestWakesWhomItConcerns:
         gives_way = lambda: server.put("poddisruptionbudgets", budget("shop", shop, disruptionsAllowed=1))  # noqa: E731
         topics = ["pods/w1", "pods/w2", "node/w1", "claimants", "roster"]
         assert self.changed(server, view, gives_way, topics) == [True, False, False, False, False]
+
+    @pytest.mark.parametrize(("before", "after", "told"), [(0, 1, True), (1, 0, True), (1, 2, False), (1, None, True)])
+    def test_a_budget_that_begins_or_ceases_to_allow_something(
+        self, server: Api, view: View, before: int, after: int | None, told: bool
+    ) -> None:
+        other = {"matchLabels": {"app": "other"}}
+        server.put("pods", pod("b", "w9", labels={"app": "other"}))
+        server.put("poddisruptionbudgets", budget("other", other, disruptionsAllowed=1))
+        server.put("poddisruptionbudgets", budget("shop", {}, disruptionsAllowed=before))
+
+        def turn() -> None:
+            if after is None:
+                server.delete("poddisruptionbudgets", "shop/shop")
+            else:
+                server.put("poddisruptionbudgets", budget("shop", {}, disruptionsAllowed=after))
+            server.put("poddisruptionbudgets", budget("other", other, disruptionsAllowed=2))
+
+        assert self.changed(server, view, turn, ["pods/w9", "budgets"]) == [True, told]
 
     def test_a_budget_that_allows_less_concerns_nobody(self, server: Api, view: View) -> None:
         server.put("pods", pod("a", "w1", labels={"app": "shop"}))
