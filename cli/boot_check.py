@@ -67,13 +67,17 @@ def judged(boots: Sequence[NodeBoot], by: Built) -> list[Judged]:
 def whole(found: NodeBoot, by: Built) -> bytes | None:
     """All of a Talos machine's configuration, its secrets masked; None for another system, whose own is whole, and
     without Talos' packages. Raises TalosRefused if they do not take it, TalosConfigFailed."""
+    from tools.lab.parts import TALOS
     from tools.lab.talos_config import TalosRefused
 
     if by.talos is None or not _is_talos(found):
         return None
     [made] = _completed([found], by.talos)
     if isinstance(made, TalosRefused):
-        raise made
+        raise TalosRefused(
+            f"machine configuration of {found.own.name}: expected one that Talos {TALOS} makes, found that it refuses: "
+            f"{made}. Remedy: correct the stack file; --published shows the rest"
+        )
     return made.encode()
 
 

@@ -14,7 +14,7 @@ from components.boot import coreos_installer, immutability, kubeadm, scripts, se
 from components.boot.contract import Asked, Own, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
-from components.boot.ignition_node import CONTAINERD, NO_KERNEL_ARGUMENTS, Installed, shared_files
+from components.boot.ignition_node import NO_KERNEL_ARGUMENTS, Installed, containerd, shared_files
 from components.boot.immutability import Root
 from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
 from components.images.fedora_coreos import OS
@@ -67,7 +67,10 @@ class FedoraCoreOs:
         return immutability.problems(self.root, files)
 
     def pool(self, asked: Asked) -> FedoraCoreOsPool:
-        files = [*shared_files(asked, programs=scripts.PROGRAMS, containerd=CONTAINERD), *_kubernetes(asked.kubernetes)]
+        files = [
+            *shared_files(asked, programs=scripts.PROGRAMS, containerd=containerd()),
+            *_kubernetes(asked.kubernetes),
+        ]
         files += settings.chrony(asked.environment.settings)
         files.append(text_file("/etc/zincati/config.d/90-disable-auto-updates.toml", NO_UPDATES))
         return FedoraCoreOsPool(

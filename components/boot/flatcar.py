@@ -17,7 +17,7 @@ from components.boot.contract import Asked, BootConfigurationError, Own, Publica
 from components.boot.files import text_file
 from components.boot.flatcar_installer import NO_UPDATES, PROGRAMS, UPDATERS
 from components.boot.ignition import Directory, Dropin, File, Link, Unit, fetched
-from components.boot.ignition_node import Installed, shared_files
+from components.boot.ignition_node import Installed, containerd, shared_files
 from components.boot.immutability import Root
 from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.lock import Artifact
@@ -35,20 +35,11 @@ PATH: Final = f"{PROGRAMS}:/usr/bin:/usr/sbin"
 HUGEPAGE_KIB: Final = 2048
 
 # What Flatcar's own has (coreos/sysext/containerd/usr/share/containerd/config.toml in github.com/flatcar/scripts
-# at ab6d76d), without what is containerd's default. containerd 2 reads this version and converts it.
+# at ab6d76d) beside what all systems' have, without what is containerd's default.
 CONTAINERD: Final = """\
-version = 2
 oom_score = -999
 [plugins."io.containerd.grpc.v1.cri"]
   enable_selinux = true
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-    SystemdCgroup = true
-[plugins."io.containerd.grpc.v1.cri".registry]
-  config_path = "/etc/containerd/certs.d"
-[plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "/opt/cni/bin"
 """
 # Its unit reads /usr/share/containerd/config.toml unless it is told otherwise.
 CONTAINERD_DROPIN: Final = "[Service]\nEnvironment=CONTAINERD_CONFIG=/etc/containerd/config.toml\n"
@@ -104,7 +95,7 @@ class Flatcar:
             )
             raise BootConfigurationError(str(asked.release), (problem,))
         extension, link = _extension(kubernetes.sysext, kubernetes.version, kubernetes.architecture)
-        files = [*shared_files(asked, programs=PROGRAMS, containerd=CONTAINERD), extension]
+        files = [*shared_files(asked, programs=PROGRAMS, containerd=containerd(CONTAINERD)), extension]
         files.append(text_file("/etc/flatcar/update.conf", NO_UPDATES, overwrite=True))
         files += settings.timesyncd(asked.environment.settings)
         if asked.stores:

@@ -29,8 +29,7 @@ from lifecycle import labels
 FORWARDING: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"
 FORWARDING_6: Final = "net.ipv6.conf.all.forwarding = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
 """Only where pods have IPv6 addresses: a host that forwards ignores router advertisements."""
-CONTAINERD: Final = """\
-version = 2
+CRI: Final = """\
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
@@ -79,6 +78,12 @@ class Installed:
         files = sorted([*configuration.storage.files, generation_file(generation)], key=lambda f: f.path)
         storage = configuration.storage.model_copy(update={"files": tuple(files)})
         return configuration.model_copy(update={"storage": storage})
+
+
+def containerd(own: str = "") -> str:
+    """containerd's configuration. own: a system's own part of it, before what all have in common. containerd 2 reads
+    this version and converts it."""
+    return f"version = 2\n{own}{CRI}"
 
 
 def shared_files(asked: Asked, *, programs: str, containerd: str) -> Iterator[File]:

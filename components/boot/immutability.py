@@ -89,6 +89,8 @@ _CLONES: Final = re.compile(rf"{_BEFORE}git(?:\s+-\S+)*\s+(?:clone|fetch|pull){_
 _IMAGES: Final = re.compile(
     rf"{_BEFORE}(?:podman|docker|nerdctl|ctr|crictl|skopeo)\s.*\b(?:pull|run|create|copy){_AFTER}"
 )
+_QUADLET: Final = re.compile(r"^\s*Image\s*=\s*\S+(?<!\.image)(?<!\.build)\s*$")
+"""Of a container that systemd runs through Podman (podman-systemd.unit(5)); another unit's name is no image."""
 _INSTALLS: Final = re.compile(rf"{_BEFORE}(?:flatcar-install|coreos-installer\s+(?:install|download)){_AFTER}")
 _REMOUNTS: Final = re.compile(rf"{_BEFORE}(?:remount-rw|mount\b(?=.*\bremount\b)(?=.*\brw\b)|chattr\b.*\s-i\b)")
 _SHELL: Final = r"(?:sudo\s+)?(?:/[\w./-]*/)?(?:ba|da|z|k)?sh\b"
@@ -166,7 +168,7 @@ def _broken(line: str) -> Iterator[str]:
         yield "no download to be run as it comes"
     if _CLONES.search(line):
         yield "no download whose content is not pinned"
-    if _IMAGES.search(line) and "@sha256:" not in line:
+    if (_IMAGES.search(line) or _QUADLET.search(line)) and "@sha256:" not in line:
         yield "a container image by its digest"
     if _INSTALLS.search(line) and not re.search(r"\s(?:-f|--image-file)\s", line):
         yield "the installation of an image that was verified"

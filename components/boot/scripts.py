@@ -220,16 +220,20 @@ WantedBy=multi-user.target
 
 
 def guard_unit(programs: str, *, installer: str) -> str:
-    """The unit of `ingot-guard`. installer: the unit that must not start without it."""
+    """The unit of `ingot-guard`, which reports a refusal, so that nobody waits for it. installer: the unit that must
+    not start without it."""
     return f"""\
 [Unit]
-Description=Check that the OS disk is no data disk
+Description=Check that no disk loses data but the OS disk
+Wants=network-online.target
+After=network-online.target
 Before={installer}
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart={programs}/ingot-guard
+ExecStopPost=-/bin/bash -c '[ "$SERVICE_RESULT" = success ] || exec {programs}/ingot-report failed'
 
 [Install]
 RequiredBy={installer}

@@ -25,7 +25,9 @@ ROOT: Final = Root(
     links={},
 )
 FETCHING: Final = (
+    ("cluster", "externalCloudProvider", "manifests"),
     ("cluster", "extraManifests"),
+    ("cluster", "network", "cni", "urls"),
     ("machine", "install", "extensions"),
     ("machine", "pods"),
 )

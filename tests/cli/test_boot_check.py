@@ -102,7 +102,7 @@ class TestWhole:
 
     def test_of_what_talos_refuses_is_its_refusal(self, tmp_path: Path) -> None:
         by = Built(None, program(tmp_path, TALOS.replace("WORKERS", "no such field")))
-        with pytest.raises(TalosRefused, match="no such field"):
+        with pytest.raises(TalosRefused, match=r"configuration of w1: expected .* refuses: no such field\. Remedy:"):
             whole(fleet("talos")[3], by)
 
     def test_of_another_system_is_its_own_already(self, tmp_path: Path) -> None:

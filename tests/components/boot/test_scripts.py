@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -271,6 +272,19 @@ class TestUnits:
         assert "Before=install.service\n" in GUARD_UNIT
         assert "RequiredBy=install.service\n" in GUARD_UNIT
         assert "ExecStart=/opt/bin/ingot-guard\n" in GUARD_UNIT
+
+    @pytest.mark.parametrize(("result", "reported"), [("exit-code", ["failed"]), ("success", [])])
+    def test_the_guard_reports_a_refusal(self, result: str, reported: list[str], tmp_path: Path) -> None:
+        """So that the step halts at once, not at the end of its wait."""
+        (tmp_path / "ingot-report").write_text(REPORT)
+        (tmp_path / "ingot-report").chmod(0o755)
+        unit = scripts.guard_unit(str(tmp_path), installer="install.service")
+        (line,) = (line for line in unit.splitlines() if line.startswith("ExecStopPost="))
+        argv = shlex.split(line.removeprefix("ExecStopPost=-"))
+        environment = {"PATH": os.environ["PATH"], "STAND": str(tmp_path), "SERVICE_RESULT": result}
+        subprocess.run(argv, env=environment, check=True, timeout=60)
+        report = tmp_path / "report"
+        assert (report.read_text().splitlines() if report.exists() else []) == reported
 
 
 class TestTexts:

@@ -64,6 +64,8 @@ class TestFetched:
         "document",
         [
             {"cluster": {"extraManifests": ["https://x.example/y.yaml"]}},
+            {"cluster": {"externalCloudProvider": {"enabled": True, "manifests": ["https://x.example/y.yaml"]}}},
+            {"cluster": {"network": {"cni": {"name": "custom", "urls": ["https://x.example/y.yaml"]}}}},
             {"machine": {"install": {"extensions": [{"image": "x"}]}}},
             {"machine": {"pods": [{"kind": "Pod"}]}},
         ],
