@@ -65,8 +65,8 @@ def move_out(
 ) -> None:
     """Take `node`'s members `ids` out: leadership to a caught-up voter (of `rolled` first), remove, wait until
     the rest is whole. Does nothing if there is none of them, or (forced: the whole cluster retires) it is the
-    last one. before_removal: raises if the member is not to be removed after all. Raises EtcdNotSafe,
-    NoSuccessor, EtcdNotHealthy.
+    last one. before_removal: raises if the member is not to be removed after all; asked before each try. Raises
+    EtcdNotSafe, NoSuccessor, EtcdNotHealthy.
     """
     members = ports.etcd.members()
     if not any(m.id in ids for m in members) or (forced and len(members) == 1):
@@ -74,11 +74,36 @@ def move_out(
     _hand_over(ports, node, rolled)
     if not forced:
         _wait_safe(ports, node, pair_refused=pair_refused)
-    before_removal()
-    for member in ports.etcd.members():
-        if member.id in ids:
-            ports.etcd.remove(member)
+    _remove(ports, node, ids, pair_refused=pair_refused, forced=forced, before_removal=before_removal)
     _wait(ports, lambda: _whole(ports, ids), node, "etcd is whole without it", EtcdNotHealthy)
+
+
+def _remove(
+    ports: Ports,
+    node: str,
+    ids: Collection[str],
+    *,
+    pair_refused: bool,
+    forced: bool,
+    before_removal: Callable[[], None],
+) -> None:
+    """Return once etcd took the removal. It refuses one (503, unhealthy cluster) for some seconds after any member
+    started, until it has been connected to them for five (HealthInterval). Raises EtcdNotHealthy, EtcdNotSafe."""
+
+    def removed() -> bool | Blocked:
+        members = ports.etcd.members()
+        mine = [m for m in members if m.id in ids]
+        if not mine:
+            return True  # the try before this one did it, though its answer was lost
+        why = "" if forced else unsafe_without(members, node, pair_refused=pair_refused)
+        if why:
+            return Blocked(why, error=EtcdNotSafe)
+        before_removal()
+        for member in mine:
+            ports.etcd.remove(member)
+        return True
+
+    _wait(ports, removed, node, "etcd lets its member go", EtcdNotHealthy)
 
 
 def _hand_over(ports: Ports, node: str, rolled: Collection[str]) -> None:

@@ -8,7 +8,6 @@ asked for by the step itself, so a broker can neither delay nor repeat it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import secrets
@@ -20,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lifecycle.adapters.broker_folder import LOCK, SOCKET, same_user
 from lifecycle.adapters.files import locked
 from lifecycle.adapters.objects import NodeSeen, PodSeen
 from lifecycle.adapters.view import Source, View
@@ -42,7 +42,6 @@ PATH_MAX = 100
 """Bytes of a socket's path that every system takes."""
 OWN = "own"
 """In place of a broker's identity: this process reads alone."""
-SOCKET, LOCK = "view.sock", "view.lock"
 
 SERVED = frozenset(
     {
@@ -76,8 +75,8 @@ def send(channel: socket.socket, message: object) -> None:
 
 
 def receive(channel: socket.socket) -> Any:
-    """The next message. Raises Gone at the end. Only our own user can be at the other end: the socket lies in
-    a folder that nobody else may enter."""
+    """The next message. Raises Gone at the end. Only our own user can be at the other end: whoever calls has asked
+    (`same_user`), and the socket lies in a folder that nobody else may enter."""
     (size,) = struct.unpack("!Q", _exactly(channel, 8))
     if size > SIZE_MAX:
         raise Gone(f"a message of {size} bytes")
@@ -98,10 +97,11 @@ def _exactly(channel: socket.socket, size: int) -> bytes:
 
 
 class Broker:
-    """Serves `view` on `folder`/view.sock until nobody was connected for `idle_s`."""
+    """Serves `view` on `folder`/view.sock to `user`, our own, until nobody was connected for `idle_s`."""
 
-    def __init__(self, folder: Path, view: View, idle_s: float = IDLE_S) -> None:
+    def __init__(self, folder: Path, view: View, idle_s: float = IDLE_S, user: int | None = None) -> None:
         self._view, self._idle_s = view, idle_s
+        self._user = os.getuid() if user is None else user
         self._path = folder / SOCKET
         self._identity = secrets.token_hex(8)
         self._lock = threading.Condition()
@@ -151,6 +151,8 @@ class Broker:
             self._lock.notify_all()
         try:
             with channel:
+                if not same_user(channel, self._user):
+                    return
                 send(channel, self._identity)
                 while True:
                     name, arguments = receive(channel)
@@ -181,7 +183,7 @@ class SharedView:
     """Fulfils lifecycle.adapters.view.Source by a broker, or by a view of its own where there is none.
 
     folder: of the broker of this stack, API and identity. launch: starts one there, and returns at once. own:
-    makes a view for this process alone. One connection for each thread.
+    makes a view for this process alone. user: whose broker is spoken to, our own. One connection for each thread.
     """
 
     def __init__(
@@ -191,9 +193,11 @@ class SharedView:
         own: Callable[[], Source],
         clock: Clock,
         start_s: float = START_S,
+        user: int | None = None,
     ) -> None:
         self._folder, self._launch, self._own, self._clock = folder, launch, own, clock
         self._start_s = start_s
+        self._user = os.getuid() if user is None else user
         self._here = threading.local()
         self._lock = threading.Lock()
         self._fallback: Source | None = None
@@ -324,18 +328,10 @@ class SharedView:
         try:
             channel.settimeout(TURN_S)
             channel.connect(str(folder / SOCKET))
+            if not same_user(channel, self._user):
+                raise Gone("another user's process listens there")
             self._here.identity = receive(channel)
         except (Gone, OSError):
             channel.close()
             return None
         return channel
-
-
-def private_folder(folder: Path) -> Path:
-    """The folder, made if it is not there, that only its owner may enter. Raises PortError if others may."""
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700, parents=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PortError(f"folder {folder}", f"mode {found.st_mode & 0o777:04o} of user {found.st_uid}", "remove it")
-    return folder

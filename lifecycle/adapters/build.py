@@ -15,7 +15,8 @@ from lifecycle import facts
 from lifecycle.adapters import objects, talos_api
 from lifecycle.adapters.access import ApiAccess
 from lifecycle.adapters.boot_store import BootStore
-from lifecycle.adapters.broker import OWN, Broker, SharedView, private_folder
+from lifecycle.adapters.broker import OWN, Broker, SharedView
+from lifecycle.adapters.broker_folder import log_in, private_folder, sweep
 from lifecycle.adapters.clock import WallClock, WatchingClock
 from lifecycle.adapters.delivery import DirectoryDelivery
 from lifecycle.adapters.engine_process import EngineProcess
@@ -169,7 +170,8 @@ def _launch(
     command: Callable[[Path, str], Sequence[str]], pins: StackFilePins, env: Mapping[str, str], folder: Path
 ) -> None:
     """Start a broker that outlives this step: in a session of its own, with none of its pipes."""
-    with (folder / "log").open("ab") as log:
+    sweep(folder, WallClock().now_s())
+    with log_in(folder) as log:
         subprocess.Popen(
             command(folder, pins.stack),
             cwd=pins.root,

@@ -8,6 +8,7 @@ that was seen, so nothing is missed and nothing listed twice. Only a server that
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ SILENT_S = 90.0
 """No event and no bookmark for so long: bookmarks come once a minute, so the watch is opened anew."""
 BACKOFF_MAX_S = 10.0
 """Between two tries: a server that comes back is met within this, and a thousand runners do not drown it."""
+SPREAD = 0.5
+"""Of each pause, so much is left to chance: what failed together does not come back together. Our own are shortened
+by it; what the server asks for is lengthened."""
 SHORT_S = 1.0
 """A watch that ends sooner, without an event, counts as a failure: opened at once again it would spin."""
 LOG = "see the API server's log"
@@ -74,14 +78,21 @@ class Kind:
 
 
 class Reflector:
-    """Keeps one kind until it is stopped. pause: waits so many seconds, true if it is to stop."""
+    """Keeps one kind until it is stopped. pause: waits so many seconds, true if it is to stop. chance: from 0 up to 1,
+    another each time."""
 
     def __init__(
-        self, kind: Kind, api: KubeApi, sink: Sink, clock: Clock, pause: Callable[[float], bool] | None = None
+        self,
+        kind: Kind,
+        api: KubeApi,
+        sink: Sink,
+        clock: Clock,
+        pause: Callable[[float], bool] | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._kind, self._api, self._sink, self._clock = kind, api, sink, clock
         self._stopped = threading.Event()
-        self._pause = pause or self._stopped.wait
+        self._pause, self._chance = pause or self._stopped.wait, chance
         self._version = ""
         self._failures = 0
         self._open: Any = None
@@ -135,9 +146,15 @@ class Reflector:
             return 0.0
         self._sink.failed(self._kind, error)
         self._failures = 1 if self._clock.now_s() - begun_s > SILENT_S / 2 else self._failures + 1
-        asked_s = error.after_s if isinstance(error, Refusal) else None
-        backoff_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures - 1, 10))
-        return backoff_s if asked_s is None else min(RETRY_AFTER_MAX_S, max(BACKOFF_FIRST_S, asked_s))
+        return self._backoff_s(error.after_s if isinstance(error, Refusal) else None)
+
+    def _backoff_s(self, asked_s: float | None) -> float:
+        """asked_s: what the server asks for, None if nothing."""
+        spread = SPREAD * self._chance()
+        if asked_s is not None:
+            return min(RETRY_AFTER_MAX_S, max(BACKOFF_FIRST_S, asked_s)) * (1 + spread)
+        own_s: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures - 1, 10))
+        return own_s * (1 - spread)
 
     # ------------------------------------------------------------ list
 

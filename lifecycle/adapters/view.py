@@ -6,6 +6,7 @@ said, not guessed: a kind that could not be watched for STALE_S is not read, wit
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ def kinds(storage_namespaces: frozenset[str]) -> tuple[Kind, ...]:
 class View:
     """Fulfils `Source` for any number of threads. Begins to watch a kind when it is first read.
 
-    pause: how a watch that failed waits, see Reflector.
+    pause, chance: how a watch that failed waits, see Reflector.
     """
 
     def __init__(
@@ -107,10 +108,11 @@ class View:
         clock: Clock,
         storage_namespaces: frozenset[str],
         pause: Callable[[float], bool] | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         found = kinds(storage_namespaces)
         self._store = Store((kind.name for kind in found), clock)
-        self._reflectors = {kind.name: Reflector(kind, api, self._store, clock, pause) for kind in found}
+        self._reflectors = {kind.name: Reflector(kind, api, self._store, clock, pause, chance) for kind in found}
         self._begin = threading.Lock()
         self._begun: set[str] = set()
 

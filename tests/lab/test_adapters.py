@@ -87,7 +87,7 @@ class TestNodes:
             assert node.out_of_service is value
         kubernetes.delete_node("dead")
         kubernetes.delete_node("dead")
-        assert kubernetes.node("dead") is None
+        eventually(lambda: kubernetes.node("dead") is None, "its end to be seen by the watch, too")
 
 
 class TestEvictions:

@@ -128,6 +128,48 @@ class TestAControlPlaneLeaves:
             leave(world, "c1")
         assert "c1" in world.members
 
+    def test_a_removal_that_etcd_refuses_for_a_while_is_asked_for_again(self, world: World) -> None:
+        """etcd calls itself unhealthy for seconds after a member started."""
+        world.failing["etcd.remove"] = 3
+        assert leave(world, "c2") == "c2 left"
+        assert world.changes == ["cordon c2", "remove member c2", "delete node c2", "claim c2 left"]
+
+    def test_but_not_for_ever(self, world: World) -> None:
+        world.failing["etcd.remove"] = 10**6
+        begun_s = world.now_s
+        with pytest.raises(EtcdNotHealthy, match=r"after 300 s: .*503 from the fake"):
+            leave(world, "c2")
+        assert world.now_s - begun_s < 400
+        assert "c2" in world.members
+
+    def test_nor_once_another_member_fell_ill_or_the_claim_is_another(self, world: World) -> None:
+        class Refusing(FakeEtcd):
+            def remove(self, member: Member) -> None:
+                self.spoil()
+                raise PortError("etcd member c2, remove", "HTTP 503 etcdserver: unhealthy cluster", "ask again")
+
+            def spoil(self) -> None:
+                self.world.members["c3"] = replace(self.world.members["c3"], healthy=False)
+
+        with pytest.raises(EtcdNotSafe, match="1 healthy of 2 without it, 2 needed"):
+            execute_with(world, Verb.LEAVE, "c2", etcd=Tap(world, Refusing(world)))
+
+        class Losing(Refusing):
+            def spoil(self) -> None:
+                self.world.claims["c2"] = replace(self.world.claims["c2"], stack="thief")
+
+        world.members["c3"] = replace(world.members["c3"], healthy=True)
+        with pytest.raises(ClaimChanged):
+            execute_with(world, Verb.LEAVE, "c2", etcd=Tap(world, Losing(world)))
+
+    def test_one_whose_removal_was_done_though_its_answer_was_lost(self, world: World) -> None:
+        class Lost(FakeEtcd):
+            def remove(self, member: Member) -> None:
+                super().remove(member)
+                raise PortError("etcd member c2, remove", "ReadTimeout", "ask again")
+
+        assert execute_with(world, Verb.LEAVE, "c2", etcd=Tap(world, Lost(world))) == "c2 left"
+
     def test_not_whole_afterwards(self, world: World) -> None:
         class Limping(FakeEtcd):
             def remove(self, member: object) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from lifecycle.adapters.broker import SERVED, SOCKET, Broker, SharedView, private_folder
+from lifecycle.adapters.broker import SERVED, Broker, SharedView, send
+from lifecycle.adapters.broker_folder import SOCKET, private_folder
 from lifecycle.adapters.clock import WallClock, WatchingClock
 from lifecycle.adapters.view import View
 from lifecycle.errors import PortError
@@ -190,16 +194,59 @@ class TestABrokerThatEnds:
         assert asking.nodes() == ()
 
 
+class Poison:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self._file,)
+
+
+def connected_to(folder: Path) -> socket.socket:
+    """A connection to a broker that is just starting."""
+    until_s = time.monotonic() + FAR_S
+    while True:
+        channel = socket.socket(socket.AF_UNIX)
+        try:
+            channel.connect(str(folder / SOCKET))
+        except OSError:
+            channel.close()
+            assert time.monotonic() < until_s
+        else:
+            return channel
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="this system does not say who is at the other end")
 class TestWhoMayConnect:
-    """Whoever may enter the folder; that is its owner alone."""
+    """Our own user alone: what others send is not even unpickled."""
 
-    def test_a_folder_open_to_others_is_refused(self, tmp_path: Path) -> None:
-        (tmp_path / "open").mkdir(mode=0o755)
-        with pytest.raises(PortError, match="mode 0755"):
-            private_folder(tmp_path / "open")
+    def test_a_broker_reads_nothing_of_another_user(self, folder: Path, view: View, tmp_path: Path) -> None:
+        threading.Thread(target=Broker(folder, view, user=os.getuid() + 1).serve, daemon=True).start()
+        channel = connected_to(folder)
+        with suppress(OSError):  # it hung up already
+            send(channel, Poison(tmp_path / "ran"))
+            assert channel.recv(1) == b""
+        assert not (tmp_path / "ran").exists()
 
-    def test_a_new_one_is_not(self, tmp_path: Path) -> None:
-        assert private_folder(tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    def test_a_step_reads_nothing_of_another_users_broker(self, server: Api, folder: Path, view: View) -> None:
+        server.put("nodes", node("w1"))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / SOCKET))
+        listener.listen()
+
+        def poison() -> None:
+            with suppress(OSError):
+                while True:
+                    send(listener.accept()[0], Poison(folder / "ran"))
+
+        threading.Thread(target=poison, daemon=True).start()
+        mine = os.getuid() + 1  # then the listener, our own, is another user's
+        asking = SharedView(lambda: folder, lambda folder: None, lambda: view, WallClock(), start_s=0, user=mine)
+        assert [n.name for n in asking.nodes()] == ["w1"]
+        listener.close()
+        assert not (folder / "ran").exists()
 
     def test_only_questions_are_answered(self, folder: Path, view: View) -> None:
         how, found = Broker(folder, view)._answer("stop", ())

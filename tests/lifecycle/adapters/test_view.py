@@ -226,18 +226,36 @@ class TestStorms:
         said: list[float] = []
         for path in COLLECTIONS.values():
             server.wire.on(verb, path, *answers, server.answer)
-        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said), lambda: 0)
         view.start()
         server.until_watched()
         assert names(view) == ["w1"]
         assert sorted(said) == sorted(paused * len(COLLECTIONS))
         view.stop()
 
+    @pytest.mark.parametrize(
+        ("answer", "first", "longest"),
+        [(Reply(503, ""), 0.25, 0.5), (Reply(429, "", {"Retry-After": "8"}), 8, 12)],
+    )
+    def test_leave_a_share_of_each_pause_to_chance(
+        self, server: Api, clock: StillClock, answer: Reply, first: float, longest: float
+    ) -> None:
+        """Watches that failed together do not come back together, and none before the server asked for it."""
+        for path in COLLECTIONS.values():
+            server.wire.on("GET", path, answer, server.answer)
+        said: list[float] = []
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
+        view.start()
+        server.until_watched()
+        assert len(set(said)) == len(COLLECTIONS)
+        assert all(first <= pause <= longest for pause in said)
+        view.stop()
+
     def test_a_watch_that_ends_at_once_does_not_spin(self, server: Api, clock: StillClock) -> None:
         for path in COLLECTIONS.values():
             server.wire.on("WATCH", path, *(Reply(stream=iter([])) for _ in range(4)), server.answer)
         said: list[float] = []
-        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said), lambda: 0)
         view.start()
         server.until_watched()
         assert sorted(said) == sorted([0.5, 1, 2] * len(COLLECTIONS))
@@ -247,7 +265,7 @@ class TestStorms:
         for path in COLLECTIONS.values():
             server.wire.on("WATCH", path, *[expired_status()] * 3, server.answer)
         said: list[float] = []
-        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said))
+        view = View(connected(server.wire.url, clock), clock, frozenset(), noting(said), lambda: 0)
         view.start()
         server.until_watched()
         assert sorted(said) == sorted([0.5, 1, 2] * len(COLLECTIONS))
