@@ -99,7 +99,7 @@ class TestALeave:
         assert asked.pop("GET nodes", 0) <= 3  # only while the watch is behind what this step wrote itself
         assert asked == {
             "GET readyz": 2,  # by the roll's Lease, and by the leave
-            "PUT configmaps": 4,  # slot, storage turn taken and given back, left
+            "PUT configmaps": 5,  # slot, what its join will ask about, storage turn taken and given back, left
             "PATCH nodes": 1,
             "GET /api/v1/pods": 1,  # after the cordon: those of the node, whatever the watch shows
             "POST eviction": PODS,
