@@ -38,6 +38,9 @@ LOG = "see the API server's log"
 LINE_MAX = 16 * 2**20
 """Bytes of one event: etcd takes no object over 1.5 MiB, and JSON escapes at most tenfold."""
 
+CHANCE: Callable[[], float] = random.Random().random
+"""Of this package alone: whoever seeds the interpreter's own is not to meet it from a thread."""
+
 
 class Expired(Exception):
     """The server no longer knows the version that we wanted to go on from."""
@@ -88,7 +91,7 @@ class Reflector:
         sink: Sink,
         clock: Clock,
         pause: Callable[[float], bool] | None = None,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = CHANCE,
     ) -> None:
         self._kind, self._api, self._sink, self._clock = kind, api, sink, clock
         self._stopped = threading.Event()

@@ -6,7 +6,6 @@ said, not guessed: a kind that could not be watched for STALE_S is not read, wit
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from lifecycle.adapters.objects import (
     volume_seen,
     with_local_volumes,
 )
-from lifecycle.adapters.reflector import Kind, Reflector
+from lifecycle.adapters.reflector import CHANCE, Kind, Reflector
 from lifecycle.adapters.store import Store
 from lifecycle.ports import Attachment, Budget, Clock, Move, Node, Pod
 
@@ -108,7 +107,7 @@ class View:
         clock: Clock,
         storage_namespaces: frozenset[str],
         pause: Callable[[float], bool] | None = None,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = CHANCE,
     ) -> None:
         found = kinds(storage_namespaces)
         self._store = Store((kind.name for kind in found), clock)
