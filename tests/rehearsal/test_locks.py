@@ -54,12 +54,12 @@ def ingot(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def until_it_rolls(fleet: Fleet, process: subprocess.Popen[str]) -> None:
-    """Return once a step of the run was made durable."""
+def until_it_rolls(fleet: Fleet, process: subprocess.Popen[str], word: bytes = b"") -> None:
+    """Return once a step of the run was made durable. word: that must be in what the journal holds of the run."""
     journal = fleet.folder / "journal.jsonl"
     until = time.monotonic() + WAIT_S
     before = journal.stat().st_size
-    while journal.stat().st_size == before:
+    while len(now := journal.read_bytes()[before:]) == 0 or word not in now:
         assert process.poll() is None, "the first run ended before a second could begin"
         assert time.monotonic() < until
         time.sleep(LOOK_S)

@@ -62,7 +62,7 @@ class TestPause:
         fleet = Fleet(tmp_path / "rack" / "metal")
         shutil.copytree(brought_up, fleet.folder)
         with running(tmp_path, "rack", "up", "metal", "--image", NEW) as first:
-            until_it_rolls(fleet, first)
+            until_it_rolls(fleet, first, b'"cordon"')  # its first node is on the way out
             os.killpg(first.pid, signal.SIGSTOP)  # so that the pause comes while it rolls, however fast that is
             paused = ingot(tmp_path, "rack", "pause", "metal", "--reason", "the freeze")
             os.killpg(first.pid, signal.SIGCONT)
