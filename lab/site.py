@@ -75,10 +75,10 @@ class NoEtcd:
         return ()
 
     def move_leader(self, to: Member) -> None:
-        raise NotImplementedError(f"no member of a fleet of workers, asked to lead: {to.name}")
+        raise PortError(f"etcd member {to.name}", "a fleet of workers, which has none", "declare workers only")
 
     def remove(self, member: Member) -> None:
-        raise NotImplementedError(f"no member of a fleet of workers, asked to go: {member.name}")
+        self.move_leader(member)
 
 
 class SoundStorage:

@@ -1,20 +1,15 @@
 """What was so before a node was touched: its leave remembers it, and its join holds the node to that.
 
-Kept in the node's entry of the roster until it serves, so that it outlives step, engine and runner, as one list of
-words: keys of pods, and of everything else the kind in front of the name. What a checkout does not know it leaves
-aside.
+Kept in the node's entry of the roster until it serves, so that it outlives step, engine and runner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lifecycle import drain, gates
+from lifecycle import drain, gates, roster
 from lifecycle.ports import Pod, Ports
-from lifecycle.roster import Entry
-
-CLAIM, BUDGET = "PersistentVolumeClaim ", "PodDisruptionBudget "
+from lifecycle.roster import Entry, Roster
 
 
 @dataclass(frozen=True)
@@ -27,10 +22,9 @@ class Before:
     claims: frozenset[str] = frozenset()
     budgets: frozenset[str] = frozenset()
 
-    def words(self) -> tuple[str, ...]:
-        """As the roster keeps it."""
-        claims, budgets = (CLAIM + c for c in self.claims), (BUDGET + b for b in self.budgets)
-        return tuple(sorted({*self.unready, *claims, *budgets}))
+    def kept(self, now: Roster, node: str) -> Roster:
+        """The roster with this remembered of the node."""
+        return roster.remembers(now, node, unready=self.unready, claims=self.claims, budgets=self.budgets)
 
 
 def look_at(ports: Ports, node: str) -> Before:
@@ -46,13 +40,7 @@ def look_at(ports: Ports, node: str) -> Before:
 
 def remembered(entry: Entry) -> Before:
     """What the roster keeps of a node."""
-    words = entry.unready_before
-    unready = frozenset(w for w in words if not w.startswith((CLAIM, BUDGET)))
-    return Before(unready, _names(words, CLAIM), _names(words, BUDGET))
-
-
-def _names(words: Iterable[str], kind: str) -> frozenset[str]:
-    return frozenset(w.removeprefix(kind) for w in words if w.startswith(kind))
+    return Before(frozenset(entry.unready_before), frozenset(entry.claims_before), frozenset(entry.budgets_before))
 
 
 def claims_of(pod: Pod) -> frozenset[str]:

@@ -32,8 +32,8 @@ def enrol(step: Step, ports: Ports) -> str:
 
 def _remember_unready(ports: Ports, node: str) -> None:
     """Pods that are broken before a new node comes in, as its leave remembers them of one that returns."""
-    unready = tuple(sorted(p.key for p in ports.kubernetes.unready_claimants() if p.node != node))
-    roster.update(ports, node, lambda now: roster.remembers(now, node, unready))
+    unready = {p.key for p in ports.kubernetes.unready_claimants() if p.node != node}
+    roster.update(ports, node, lambda now: roster.remembers(now, node, unready=unready))
 
 
 def listed(ports: Ports, pin: Pin) -> roster.Roster:

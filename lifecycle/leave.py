@@ -106,8 +106,8 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
 
 def _remember(ports: Ports, node: str) -> None:
     """What its join will ask about, and what is broken already, for which the node is not held to account."""
-    words = look_at(ports, node).words()
-    roster.update(ports, node, lambda now: roster.remembers(now, node, words))
+    before = look_at(ports, node)
+    roster.update(ports, node, lambda now: before.kept(now, node))
 
 
 def _give_back(ports: Ports, node: str, error: LifecycleError) -> None:

@@ -8,7 +8,7 @@ of `blockers` hold whatever the engine asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 
 from pydantic import BaseModel, ValidationError
@@ -33,10 +33,9 @@ class Standing(StrEnum):
 
 
 class Entry(BaseModel, frozen=True, extra="allow"):
-    """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none. unready_before:
-    pods with volumes, and DaemonSets on it, that were not Ready when its turn began, so that its new machine is not
-    to blame for them. halted: a
-    step of its turn did, so nobody need wait for its end.
+    """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none. unready_before,
+    claims_before, budgets_before: what was so when its turn began (lifecycle.before.Before), until it serves.
+    halted: a step of its turn did, so nobody need wait for its end.
 
     Extra fields are kept: a newer checkout may have written them.
     """
@@ -49,6 +48,8 @@ class Entry(BaseModel, frozen=True, extra="allow"):
     slot_since_s: float | None = None
     retiring: bool = False
     unready_before: tuple[str, ...] = ()
+    claims_before: tuple[str, ...] = ()
+    budgets_before: tuple[str, ...] = ()
     halted: bool = False
 
 
@@ -255,12 +256,27 @@ def left(roster: Roster, node: str, *, returns: bool) -> Roster:
 def serves(roster: Roster, node: str) -> Roster:
     """The node is in and holds nothing."""
     done = _turn_over(roster, node)
-    return _changed(done, node, standing=Standing.IN, slot_since_s=None, unready_before=(), halted=False)
+    done = _changed(done, node, standing=Standing.IN, slot_since_s=None, halted=False)
+    return remembers(done, node)
 
 
-def remembers(roster: Roster, node: str, unready: tuple[str, ...]) -> Roster:
-    """Pods and DaemonSets that were not Ready before anything was done to the node."""
-    return _changed(roster, node, unready_before=unready)
+def remembers(
+    roster: Roster,
+    node: str,
+    *,
+    unready: Iterable[str] = (),
+    claims: Iterable[str] = (),
+    budgets: Iterable[str] = (),
+) -> Roster:
+    """What was so before anything was done to the node, and nothing that was remembered of an earlier turn."""
+    unready_before, claims_before, budgets_before = (tuple(sorted(names)) for names in (unready, claims, budgets))
+    return _changed(
+        roster,
+        node,
+        unready_before=unready_before,
+        claims_before=claims_before,
+        budgets_before=budgets_before,
+    )
 
 
 def _turn_over(roster: Roster, node: str) -> Roster:

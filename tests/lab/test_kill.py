@@ -104,7 +104,7 @@ class Mortal:
     def _own(self, document: str) -> object:
         """What a roster says of the node, and of its image."""
         said = json.loads(document)
-        entry = {key: value for key, value in said["nodes"].get(self._node, {}).items() if key != "unready_before"}
+        entry = {key: value for key, value in said["nodes"].get(self._node, {}).items() if not key.endswith("_before")}
         return entry, [kernel for image, kernel in said.get("kernels", {}).items() if image.endswith(f"-{self._node}")]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from components.environment import Environment
 from components.images.lock import Lock
-from tests.components.boot.fleet import changed, fleet, pinned
+from tests.components.boot.fleet import IMAGES, changed, fleet, pinned
 
 
 @pytest.fixture
@@ -39,5 +39,15 @@ def lock() -> Callable[..., Lock]:
         for at, value in (changes or {}).items():
             made = changed(made, at, value)
         return Lock.model_validate(made)
+
+    return make
+
+
+@pytest.fixture
+def stack(os: str, environment: Callable[..., Environment]) -> Callable[..., Environment]:
+    """The fleet on that system, with changes."""
+
+    def make(changes: Mapping[str, Any] | None = None) -> Environment:
+        return environment({"image": IMAGES[os][0], **(changes or {})})
 
     return make

@@ -102,3 +102,20 @@ def changed(document: Any, at: str, value: Any) -> Any:
     else:
         copied[key] = value
     return copied
+
+
+def boot_script(title: str, base: str, arguments: str) -> list[str]:
+    """The lines of an iPXE script in full. base: of the release's artifacts."""
+    return [
+        "#!ipxe",
+        f"# {title}",
+        ":start",
+        f"kernel {base}/pxe-kernel {arguments} || goto again",
+        f"initrd --name main {base}/pxe-initramfs || goto again",
+        "boot || goto again",
+        ":again",
+        "echo Could not start the installer; trying again in 10 s",
+        "imgfree",
+        "sleep 10",
+        "goto start",
+    ]

@@ -13,6 +13,7 @@ from components.boot.ignition import File, Ignition, Verification, inlined, pars
 from components.boot.pin import pins, publish
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
+from tests.components.boot.fleet import boot_script
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -114,19 +115,9 @@ class TestTheScript:
             f"ignition.config.url=https://boot.example/boot/{published.generation}/w1.ign "
             "coreos.inst.install_dev=/dev/disk/by-id/nvme-OS_w1"
         )
-        assert script(published).splitlines() == [
-            "#!ipxe",
-            "# Installs fedora-coreos 44.20260101.3.0 (x86_64) on w1.",
-            ":start",
-            f"kernel {base}/pxe-kernel {arguments} || goto again",
-            f"initrd --name main {base}/pxe-initramfs || goto again",
-            "boot || goto again",
-            ":again",
-            "echo Could not start the installer; trying again in 10 s",
-            "imgfree",
-            "sleep 10",
-            "goto start",
-        ]
+        assert script(published).splitlines() == boot_script(
+            "Installs fedora-coreos 44.20260101.3.0 (x86_64) on w1.", base, arguments
+        )
 
     def test_paths_hold_the_generation(self, environment: Environments, lock: Locks) -> None:
         published = publish(environment(), lock(), "w1")

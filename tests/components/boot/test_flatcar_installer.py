@@ -19,7 +19,7 @@ from components.boot.ignition import File, Ignition, Verification, inlined, pars
 from components.boot.pin import pins, publish
 from components.environment import Environment
 from components.images.lock import Lock
-from tests.components.boot.fleet import IMAGES
+from tests.components.boot.fleet import IMAGES, boot_script
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -106,19 +106,9 @@ class TestPublished:
             f"ignition.config.url=https://boot.example/boot/{published.generation}/w1.ign"
         )
         (script,) = (data for path, data in published.files.items() if path.endswith(".ipxe"))
-        assert script.decode().splitlines() == [
-            "#!ipxe",
-            f"# Installs flatcar {VERSION} (x86_64) on w1.",
-            ":start",
-            f"kernel {base}/pxe-kernel {arguments} || goto again",
-            f"initrd --name main {base}/pxe-initramfs || goto again",
-            "boot || goto again",
-            ":again",
-            "echo Could not start the installer; trying again in 10 s",
-            "imgfree",
-            "sleep 10",
-            "goto start",
-        ]
+        assert script.decode().splitlines() == boot_script(
+            f"Installs flatcar {VERSION} (x86_64) on w1.", base, arguments
+        )
         assert published.kernel_arguments == tuple(arguments.split())
 
 

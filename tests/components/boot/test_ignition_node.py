@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -26,19 +25,7 @@ IGNITION = ["fedora-coreos", "flatcar"]
 @pytest.fixture(params=IGNITION)
 def os(request: pytest.FixtureRequest) -> str:
     """Each system in turn."""
-    name = request.param
-    assert isinstance(name, str)
-    return name
-
-
-@pytest.fixture
-def stack(os: str, environment: Environments) -> Environments:
-    """The fleet on that system, with changes."""
-
-    def make(changes: Mapping[str, Any] | None = None) -> Environment:
-        return environment({"image": IMAGES[os][0], **(changes or {})})
-
-    return make
+    return str(request.param)
 
 
 def configure(environment: Environment, lock: Lock, pool: str, host: str, generation: str = BLANK) -> Ignition:

@@ -45,19 +45,7 @@ OWN = st.builds(Own, NAME, DISK, st.lists(DISK, max_size=2).map(tuple), st.sampl
 @pytest.fixture(params=sorted(SYSTEMS))
 def os(request: pytest.FixtureRequest) -> str:
     """Each system in turn."""
-    name = request.param
-    assert isinstance(name, str)
-    return name
-
-
-@pytest.fixture
-def stack(os: str, environment: Environments) -> Environments:
-    """The fleet on that system, with changes."""
-
-    def make(changes: Mapping[str, Any] | None = None) -> Environment:
-        return environment({"image": IMAGES[os][0], **(changes or {})})
-
-    return make
+    return str(request.param)
 
 
 @pytest.fixture
