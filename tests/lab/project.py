@@ -51,8 +51,11 @@ class Running:
         return next((p for p in (top, *top.children(recursive=True)) if p.name() == "ingot"), None)
 
     def ends(self) -> tuple[int, str]:
-        """The exit code and all that was said, once the top is over."""
-        return self.top.wait(ENDS_S), self.said()
+        """The exit code and all that was said, once the top is over. Fails with what was said if it does not end."""
+        try:
+            return self.top.wait(ENDS_S), self.said()
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"expected the step to end within {ENDS_S:.0f} s; it said:\n{self.said()}") from late
 
     def said(self) -> str:
         return self.output.read_text(encoding="utf-8")
