@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lab.fleet import Fleet, worker
 from lifecycle.adapters.delivery import DirectoryDelivery
-from lifecycle.ports import Bmc, Credentials, Pin, Power, Progress
+from lifecycle.ports import Controller, Credentials, Pin, Power, Progress
 
 
 @dataclass
@@ -33,10 +33,10 @@ class PlayedHosts:
         self._fleet, self._hosts, self._boot_s = fleet, hosts, boot_s
         self._lock = threading.Lock()
 
-    def power(self, host: str, bmc: Bmc) -> Power:
+    def power(self, host: str, controller: Controller) -> Power:
         return Power.ON if self._hosts[host].on else Power.OFF
 
-    def power_off(self, host: str, bmc: Bmc) -> None:
+    def power_off(self, host: str, controller: Controller) -> None:
         self._hosts[host].on = False
 
     def install(self, host: str, pin: Pin) -> None:
@@ -50,7 +50,13 @@ class PlayedHosts:
             return Progress.NONE
         return Progress.RUNNING if self._fleet.clock.now_s() >= found.boots_s else Progress.INSTALLING
 
-    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+    def underway(self, host: str, pin: Pin) -> bool:
+        return False
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        return {"serial": f"serial-{host}"}
+
+    def clear_boot_override(self, host: str, controller: Controller) -> None:
         """A lab's hosts have none."""
 
     def register(self, host: str) -> None:

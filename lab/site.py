@@ -30,7 +30,7 @@ from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.view import Source, View
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.permissions import Forbidden
-from lifecycle.ports import Bmc, Claim, ClaimState, Limits, Member, Node, Pin, Ports, Role, Rollout, Verdict
+from lifecycle.ports import Claim, ClaimState, Controller, Limits, Member, Node, Pin, Ports, Role, Rollout, Verdict
 from lifecycle.roster import Entry, Roster, Standing
 
 STACK, POOL = "lab", "workers"
@@ -211,10 +211,10 @@ class Site:
             found = seen[f"w{number}"]
             pin = self._pin(found)
             self._hosts[pin.node], self._pins[pin.node] = Host(number), pin
-            claim = Claim(STACK, pin.node, OLD, ClaimState.JOINED, pin.bmc, POOL, pin.role, stores=False)
+            claim = Claim(STACK, pin.node, OLD, ClaimState.JOINED, pin.controller, POOL, pin.role, stores=False)
             claim = replace(claim, machine_id=found.machine_id, kernel=found.kernel, boot_id=found.boot_id)
             (records / "hosts" / f"{pin.node}.json").write_bytes(as_stored(replace(claim, installed=True)))
-            (records / "machines" / machine_file(pin.bmc)).write_bytes(as_filed(pin.node))
+            (records / "machines" / machine_file(pin.controller)).write_bytes(as_filed(pin.node))
             entries[pin.node] = Entry(pool=POOL, role=pin.role, generation=OLD, fault_domain="", standing=Standing.IN)
         ports = self.ports(self.connect(), view)
         ports.records.record_initialised("cp1")
@@ -229,7 +229,7 @@ class Site:
             os_image=seen.os_image,
             kubelet=seen.kubelet,
             boot_url="http://boot.example/",
-            bmc=Bmc(f"https://bmc-{seen.name}.example"),
+            controller=Controller(f"https://bmc-{seen.name}.example"),
             mac="",
             os_disk="/dev/disk/by-id/os",
             data_disks=(),

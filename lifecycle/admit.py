@@ -169,7 +169,7 @@ def _look_at_machine(ports: Ports, pin: Pin, claim: Claim, offs: list[float]) ->
             except NeedsAttention as failed:
                 raise MachineFailed(pin.node, f"{failed.what}: {failed.found}") from None
     with suppress(PortError, NeedsAttention):
-        if ports.machines.power(pin.node, pin.bmc) is not Power.OFF:
+        if ports.machines.power(pin.node, pin.controller) is not Power.OFF:
             offs.clear()
             return
         offs.append(ports.clock.now_s())

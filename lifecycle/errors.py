@@ -106,10 +106,10 @@ class HostClaimed(Halt):
     remedy = "runbooks/claims.md#taken: destroy the owner's node first, or name another host"
 
 
-class BmcClaimed(HostClaimed):
-    """Another host's claim names the same management controller: it is the same machine under another name."""
+class MachineClaimed(HostClaimed):
+    """Another host's claim names the same controller: it is the same machine under another name."""
 
-    expected = "a management controller that no other host's claim names"
+    expected = "a controller that no other host's claim names"
 
 
 class HostStillJoined(Halt):
@@ -324,7 +324,7 @@ class EtcdNotHealthy(WaitedTooLong):
     shows = "etcdctl endpoint health --cluster"
 
 
-class BmcUnreachable(WaitedTooLong):
+class ControllerUnreachable(WaitedTooLong):
     """The host's management controller does not answer. url: whom was asked."""
 
     expected = "its management controller to do as it is told"

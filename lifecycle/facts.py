@@ -101,8 +101,12 @@ class Roll:
 
 
 @dataclass(frozen=True)
-class Bmc:
-    """Where a host's management controller answers: a Redfish system URL. Credentials are the adapter's."""
+class Controller:
+    """What switches a machine: a host's management controller, or a cloud's API. Credentials are the adapter's.
+
+    url: a Redfish system's (https), or `ec2://<region>/<cluster>/<host>`; its scheme says which adapter speaks to it
+    (lifecycle.adapters.machines), and no two machines share one.
+    """
 
     url: str
     verify_tls: bool = True
@@ -135,6 +139,7 @@ class Pin:
     drain_timeout, detach_timeout: what happens at the deadline of each.
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
+    particulars: what only the adapter of its kind of machine reads.
     """
 
     node: str
@@ -144,7 +149,7 @@ class Pin:
     os_image: str
     kubelet: str
     boot_url: str
-    bmc: Bmc
+    controller: Controller
     mac: str
     os_disk: str
     data_disks: tuple[str, ...]
@@ -159,6 +164,7 @@ class Pin:
     kernel: str = ""
     drain: DrainPolicy = DrainPolicy()
     way: Way = Way.KUBEADM
+    particulars: object = None
 
 
 @dataclass(frozen=True)
@@ -338,7 +344,7 @@ class Claim:
     node: str
     generation: str
     state: ClaimState
-    bmc: Bmc
+    controller: Controller
     pool: str
     role: Role
     stores: bool

@@ -6,7 +6,7 @@ Once its power is proven off, the cluster may forget its pods and detach its vol
 from __future__ import annotations
 
 from lifecycle import drain, power
-from lifecycle.ports import Bmc, Node, Ports
+from lifecycle.ports import Controller, Node, Ports
 from lifecycle.waiting import OBSERVE_S
 
 DEAD_S = 300.0
@@ -36,10 +36,10 @@ def _holds(ports: Ports, node: Node) -> bool:
     return bool(held) or any(not drain.stays(p) for p in ports.kubernetes.pods_on(node.name))
 
 
-def cut(ports: Ports, node: str, bmc: Bmc, why: str) -> None:
-    """Power off, proven, and only then out of service. Raises BmcUnreachable and NeverPoweredOff."""
+def cut(ports: Ports, node: str, controller: Controller, why: str) -> None:
+    """Power off, proven, and only then out of service. Raises ControllerUnreachable and NeverPoweredOff."""
     ports.evidence.note(node, f"{why}: its power is cut, then what is left on it is given up")
-    power.off(ports, node, bmc)
+    power.off(ports, node, controller)
     ports.kubernetes.set_out_of_service(node, True)
 
 

@@ -165,7 +165,7 @@ def _fence(leaving: Leaving, why: str) -> None:
     ports, node = leaving.ports, leaving.node
     with _alone_in_storage(leaving):
         still_ours(ports, leaving.claim)
-        fence.cut(ports, node, leaving.pin.bmc if leaving.pin else leaving.claim.bmc, why)
+        fence.cut(ports, node, leaving.pin.controller if leaving.pin else leaving.claim.controller, why)
 
 
 def _take_out(leaving: Leaving, standing: roster.Roster, members: Collection[str]) -> None:

@@ -1,8 +1,11 @@
-"""The port to the API that some machines serve themselves; lifecycle/ports.py has all the others."""
+"""The ports to machines: what switches them, and the API that some serve themselves. The others: ports.py."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
+
+from lifecycle.facts import Controller, Pin, Power, Progress
 
 
 class MachineApi(Protocol):
@@ -16,4 +19,35 @@ class MachineApi(Protocol):
     def wipe(self, node: str) -> None:
         """Erase the disk that the machine runs from and switch it off; it ends later, by the power being off.
         No other disk is touched."""
+        ...
+
+
+class Machines(Protocol):
+    """Machines, through whatever switches them."""
+
+    def power(self, host: str, controller: Controller) -> Power:
+        """OFF only where it is proven: also if there is no such machine any more."""
+        ...
+
+    def power_off(self, host: str, controller: Controller) -> None:
+        """Ask for it, at once; `power` proves it. What was on the machine's data disks stays."""
+        ...
+
+    def underway(self, host: str, pin: Pin) -> bool:
+        """Whether a machine of the pin's very generation is coming already, which `install` would go on with."""
+        ...
+
+    def install(self, host: str, pin: Pin) -> None:
+        """Have the machine boot what is pinned, and return. A host boots once into the installer at
+        `pin.boot_url`, which writes the OS disk named by the pin and nothing else. Idempotent."""
+        ...
+
+    def progress(self, host: str, pin: Pin) -> Progress: ...
+
+    def clear_boot_override(self, host: str, controller: Controller) -> None:
+        """However the machine starts from now on, it boots from its own disk. Idempotent."""
+        ...
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        """What the machine itself is known by, such as `serial`, `mac` or `instance`; empty if there is none."""
         ...

@@ -16,10 +16,10 @@ from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
-    Bmc,
     Budget,
     Claim,
     ClaimState,
+    Controller,
     Credentials,
     DrainPolicy,
     Eviction,
@@ -40,17 +40,17 @@ from lifecycle.facts import (
     Way,
     Window,
 )
-from lifecycle.machine_api import MachineApi
+from lifecycle.machine_api import MachineApi, Machines
 from lifecycle.permissions import Access
 
 __all__ = [
     "Access",
     "Attachment",
-    "Bmc",
     "Budget",
     "Claim",
     "ClaimState",
     "Clock",
+    "Controller",
     "Credentials",
     "Delivery",
     "DrainPolicy",
@@ -228,23 +228,6 @@ class Storage(Protocol):
         ...
 
 
-class Machines(Protocol):
-    """Hosts, through their management controllers."""
-
-    def power(self, host: str, bmc: Bmc) -> Power: ...
-
-    def power_off(self, host: str, bmc: Bmc) -> None: ...
-
-    def install(self, host: str, pin: Pin) -> None:
-        """One-time boot override into the installer at `pin.boot_url`, then power on. The installer
-        writes the OS disk named by the pin and nothing else."""
-        ...
-
-    def progress(self, host: str, pin: Pin) -> Progress: ...
-
-    def clear_boot_override(self, host: str, bmc: Bmc) -> None: ...
-
-
 class Records(Protocol):
     """Small durable records with compare-and-swap, kept with the boot store."""
 
@@ -254,13 +237,13 @@ class Records(Protocol):
         """Every claim, of all stacks, by host."""
         ...
 
-    def holder(self, host: str, bmc: Bmc) -> str:
+    def holder(self, host: str, controller: Controller) -> str:
         """Which other host holds the machine behind `bmc`, in words (lifecycle.owners.holder); "" if none does."""
         ...
 
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         """Replace `expected` by `new` (None: no claim). False, and nothing changed, if the record
-        is not `expected` any more. Raises BmcClaimed, and nothing changed, if `new` takes a machine that
+        is not `expected` any more. Raises MachineClaimed, and nothing changed, if `new` takes a machine that
         the claim of another host holds (lifecycle.owners says when)."""
         ...
 

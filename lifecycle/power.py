@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from lifecycle.errors import BmcUnreachable, NeverPoweredOff, PortError
-from lifecycle.ports import Bmc, Ports, Power
+from lifecycle.errors import ControllerUnreachable, NeverPoweredOff, PortError
+from lifecycle.ports import Controller, Ports, Power
 from lifecycle.waiting import Blocked, wait_until
 
 T = TypeVar("T")
@@ -19,10 +19,10 @@ POLL_S = 5.0
 """Power changes seconds after the order (1 to 11 were seen); nothing announces it."""
 
 
-def order(ports: Ports, host: str, bmc: Bmc, what: str, ask: Callable[[], T]) -> T:
+def order(ports: Ports, host: str, controller: Controller, what: str, ask: Callable[[], T]) -> T:
     """What `ask` returns, asked again with growing pauses while the controller fails to answer.
 
-    Raises BmcUnreachable after `power_s`, naming host, URL and last answer.
+    Raises ControllerUnreachable after `power_s`, naming host, URL and last answer.
     """
     clock, limit_s = ports.clock, ports.pins.limits().power_s
     start_s = clock.now_s()
@@ -34,8 +34,10 @@ def order(ports: Ports, host: str, bmc: Bmc, what: str, ask: Callable[[], T]) ->
             left_s = start_s + limit_s - clock.now_s()
             if left_s <= 0:
                 ports.evidence.waited(host, what, start_s, clock.now_s(), limit_s, False)
-                error = BmcUnreachable(host, f"{what}: {bmc.url} last said: {failed.found}", (bmc.url,), limit_s)
-                error.url = bmc.url
+                error = ControllerUnreachable(
+                    host, f"{what}: {controller.url} last said: {failed.found}", (controller.url,), limit_s
+                )
+                error.url = controller.url
                 raise error from None
             ports.evidence.note(host, f"{what}: the management controller failed, asking again in {pause_s:g} s")
         clock.sleep(min(pause_s, left_s))
@@ -43,17 +45,17 @@ def order(ports: Ports, host: str, bmc: Bmc, what: str, ask: Callable[[], T]) ->
         pause_s = min(pause_s * 2, BACKOFF_MAX_S)
 
 
-def off(ports: Ports, host: str, bmc: Bmc) -> None:
-    """Return once the controller proves that the power is off. Raises BmcUnreachable, NeverPoweredOff; before
+def off(ports: Ports, host: str, controller: Controller) -> None:
+    """Return once the controller proves that the power is off. Raises ControllerUnreachable, NeverPoweredOff; before
     it is cut what the fence says (lifecycle.ports.Fence)."""
     machines = ports.machines
-    if order(ports, host, bmc, "power state", lambda: machines.power(host, bmc)) is Power.OFF:
+    if order(ports, host, controller, "power state", lambda: machines.power(host, controller)) is Power.OFF:
         return
     ports.fence.check(host)
     ports.evidence.begin(host, "power-off")
-    order(ports, host, bmc, "power off", lambda: machines.power_off(host, bmc))
+    order(ports, host, controller, "power off", lambda: machines.power_off(host, controller))
     wait_until(
-        lambda: True if machines.power(host, bmc) is Power.OFF else Blocked("the power is on", look_s=POLL_S),
+        lambda: True if machines.power(host, controller) is Power.OFF else Blocked("the power is on", look_s=POLL_S),
         what="the power is off",
         node=host,
         about=f"host/{host}",

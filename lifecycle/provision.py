@@ -18,7 +18,7 @@ from lifecycle.waiting import Blocked, wait_until
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
-    Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, BmcUnreachable,
+    Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
     NeverPoweredOff, NeverBooted.
     """
     pin = pinned(step, ports)
@@ -72,7 +72,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             node=step.node,
             generation=step.generation,
             state=ClaimState.PROVISIONING,
-            bmc=pin.bmc,
+            controller=pin.controller,
             pool=pin.pool,
             role=pin.role,
             stores=pin.stores,
@@ -87,7 +87,9 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
 
 def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
     initialised(ports, claim)
-    state = power.order(ports, step.node, pin.bmc, "power state", lambda: ports.machines.power(step.node, pin.bmc))
+    state = power.order(
+        ports, step.node, pin.controller, "power state", lambda: ports.machines.power(step.node, pin.controller)
+    )
     if claim.generation != step.generation or state is not Power.ON:
         raise HostStillJoined(step.node, f"{told(claim)}, power {state}")
     return ClaimState.JOINED
@@ -95,12 +97,13 @@ def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
 
 def _install(ports: Ports, pin: Pin) -> None:
     host = pin.node
-    way.wipe(ports, host, pin.bmc, pin.way)
-    power.off(ports, host, pin.bmc)
+    if not power.order(ports, host, pin.controller, "look", lambda: ports.machines.underway(host, pin)):
+        way.wipe(ports, host, pin.controller, pin.way)
+        power.off(ports, host, pin.controller)
     _note_last_machine(ports, host)
     ports.fence.check(host)
     ports.evidence.begin(host, "install", pin.os_image)
-    power.order(ports, host, pin.bmc, "install", lambda: ports.machines.install(host, pin))
+    power.order(ports, host, pin.controller, "install", lambda: ports.machines.install(host, pin))
     _wait_booted(ports, pin)
     _note_installed(ports, host)
 

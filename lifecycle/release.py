@@ -13,7 +13,7 @@ def release(step: Step, ports: Ports) -> str:
     """Power the step's host off, proven, and clear its boot override; the claim stays, as left.
 
     Does nothing unless the claim is this stack's, for this node and generation. Raises NotLeft while
-    the node is in the cluster, BmcUnreachable and NeverPoweredOff.
+    the node is in the cluster, ControllerUnreachable and NeverPoweredOff.
     """
     claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step):
@@ -29,21 +29,23 @@ def release(step: Step, ports: Ports) -> str:
 
 def _release(ports: Ports, claim: Claim) -> None:
     node, pin = claim.node, ports.pins.pin(claim.node)
-    bmc = pin.bmc if pin else claim.bmc  # a controller may have moved since the host was claimed
+    controller = pin.controller if pin else claim.controller  # a controller may have moved since the host was claimed
     if claim.state is ClaimState.JOINED:
         raise NotLeft(node, told(claim))
     if claim.state is ClaimState.PROVISIONING:
         alive = alive_in_cluster(ports, claim)
         if alive:
             raise NotLeft(node, f"{alive}, from a join that was not finished")
-    held = ports.records.holder(node, bmc) if claim.state is ClaimState.LEFT else ""
+    held = ports.records.holder(node, controller) if claim.state is ClaimState.LEFT else ""
     if held:
         # This release was halted once, and the machine has been given to another host since.
         ports.evidence.note(node, f"its machine is claimed for {held} now, so it is left alone")
         return
     ports.delivery.withdraw(node)
-    way.wipe(ports, node, bmc, claim.way)
-    power.off(ports, node, bmc)
+    way.wipe(ports, node, controller, claim.way)
+    power.off(ports, node, controller)
     ports.records.forget_initialising(node)
-    power.order(ports, node, bmc, "clear boot override", lambda: ports.machines.clear_boot_override(node, bmc))
+    power.order(
+        ports, node, controller, "clear boot override", lambda: ports.machines.clear_boot_override(node, controller)
+    )
     advance(ports, claim, ClaimState.LEFT, claim.machine_id)

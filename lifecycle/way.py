@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from lifecycle import power
 from lifecycle.errors import NeverPoweredOff, PortError
-from lifecycle.ports import Bmc, Credentials, Pin, Ports, Power, Way
+from lifecycle.ports import Controller, Credentials, Pin, Ports, Power, Way
 from lifecycle.waiting import Blocked, wait_until
 
 TOKEN_TTL_S = 3600.0
@@ -40,11 +40,15 @@ def came_in(ports: Ports, pin: Pin) -> None:
     if pin.way is Way.TALOS:
         machines = ports.machines
         power.order(
-            ports, pin.node, pin.bmc, "clear boot override", lambda: machines.clear_boot_override(pin.node, pin.bmc)
+            ports,
+            pin.node,
+            pin.controller,
+            "clear boot override",
+            lambda: machines.clear_boot_override(pin.node, pin.controller),
         )
 
 
-def wipe(ports: Ports, host: str, bmc: Bmc, way: Way) -> None:
+def wipe(ports: Ports, host: str, controller: Controller, way: Way) -> None:
     """Have a Talos machine erase its own disk and switch itself off, which proves that it did. One that does not
     answer, or does not end, is noted: what is left on its disk keeps its next installation from starting.
 
@@ -53,7 +57,7 @@ def wipe(ports: Ports, host: str, bmc: Bmc, way: Way) -> None:
     machines = ports.machines
     if way is not Way.TALOS:
         return
-    if power.order(ports, host, bmc, "power state", lambda: machines.power(host, bmc)) is Power.OFF:
+    if power.order(ports, host, controller, "power state", lambda: machines.power(host, controller)) is Power.OFF:
         return
     ports.fence.check(host)
     ports.evidence.begin(host, "power-off", "its machine erases its disk")
@@ -64,7 +68,11 @@ def wipe(ports: Ports, host: str, bmc: Bmc, way: Way) -> None:
         return
     with suppress(NeverPoweredOff):
         wait_until(
-            lambda: True if machines.power(host, bmc) is Power.OFF else Blocked("the power is on", look_s=power.POLL_S),
+            lambda: (
+                True
+                if machines.power(host, controller) is Power.OFF
+                else Blocked("the power is on", look_s=power.POLL_S)
+            ),
             what="its machine erases its disk and switches itself off",
             node=host,
             about=f"host/{host}",

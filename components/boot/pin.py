@@ -18,7 +18,7 @@ from components.boot.talos import PoolPatch, TalosPool
 from components.environment import Drain, Environment, Host
 from components.images.lock import Lock, UnknownRelease
 from components.releases import schematic_of
-from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.ports import Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -142,7 +142,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
         boot_url=boot_url(environment.boot_store.url, generation, name),
-        bmc=Bmc(host.bmc.url, host.bmc.verify_tls),
+        controller=Controller(host.bmc.url, host.bmc.verify_tls),
         mac=host.mac,
         os_disk=host.os_disk,
         data_disks=host.kept_disks,

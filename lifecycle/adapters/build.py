@@ -24,6 +24,7 @@ from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence, evidence_file
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
+from lifecycle.adapters.machines import MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.redfish import RedfishMachines
@@ -95,8 +96,8 @@ def ports(
 
     boot_store = partial(_boot_store, pins)
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
-    machines = RedfishMachines(lambda host: bmc_credentials(host, env), store)
-    atexit.register(machines.close)
+    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
+    atexit.register(redfish.close)
     return Ports(
         clock=clock,
         pins=pins,
@@ -109,7 +110,7 @@ def ports(
             clock,
             namespace,
         ),
-        machines=machines,
+        machines=MachinesByScheme({"http": redfish, "https": redfish}),
         records=DirectoryRecords(boot_store, step.stack, clock),
         delivery=DirectoryDelivery(boot_store),
         secrets=secrets,

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from lifecycle import owners
 from lifecycle.adapters.files import locked, make_directory, refused, safe_name, sync_directory, write_atomically
 from lifecycle.errors import NeedsAttention
-from lifecycle.ports import Bmc, Claim, ClaimState, Clock, Role
+from lifecycle.ports import Claim, ClaimState, Clock, Controller, Role
 
 FORMAT = 1
 """Raised when a record's meaning changes. A newer one than this is refused, never guessed at."""
@@ -51,33 +51,33 @@ class DirectoryRecords:
                     _remove(path)
             elif owners.takes(new, expected):
                 # Two hosts of one machine hold different locks, so that of the machine comes on top.
-                with locked(path.parent / f".{_digest(owners.machine(new.bmc))}.lock", self._clock):
-                    owners.refuse_second(host, new, self._rivals(new.bmc))
-                    self._file(new.bmc, host)
+                with locked(path.parent / f".{_digest(owners.machine(new.controller))}.lock", self._clock):
+                    owners.refuse_second(host, new, self._rivals(new.controller))
+                    self._file(new.controller, host)
                     _write(path, new)
             else:
                 _write(path, new)
             return True
 
-    def holder(self, host: str, bmc: Bmc) -> str:
-        return owners.holder(host, bmc, self._rivals(bmc))
+    def holder(self, host: str, controller: Controller) -> str:
+        return owners.holder(host, controller, self._rivals(controller))
 
-    def _rivals(self, bmc: Bmc) -> dict[str, Claim]:
+    def _rivals(self, controller: Controller) -> dict[str, Claim]:
         """Every claim that may hold the machine, by host. Whoever takes it is filed first, so no other than the
         last one can."""
-        last = _text_in(self._filed(bmc), "host")
+        last = _text_in(self._filed(controller), "host")
         if last is None:
             return self.claims()
         claim = self.claim(last)
         return {} if claim is None else {last: claim}
 
-    def _file(self, bmc: Bmc, host: str) -> None:
-        path = self._filed(bmc)
+    def _file(self, controller: Controller, host: str) -> None:
+        path = self._filed(controller)
         if _text_in(path, "host") != host:
             write_atomically(path, as_filed(host), FILE_MODE)
 
-    def _filed(self, bmc: Bmc) -> Path:
-        return self._made("machines") / machine_file(bmc)
+    def _filed(self, controller: Controller) -> Path:
+        return self._made("machines") / machine_file(controller)
 
     def initialised_by(self) -> str | None:
         return _text_in(self._own() / "initialised.json", "node")
@@ -130,7 +130,7 @@ def _claim(path: Path) -> Claim | None:
         return None
     try:
         fields = dict(found["claim"])
-        fields["bmc"] = Bmc(**fields["bmc"])
+        fields["controller"] = Controller(**fields["controller"])
         fields["state"], fields["role"] = ClaimState(fields["state"]), Role(fields["role"])
         return Claim(**fields)
     except (KeyError, TypeError, ValueError) as error:
@@ -146,9 +146,9 @@ def as_stored(claim: Claim) -> bytes:
     return _json({"claim": dataclasses.asdict(claim)})
 
 
-def machine_file(bmc: Bmc) -> str:
+def machine_file(controller: Controller) -> str:
     """The name of the file that says which host took a machine last."""
-    return f"{_digest(owners.machine(bmc))}.json"
+    return f"{_digest(owners.machine(controller))}.json"
 
 
 def as_filed(host: str) -> bytes:

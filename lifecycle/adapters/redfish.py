@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -12,7 +12,7 @@ from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.adapters.wire import CONNECT_S, shown
 from lifecycle.errors import NeedsAttention, PortError
-from lifecycle.ports import Bmc, Pin, Power, Progress
+from lifecycle.ports import Controller, Pin, Power, Progress
 
 if TYPE_CHECKING:
     from sushy import Sushy
@@ -27,7 +27,7 @@ ANSWER_S = 60.0
 
 
 class RedfishMachines:
-    """Fulfils `lifecycle.ports.Machines`.
+    """Fulfils `lifecycle.ports.Machines` for hosts with a management controller.
 
     credentials: by host, asked on the first call for it. store: publishes what a pin boots. try_delay_s:
     between two tries of one request.
@@ -39,31 +39,35 @@ class RedfishMachines:
         self._credentials, self._store, self._try_delay_s = credentials, store, try_delay_s
         self._roots: dict[str, Sushy] = {}
 
-    def power(self, host: str, bmc: Bmc) -> Power:
-        with self._system(host, bmc) as system:
-            return _power(host, bmc, system)
+    def power(self, host: str, controller: Controller) -> Power:
+        with self._system(host, controller) as system:
+            return _power(host, controller, system)
 
-    def power_off(self, host: str, bmc: Bmc) -> None:
+    def power_off(self, host: str, controller: Controller) -> None:
         import sushy
 
-        with self._system(host, bmc) as system:
-            if _power(host, bmc, system) is Power.OFF:
+        with self._system(host, controller) as system:
+            if _power(host, controller, system) is Power.OFF:
                 return
             try:
                 system.reset_system(sushy.ResetType.FORCE_OFF)
             except sushy.exceptions.HTTPError:
                 system.refresh(force=True)  # some refuse what is already so
-                if _power(host, bmc, system) is not Power.OFF:
+                if _power(host, controller, system) is not Power.OFF:
                     raise
 
     def install(self, host: str, pin: Pin) -> None:
         import sushy
 
         target = self._store.publish(pin)
-        with self._system(host, pin.bmc) as system:
+        with self._system(host, pin.controller) as system:
             _boot_once(system, target.url)
-            on = _power(host, pin.bmc, system) is Power.ON
+            on = _power(host, pin.controller, system) is Power.ON
             system.reset_system(sushy.ResetType.FORCE_RESTART if on else sushy.ResetType.ON)
+
+    def underway(self, host: str, pin: Pin) -> bool:
+        """Never: an installation that was cut off begins anew."""
+        return False
 
     def progress(self, host: str, pin: Pin) -> Progress:
         """What the machine itself reports goes first: a controller cannot tell the installer's system
@@ -75,8 +79,8 @@ class RedfishMachines:
             self._store.withdraw(host)  # it is on the disk: a controller that forgets `once` must not install again
         if seen is not Progress.UNKNOWN:
             return seen
-        with self._system(host, pin.bmc) as system:
-            if _power(host, pin.bmc, system) is Power.OFF:
+        with self._system(host, pin.controller) as system:
+            if _power(host, pin.controller, system) is Power.OFF:
                 return Progress.NONE
             state = system.boot_progress.last_state if system.boot_progress else None
             started = (
@@ -87,11 +91,11 @@ class RedfishMachines:
             )
             return Progress.UNKNOWN if state in started else Progress.NONE
 
-    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+    def clear_boot_override(self, host: str, controller: Controller) -> None:
         import sushy
 
         self._store.withdraw(host)
-        with self._system(host, bmc) as system:
+        with self._system(host, controller) as system:
             disabled = sushy.BootSourceOverrideEnabled.DISABLED
             if system.boot.enabled is disabled:
                 return
@@ -99,6 +103,11 @@ class RedfishMachines:
                 system.set_system_boot_options(enabled=disabled)
             except sushy.exceptions.BadRequestError:  # some want a target with it: the disk is what we mean
                 system.set_system_boot_options(sushy.BootSource.HDD, disabled)
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        with self._system(host, controller) as system:
+            serial = system.json.get("SerialNumber")
+        return {"serial": serial} if isinstance(serial, str) and serial.strip() else {}
 
     def close(self) -> None:
         """End the sessions: a controller has few, and some never end them by themselves. Asks once, never raises."""
@@ -111,22 +120,22 @@ class RedfishMachines:
         self._roots.clear()
 
     @contextmanager
-    def _system(self, host: str, bmc: Bmc) -> Iterator[System]:
+    def _system(self, host: str, controller: Controller) -> Iterator[System]:
         """The host's system resource, read afresh. What sushy raises inside becomes a PortError, refused
         credentials NeedsAttention."""
         import sushy
 
         # Without a handler Python prints sushy's warnings, which quote what the controller says, on stderr.
         logging.getLogger("sushy").addHandler(_QUIET)
-        where = _address(host, bmc)
+        where = _address(host, controller)
         try:
-            root = self._roots.get(bmc.url)
+            root = self._roots.get(controller.url)
             if root is None:
                 user = self._credentials(host)
-                root = self._roots[bmc.url] = sushy.Sushy(
+                root = self._roots[controller.url] = sushy.Sushy(
                     f"{where.scheme}://{where.netloc}",
                     root_prefix=ROOT_PREFIX,
-                    verify=bmc.verify_tls,
+                    verify=controller.verify_tls,
                     connect_timeout=CONNECT_S,
                     auth=sushy.auth.SessionOrBasicAuth(user.username, user.password),
                     read_timeout=ANSWER_S,
@@ -136,26 +145,28 @@ class RedfishMachines:
             yield root.get_system(where.path.rstrip("/"))
         except sushy.exceptions.AccessError as error:  # asking again could lock the account
             raise NeedsAttention(
-                _named(host, bmc),
+                _named(host, controller),
                 f"HTTP {error.status_code}: the credentials are refused",
                 "correct INGOT_BMC_USERNAME and INGOT_BMC_PASSWORD, or this host's entry in INGOT_CREDENTIALS_FILE",
             ) from error
         except sushy.exceptions.SushyError as error:
-            raise PortError(_named(host, bmc), f"{type(error).__name__}: {shown(str(error))}", _remedy(host)) from error
+            raise PortError(
+                _named(host, controller), f"{type(error).__name__}: {shown(str(error))}", _remedy(host)
+            ) from error
         except (ValueError, TypeError, AttributeError, KeyError) as error:  # a body that sushy cannot take apart
             raise PortError(
-                _named(host, bmc), f"an answer that is not Redfish ({type(error).__name__})", _remedy(host)
+                _named(host, controller), f"an answer that is not Redfish ({type(error).__name__})", _remedy(host)
             ) from error
 
 
-def _power(host: str, bmc: Bmc, system: System) -> Power:
+def _power(host: str, controller: Controller, system: System) -> Power:
     """OFF only when proven. A value that the standard does not know is an error that names it."""
     import sushy
 
     state = system.power_state
     if state is None:
         raise PortError(
-            _named(host, bmc),
+            _named(host, controller),
             f"PowerState {system.json.get('PowerState')!r}",
             f"expected one of {sorted(s.value for s in sushy.PowerState)}; update the controller's firmware",
         )
@@ -176,8 +187,8 @@ def _boot_once(system: System, url: str) -> None:
     system.set_system_boot_options(sushy.BootSource.PXE, once, uefi)
 
 
-def _address(host: str, bmc: Bmc) -> SplitResult:
-    where = urlsplit(bmc.url)
+def _address(host: str, controller: Controller) -> SplitResult:
+    where = urlsplit(controller.url)
     if (
         where.scheme not in ("http", "https")
         or not where.path.startswith(ROOT_PREFIX)
@@ -185,15 +196,15 @@ def _address(host: str, bmc: Bmc) -> SplitResult:
         or where.password
     ):
         raise NeedsAttention(
-            _named(host, bmc),
+            _named(host, controller),
             "an address of another form",
             f"write `https://<controller>{ROOT_PREFIX}Systems/<id>` into the stack file, without a user",
         )
     return where
 
 
-def _named(host: str, bmc: Bmc) -> str:
-    where = urlsplit(bmc.url)
+def _named(host: str, controller: Controller) -> str:
+    where = urlsplit(controller.url)
     return (
         f"BMC of {host} at {where.scheme}://{where.hostname or '?'}{f':{where.port}' if where.port else ''}{where.path}"
     )

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from lifecycle import owners
 from lifecycle.errors import PortError
 from lifecycle.ports import (
-    Bmc,
     Claim,
+    Controller,
     Credentials,
     Limits,
     Move,
@@ -152,24 +152,31 @@ class RackMachines(Part):
                 )
             yield self._rack.world.hosts[host]
 
-    def power(self, host: str, bmc: Bmc) -> Power:
-        with self._bmc("power", host, bmc.url) as found:
+    def power(self, host: str, controller: Controller) -> Power:
+        with self._bmc("power", host, controller.url) as found:
             return Power(found.power)
 
-    def power_off(self, host: str, bmc: Bmc) -> None:
-        with self._bmc("power_off", host, bmc.url, changes=True) as found:
+    def power_off(self, host: str, controller: Controller) -> None:
+        with self._bmc("power_off", host, controller.url, changes=True) as found:
             hosts.power_off(self._rack, found)
 
     def install(self, host: str, pin: Pin) -> None:
-        with self._bmc("install", host, pin.bmc.url, changes=True) as found:
+        with self._bmc("install", host, pin.controller.url, changes=True) as found:
             hosts.install(self._rack, found, pin)
 
     def progress(self, host: str, pin: Pin) -> Progress:
-        with self._bmc("progress", host, pin.bmc.url) as found:
+        with self._bmc("progress", host, pin.controller.url) as found:
             return Progress.UNKNOWN if pin.way is Way.TALOS else found.progress
 
-    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
-        with self._bmc("clear_boot_override", host, bmc.url, changes=True) as found:
+    def underway(self, host: str, pin: Pin) -> bool:
+        return False
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        with self._bmc("identity", host, controller.url):
+            return {"serial": f"rack-{host}"}
+
+    def clear_boot_override(self, host: str, controller: Controller) -> None:
+        with self._bmc("clear_boot_override", host, controller.url, changes=True) as found:
             found.boot_override = False
 
 
@@ -186,9 +193,9 @@ class RackRecords(Part):
         with self._call("claims"):
             return dict(self._rack.world.claims)
 
-    def holder(self, host: str, bmc: Bmc) -> str:
+    def holder(self, host: str, controller: Controller) -> str:
         with self._call("holder", host):
-            return owners.holder(host, bmc, self._rack.world.claims)
+            return owners.holder(host, controller, self._rack.world.claims)
 
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         with self._call("put_claim", host, changes=True):

@@ -99,7 +99,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     records = DirectoryRecords(lambda: root / "store", "metal", WallClock())
     records.record_initialised("cp1")
     for node, p in pins.items():
-        claim = Claim("metal", node, p.generation, ClaimState.JOINED, p.bmc, p.pool, p.role, p.stores)
+        claim = Claim("metal", node, p.generation, ClaimState.JOINED, p.controller, p.pool, p.role, p.stores)
         claim = replace(claim, machine_id=f"m-{node}", kernel=KERNEL, boot_id=f"b-{node}")
         assert records.put_claim(node, claim, None)
     with serving() as wire:

@@ -21,7 +21,7 @@ from lifecycle.adapters.pins import StackFilePins
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.wire import CONNECT_S, READ_S
 from lifecycle.commands import FLEET_VERBS, Step, Verb, parse
-from lifecycle.ports import Bmc, Claim, ClaimState, Role
+from lifecycle.ports import Claim, ClaimState, Controller, Role
 from tests.lifecycle.adapters.api_server import api_server, node
 from tests.lifecycle.adapters.wire_server import Reply, Wire, free_port, serving
 
@@ -77,8 +77,8 @@ def claimed(project: Path, stack: str = "metal", **states: ClaimState) -> None:
     """Claims of `stack`, by host."""
     records = DirectoryRecords(lambda: project / "store", stack, WallClock())
     for host, state in states.items():
-        bmc = Bmc(f"https://bmc-{host}.example/redfish/v1/Systems/1")
-        claim = Claim(stack, host, "0123456789abcdef", state, bmc, "workers", Role.WORKER, stores=False)
+        controller = Controller(f"https://bmc-{host}.example/redfish/v1/Systems/1")
+        claim = Claim(stack, host, "0123456789abcdef", state, controller, "workers", Role.WORKER, stores=False)
         assert records.put_claim(host, claim, None)
 
 

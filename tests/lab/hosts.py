@@ -23,7 +23,7 @@ from lab.lab import Lab
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.files import safe_name, write_atomically
 from lifecycle.errors import LifecycleError
-from lifecycle.ports import Bmc, Pin, Power, Progress
+from lifecycle.ports import Controller, Pin, Power, Progress
 
 LOOK_S = 0.2
 """Between two looks at a host's power and at what lies there for it."""
@@ -153,10 +153,10 @@ class Switches:
         self._store = store
         self._on: dict[str, bool] = {}
 
-    def power(self, host: str, bmc: Bmc) -> Power:
+    def power(self, host: str, controller: Controller) -> Power:
         return Power.ON if self._on.get(host, True) else Power.OFF
 
-    def power_off(self, host: str, bmc: Bmc) -> None:
+    def power_off(self, host: str, controller: Controller) -> None:
         self._on[host] = False
 
     def install(self, host: str, pin: Pin) -> None:
@@ -166,5 +166,11 @@ class Switches:
     def progress(self, host: str, pin: Pin) -> Progress:
         return self._store.progress(pin)
 
-    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+    def underway(self, host: str, pin: Pin) -> bool:
+        return False
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        return {"serial": f"serial-{host}"}
+
+    def clear_boot_override(self, host: str, controller: Controller) -> None:
         self._store.withdraw(host)

@@ -199,7 +199,7 @@ def serving(lab: Lab, nodes: Collection[str], namespace: str = "default", etcd: 
             node.name,
             GENERATION,
             ClaimState.JOINED,
-            declared.bmc,
+            declared.controller,
             declared.pool,
             declared.role,
             stores=False,

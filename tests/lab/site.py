@@ -27,7 +27,7 @@ from lifecycle.adapters.tls import Authority, client_context
 from lifecycle.adapters.view import View
 from lifecycle.adapters.wire import HttpJson
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Bmc, Claim, Clock, Kubernetes, Machines, Pin, Ports, Power
+from lifecycle.ports import Claim, Clock, Controller, Kubernetes, Machines, Pin, Ports, Power
 from lifecycle.run import execute
 from tests.lab.hosts import BOOT_URL, Host, Hosts, Switches, boot_store
 from tests.lab.leaving import GENERATION, Cluster, serving
@@ -70,7 +70,7 @@ class Controllers:
 
     acting: Machines
     watching: Machines
-    bmcs: Mapping[str, Bmc]
+    bmcs: Mapping[str, Controller]
 
     def power(self, host: str) -> Power:
         return self.watching.power(host, self.bmcs[host])
@@ -134,7 +134,7 @@ class Site:
             architecture=f"of-{node}",  # so that each is the first to join with its image, and says its kernel
             boot_url=f"{BOOT_URL}/boot/{generation}/{node}.ipxe",
             mac=mac(number),
-            bmc=self.controllers.bmcs[node],
+            controller=self.controllers.bmcs[node],
         )
         self.cluster.world.pins[node] = declared
         return declared
@@ -183,7 +183,7 @@ def site(
         assert made.records.record_initialised("cp1")
         for name in nodes:
             declared = made.declare(name, GENERATION)
-            claim = replace(cluster.world.claims[name], bmc=declared.bmc, installed=True)
+            claim = replace(cluster.world.claims[name], controller=declared.controller, installed=True)
             assert made.records.put_claim(name, claim, None)
         yield made
 
@@ -191,4 +191,4 @@ def site(
 def switches(store: Path, hosts: tuple[str, ...]) -> Controllers:
     """Controllers that obey at once."""
     made = Switches(boot_store(store))
-    return Controllers(made, made, {n: Bmc(f"https://bmc-{n}.example/redfish/v1/Systems/1") for n in hosts})
+    return Controllers(made, made, {n: Controller(f"https://bmc-{n}.example/redfish/v1/Systems/1") for n in hosts})

@@ -25,7 +25,7 @@ from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.adapters.tls import trusting
 from lifecycle.errors import NeedsAttention, PortError
-from lifecycle.ports import Bmc, Eviction, Member, Pin, Pod, Power
+from lifecycle.ports import Controller, Eviction, Member, Pin, Pod, Power
 from tests.lab.clients import CLOCK, api_of, authority, etcd_of
 from tests.lab.conftest import WORKERS, Space
 from tests.lab.eventually import eventually
@@ -270,20 +270,20 @@ class TestRedfish:
         made.close()
 
     def test_power_is_proven_off_and_comes_back_with_an_installation(self, lab: Lab, machines: RedfishMachines) -> None:
-        bmc = Bmc(redfish.system_url(lab.layout, 2))
-        assert machines.power("w2", bmc) is Power.ON
-        machines.power_off("w2", bmc)
-        eventually(lambda: machines.power("w2", bmc) is Power.OFF, "the power off")
-        machines.power_off("w2", bmc)
-        assert machines.power("w2", bmc) is Power.OFF
-        machines.install("w2", pin_of("w2", bmc))
-        eventually(lambda: machines.power("w2", bmc) is Power.ON, "the power on")
-        machines.clear_boot_override("w2", bmc)
+        controller = Controller(redfish.system_url(lab.layout, 2))
+        assert machines.power("w2", controller) is Power.ON
+        machines.power_off("w2", controller)
+        eventually(lambda: machines.power("w2", controller) is Power.OFF, "the power off")
+        machines.power_off("w2", controller)
+        assert machines.power("w2", controller) is Power.OFF
+        machines.install("w2", pin_of("w2", controller))
+        eventually(lambda: machines.power("w2", controller) is Power.ON, "the power on")
+        machines.clear_boot_override("w2", controller)
 
     def test_another_password_needs_attention(self, lab: Lab, machines: RedfishMachines, tmp_path: Path) -> None:
         del machines  # for its certificate authority
         store = BootStore(lambda: tmp_path, lambda: "", lambda _: {})
         wrong = RedfishMachines(lambda _: BmcCredentials("lab", "another"), store, try_delay_s=0)
         with pytest.raises(NeedsAttention, match="the credentials are refused"):
-            wrong.power("w2", Bmc(redfish.system_url(lab.layout, 2)))
+            wrong.power("w2", Controller(redfish.system_url(lab.layout, 2)))
         wrong.close()

@@ -16,7 +16,7 @@ from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.commands import Verb
 from lifecycle.errors import WrongImage
-from lifecycle.ports import Bmc, ClaimState, Power
+from lifecycle.ports import ClaimState, Controller, Power
 from lifecycle.roster import Standing
 from tests.lab.eventually import eventually
 from tests.lab.hosts import boot_store
@@ -38,7 +38,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         store = tmp_path_factory.mktemp("store")
         # Two, as sessions are not shared between threads: the steps' own, and one that watches the machines.
         acting, watching = (redfish_machines(boot_store(store)) for _ in range(2))
-        bmcs = {f"w{number}": Bmc(redfish.system_url(lab.layout, number)) for number in range(1, 6)}
+        bmcs = {f"w{number}": Controller(redfish.system_url(lab.layout, number)) for number in range(1, 6)}
         with site(lab, store, NODES, ("w4", "w5"), Controllers(acting, watching, bmcs)) as made:
             made.cluster.fleet.create(make.daemon_set(AGENT))
             yield made

@@ -15,7 +15,7 @@ from lab import fleet as make
 from lab.lab import Lab
 from lifecycle import roster
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Bmc, ClaimState, Ports, Roll
+from lifecycle.ports import ClaimState, Controller, Ports, Roll
 from lifecycle.roster import Standing
 from tests.lab.eventually import eventually
 from tests.lab.leaving import GENERATION, Cluster, serving
@@ -94,7 +94,9 @@ def drain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drain]:
         with project(tmp_path_factory.mktemp("project") / "it", lab) as checkout:
             assert checkout.records.record_initialised("cp1")
             for name, claim in cluster.world.claims.items():
-                known = replace(claim, bmc=Bmc(f"https://bmc-{name}.example/redfish/v1/Systems/1"), stores=True)
+                known = replace(
+                    claim, controller=Controller(f"https://bmc-{name}.example/redfish/v1/Systems/1"), stores=True
+                )
                 assert checkout.records.put_claim(name, known, None)
             made = Drain(cluster, checkout)
             made.begins()

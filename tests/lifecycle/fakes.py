@@ -15,9 +15,9 @@ from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.permissions import Forbidden
 from lifecycle.ports import (
     Attachment,
-    Bmc,
     Budget,
     Claim,
+    Controller,
     Credentials,
     Eviction,
     Limits,
@@ -278,10 +278,10 @@ class FakeStorage(_Part):
 class FakeMachines(_Part):
     name = "machines"
 
-    def power(self, host: str, bmc: Bmc) -> Power:
+    def power(self, host: str, controller: Controller) -> Power:
         return self.world.hosts[host].power
 
-    def power_off(self, host: str, bmc: Bmc) -> None:
+    def power_off(self, host: str, controller: Controller) -> None:
         self.world.changed(f"power off {host}")
         machine = self.world.hosts[host].machine
         self.world.later(3, lambda: self._off(host, machine))
@@ -320,7 +320,13 @@ class FakeMachines(_Part):
             raise NeedsAttention(f"report of {host}", "state 'failed'", "see its console")
         return self.world.hosts[host].progress
 
-    def clear_boot_override(self, host: str, bmc: Bmc) -> None:
+    def underway(self, host: str, pin: Pin) -> bool:
+        return False
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        return {"serial": f"serial-{host}"}
+
+    def clear_boot_override(self, host: str, controller: Controller) -> None:
         self.world.changed(f"clear override {host}")
 
 
@@ -333,8 +339,8 @@ class FakeRecords(_Part):
     def claims(self) -> Mapping[str, Claim]:
         return dict(self.world.claims)
 
-    def holder(self, host: str, bmc: Bmc) -> str:
-        return owners.holder(host, bmc, self.world.claims)
+    def holder(self, host: str, controller: Controller) -> str:
+        return owners.holder(host, controller, self.world.claims)
 
     def put_claim(self, host: str, new: Claim | None, expected: Claim | None) -> bool:
         if self.world.claims.get(host) != expected:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from lifecycle.commands import Step, Verb
-from lifecycle.ports import Bmc, Claim, ClaimState, Member, Node, Pin, Pod, Ports, Power, Progress, Role
+from lifecycle.ports import Claim, ClaimState, Controller, Member, Node, Pin, Pod, Ports, Power, Progress, Role
 from lifecycle.roster import Entry, Roster, Standing
 from lifecycle.run import execute
 from tests.lifecycle.fakes import ports
@@ -28,7 +28,7 @@ def pin(node: str, generation: str = "g1", **changes: object) -> Pin:
         "os_image": f"OS {generation}",
         "kubelet": KUBELET,
         "boot_url": "http://boot.example/",
-        "bmc": Bmc(f"https://bmc-{node}.example"),
+        "controller": Controller(f"https://bmc-{node}.example"),
         "mac": "02:00:00:00:00:01",
         "os_disk": "/dev/disk/by-id/os",
         "data_disks": (),
@@ -42,7 +42,7 @@ def pin(node: str, generation: str = "g1", **changes: object) -> Pin:
 def claim(node: str, state: ClaimState, generation: str = "g1", machine_id: str = "", **changes: object) -> Claim:
     """The claim of a node of these fleets."""
     p = pin(node)
-    fields = (p.bmc, p.pool, p.role, p.stores)
+    fields = (p.controller, p.pool, p.role, p.stores)
     return Claim("metal", node, generation, state, *fields, machine_id=machine_id, **changes)  # type: ignore[arg-type]
 
 

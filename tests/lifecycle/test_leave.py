@@ -10,12 +10,12 @@ import pytest
 from lifecycle import slots
 from lifecycle.commands import Verb
 from lifecycle.errors import (
-    BmcUnreachable,
     BudgetFull,
     BudgetNeverAllows,
     CannotLose,
     ClaimChanged,
     ClusterSilent,
+    ControllerUnreachable,
     DrainBlocked,
     EtcdNotHealthy,
     EtcdNotSafe,
@@ -611,7 +611,7 @@ class TestADeadHost:
     def test_whose_power_is_unknown_keeps_its_pods(self, world: World) -> None:
         self.dies(world, "w1", off=True)
         world.failing["machines.power"] = 999
-        with pytest.raises(BmcUnreachable):
+        with pytest.raises(ControllerUnreachable):
             leave(world, "w1")
         assert "w1 out of service" not in world.changes
         assert roster(world).storage_turn == ""

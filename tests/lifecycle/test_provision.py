@@ -9,20 +9,20 @@ import pytest
 
 from lifecycle.commands import Verb
 from lifecycle.errors import (
-    BmcClaimed,
-    BmcUnreachable,
     ClaimChanged,
+    ControllerUnreachable,
     GenerationDiffers,
     HostClaimed,
     HostStillJoined,
     LifecycleError,
+    MachineClaimed,
     NeverBooted,
     NeverPoweredOff,
     NotDeclared,
     NotLeft,
     RecordMissing,
 )
-from lifecycle.ports import Bmc, Claim, ClaimState, Power, Progress
+from lifecycle.ports import Claim, ClaimState, Controller, Power, Progress
 from tests.lifecycle.fakes import FakeMachines, FakeRecords, Tap
 from tests.lifecycle.fleets import claim, execute_with, fresh, pin, serving, step
 from tests.lifecycle.world import World
@@ -117,7 +117,7 @@ class TestProvisionRefuses:
             (gone, NotDeclared, "expected a host of that name in the stack file, found none"),
             (changed, GenerationDiffers, "generation g9 declared, g1 planned"),
             (taken, HostClaimed, "a claim of stack other for w1"),
-            (renamed, BmcClaimed, "claimed for x1 by stack"),
+            (renamed, MachineClaimed, "claimed for x1 by stack"),
             (joined, HostStillJoined, "generation g0, joined, power off"),
             (joined_but_off, HostStillJoined, "joined, power off"),
         ],
@@ -179,7 +179,7 @@ class TestManagementControllers:
     def test_silence(self, world: World) -> None:
         world.failing["machines.power"] = 999
         start_s = world.now_s
-        with pytest.raises(BmcUnreachable, match=r"w1: .*https://bmc-w1.example last said: 503 from") as e:
+        with pytest.raises(ControllerUnreachable, match=r"w1: .*https://bmc-w1.example last said: 503 from") as e:
             provision(world)
         assert world.now_s - start_s == world.limits.power_s
         assert e.value.url == "https://bmc-w1.example"
@@ -187,7 +187,7 @@ class TestManagementControllers:
 
     def test_an_order_without_effect(self, world: World) -> None:
         class Deaf(FakeMachines):
-            def power_off(self, host: str, bmc: Bmc) -> None: ...
+            def power_off(self, host: str, controller: Controller) -> None: ...
 
         world.hosts["w1"].power = Power.ON
         with pytest.raises(NeverPoweredOff, match="the power is on"):
@@ -232,7 +232,7 @@ class TestRelease:
     def test_at_the_controller_that_is_declared_now(self) -> None:
         world = serving()
         world.claims["w4"] = claim("w4", ClaimState.LEFT)
-        world.pins["w4"] = pin("w4", bmc=Bmc("https://new.example"))
+        world.pins["w4"] = pin("w4", controller=Controller("https://new.example"))
         assert self.asked(world) == {"https://new.example"}
         del world.pins["w4"]
         assert self.asked(world) == {"https://bmc-w4.example"}
@@ -241,12 +241,12 @@ class TestRelease:
         seen: set[str] = set()
 
         class Noting(FakeMachines):
-            def power(self, host: str, bmc: Bmc) -> Power:
-                seen.add(bmc.url)
-                return super().power(host, bmc)
+            def power(self, host: str, controller: Controller) -> Power:
+                seen.add(controller.url)
+                return super().power(host, controller)
 
-            def clear_boot_override(self, host: str, bmc: Bmc) -> None:
-                seen.add(bmc.url)
+            def clear_boot_override(self, host: str, controller: Controller) -> None:
+                seen.add(controller.url)
 
         execute_with(world, Verb.RELEASE, "w4", machines=Tap(world, Noting(world)))
         return seen
@@ -277,5 +277,5 @@ class TestRelease:
         world = serving()
         world.claims["w4"] = claim("w4", ClaimState.LEFT)
         world.failing["machines.power"] = 999
-        with pytest.raises(BmcUnreachable):
+        with pytest.raises(ControllerUnreachable):
             step(world, Verb.RELEASE, "w4")

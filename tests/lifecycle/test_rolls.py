@@ -144,10 +144,10 @@ def losing(world: World, call: str) -> dict[str, Any]:
         world.roll, world.roll_version = other, world.roll_version + 1
 
     class Machines(FakeMachines):
-        def power(self, host: str, bmc: Any) -> Any:
+        def power(self, host: str, controller: Any) -> Any:
             if call == "power":
                 lose()
-            return super().power(host, bmc)
+            return super().power(host, controller)
 
     class Storage(FakeStorage):
         def can_lose(self, node: str) -> Any:

@@ -6,14 +6,14 @@ import pytest
 
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import PortError
-from lifecycle.ports import Bmc, ClaimState, Credentials, Power, Way
+from lifecycle.ports import ClaimState, Controller, Credentials, Power, Way
 from lifecycle.run import execute
 from lifecycle.way import begin, credentials, wipe
 from tests.lifecycle.fakes import ports
 from tests.lifecycle.fleets import claim, pin, serving
 from tests.lifecycle.world import Host, World
 
-BMC = Bmc("https://bmc-w1.example")
+BMC = Controller("https://bmc-w1.example")
 
 
 class TestCredentials:

@@ -12,7 +12,7 @@ from components.boot.contract import BootConfigurationError
 from components.boot.pin import pins, publish, rollout, unknown_releases
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Bmc, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
+from lifecycle.ports import Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -31,7 +31,7 @@ class TestPins:
             os_image="Fedora CoreOS 44.20260101.3.0",
             kubelet="v1.36.3",
             boot_url=f"https://boot.example/boot/{pin.generation}/w1.ipxe",
-            bmc=Bmc("https://bmc-w1.example/redfish/v1/Systems/1", True),
+            controller=Controller("https://bmc-w1.example/redfish/v1/Systems/1", True),
             mac="52:54:00:00:00:11",
             os_disk="/dev/disk/by-id/nvme-OS_w1",
             data_disks=("/dev/disk/by-id/nvme-A_1", "/dev/disk/by-id/nvme-B_1"),

@@ -12,8 +12,8 @@ import pytest
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.files import LOCK_LIMIT_S, locked
 from lifecycle.adapters.records import DirectoryRecords, as_filed, machine_file
-from lifecycle.errors import BmcClaimed, NeedsAttention, PortError
-from lifecycle.ports import Bmc, Claim, ClaimState, Role
+from lifecycle.errors import MachineClaimed, NeedsAttention, PortError
+from lifecycle.ports import Claim, ClaimState, Controller, Role
 from tests.lifecycle.adapters.wire_server import StillClock
 
 
@@ -23,7 +23,7 @@ def claim_of(stack: str, state: ClaimState = ClaimState.PROVISIONING) -> Claim:
         node="w1",
         generation="0123456789abcdef",
         state=state,
-        bmc=Bmc("https://bmc-w1.example/redfish/v1/Systems/1", verify_tls=False),
+        controller=Controller("https://bmc-w1.example/redfish/v1/Systems/1", verify_tls=False),
         pool="workers",
         role=Role.WORKER,
         stores=True,
@@ -42,7 +42,7 @@ def race(directory: Path, stack: str, host: str, go: object, won: object) -> Non
     try:
         claim = dataclasses.replace(claim_of(stack), node=host)
         found = str(records_of(directory, stack).put_claim(host, claim, None))
-    except BmcClaimed as refused:
+    except MachineClaimed as refused:
         found = type(refused).__name__
     won.put(found)  # type: ignore[attr-defined]  # a queue, as above
 
@@ -113,7 +113,7 @@ class TestClaims:
 
 def renamed(claim: Claim, url: str = "") -> Claim:
     """The claim of another host, for the same controller or for that at `url`."""
-    return dataclasses.replace(claim, node="x1", bmc=Bmc(url or claim.bmc.url))
+    return dataclasses.replace(claim, node="x1", controller=Controller(url or claim.controller.url))
 
 
 class TestOneMachineOneClaim:
@@ -130,7 +130,9 @@ class TestOneMachineOneClaim:
     )
     def test_another_name_is_refused(self, tmp_path: Path, url: str, state: ClaimState, stack: str) -> None:
         records_of(tmp_path).put_claim("w1", claim_of("metal", state), None)
-        with pytest.raises(BmcClaimed, match=r"node x1: .* claimed for w1 by stack metal.*claims\.md#taken") as caught:
+        with pytest.raises(
+            MachineClaimed, match=r"node x1: .* claimed for w1 by stack metal.*claims\.md#taken"
+        ) as caught:
             records_of(tmp_path, stack).put_claim("x1", renamed(claim_of(stack), url), None)
         assert caught.value.found == f"{url} claimed for w1 by stack metal"
         assert records_of(tmp_path).claim("x1") is None
@@ -139,7 +141,7 @@ class TestOneMachineOneClaim:
         records, left = records_of(tmp_path), claim_of("metal", ClaimState.LEFT)
         records.put_claim("w1", left, None)
         assert records.put_claim("x1", renamed(claim_of("metal")), None)
-        with pytest.raises(BmcClaimed, match="claimed for x1"):
+        with pytest.raises(MachineClaimed, match="claimed for x1"):
             records.put_claim("w1", claim_of("metal"), left)
         assert records.claim("w1") == left
 
@@ -147,8 +149,8 @@ class TestOneMachineOneClaim:
         records, own = records_of(tmp_path), renamed(claim_of("metal"), "https://bmc-x1.example/redfish/v1/Systems/1")
         records.put_claim("w1", claim_of("metal"), None)
         records.put_claim("x1", own, None)
-        with pytest.raises(BmcClaimed, match="claimed for w1"):
-            records.put_claim("x1", renamed(own, claim_of("metal").bmc.url), own)
+        with pytest.raises(MachineClaimed, match="claimed for w1"):
+            records.put_claim("x1", renamed(own, claim_of("metal").controller.url), own)
 
     @pytest.mark.parametrize(
         "url",
@@ -186,7 +188,7 @@ class TestOneMachineOneClaim:
         assert records.claim("x1") is None
 
     def test_two_names_at_the_same_moment(self, tmp_path: Path) -> None:
-        assert sorted(raced(tmp_path, ("metal", "w1"), ("metal", "x1"))) == ["BmcClaimed", "True"]
+        assert sorted(raced(tmp_path, ("metal", "w1"), ("metal", "x1"))) == ["MachineClaimed", "True"]
 
 
 class TestWhoHoldsAMachine:
@@ -201,30 +203,33 @@ class TestWhoHoldsAMachine:
         return made
 
     def test_no_other_claim_is_read(self, records: DirectoryRecords) -> None:
-        bmc = claim_of("metal").bmc
-        assert records.holder("x1", bmc) == "w1 by stack metal"
-        assert records.holder("w1", bmc) == ""
-        with pytest.raises(BmcClaimed, match="claimed for w1"):
+        controller = claim_of("metal").controller
+        assert records.holder("x1", controller) == "w1 by stack metal"
+        assert records.holder("w1", controller) == ""
+        with pytest.raises(MachineClaimed, match="claimed for w1"):
             records.put_claim("x1", renamed(claim_of("metal")), None)
         left = claim_of("metal", ClaimState.LEFT)
         assert records.put_claim("w1", left, claim_of("metal"))
         assert records.put_claim("w1", claim_of("metal"), left)
 
     def test_one_that_left_holds_nothing_until_it_takes_it_again(self, records: DirectoryRecords) -> None:
-        bmc, left = claim_of("metal").bmc, claim_of("metal", ClaimState.LEFT)
+        controller, left = claim_of("metal").controller, claim_of("metal", ClaimState.LEFT)
         records.put_claim("w1", left, claim_of("metal"))
-        assert records.holder("x1", bmc) == ""
+        assert records.holder("x1", controller) == ""
         assert records.put_claim("x1", renamed(claim_of("metal")), None)
-        assert records.holder("w1", bmc) == "x1 by stack metal"
+        assert records.holder("w1", controller) == "x1 by stack metal"
 
     def test_one_that_moved_to_another_controller_or_was_given_up(
         self, records: DirectoryRecords, tmp_path: Path
     ) -> None:
-        here, there = claim_of("metal"), renamed(claim_of("metal"), "https://bmc-x1.example/redfish/v1/Systems/1").bmc
-        moved = dataclasses.replace(here, bmc=there)
+        here, there = (
+            claim_of("metal"),
+            renamed(claim_of("metal"), "https://bmc-x1.example/redfish/v1/Systems/1").controller,
+        )
+        moved = dataclasses.replace(here, controller=there)
         (tmp_path / "records/hosts/broken.json").unlink()  # the other machine is taken for the first time: all is read
         assert records.put_claim("w1", moved, here)
-        assert records.holder("x1", here.bmc) == ""
+        assert records.holder("x1", here.controller) == ""
         assert records.holder("x1", there) == "w1 by stack metal"
         assert records.put_claim("w1", None, moved)
         assert records.holder("x1", there) == ""
@@ -233,23 +238,23 @@ class TestWhoHoldsAMachine:
         records = records_of(tmp_path)
         records.put_claim("w1", claim_of("metal"), None)
         shutil.rmtree(tmp_path / "records/machines")
-        assert records.holder("x1", claim_of("metal").bmc) == "w1 by stack metal"
-        with pytest.raises(BmcClaimed, match="claimed for w1"):
+        assert records.holder("x1", claim_of("metal").controller) == "w1 by stack metal"
+        with pytest.raises(MachineClaimed, match="claimed for w1"):
             records.put_claim("x1", renamed(claim_of("metal")), None)
 
     def test_killed_before_its_claim_was_written(self, tmp_path: Path) -> None:
         """The machine is filed for a host that has no claim: nobody holds it."""
-        records, bmc = records_of(tmp_path), claim_of("metal").bmc
+        records, controller = records_of(tmp_path), claim_of("metal").controller
         (tmp_path / "records/machines").mkdir(parents=True)
-        (tmp_path / "records/machines" / machine_file(bmc)).write_bytes(as_filed("x1"))
-        assert records.holder("w1", bmc) == ""
+        (tmp_path / "records/machines" / machine_file(controller)).write_bytes(as_filed("x1"))
+        assert records.holder("w1", controller) == ""
         assert records.put_claim("w1", claim_of("metal"), None)
-        assert records.holder("x1", bmc) == "w1 by stack metal"
+        assert records.holder("x1", controller) == "w1 by stack metal"
 
     def test_a_file_that_cannot_be_read_is_not_taken_for_none(self, tmp_path: Path) -> None:
-        records, bmc = records_of(tmp_path), claim_of("metal").bmc
+        records, controller = records_of(tmp_path), claim_of("metal").controller
         records.put_claim("w1", claim_of("metal"), None)
-        (tmp_path / "records/machines" / machine_file(bmc)).write_text('{"format": 1}')
+        (tmp_path / "records/machines" / machine_file(controller)).write_text('{"format": 1}')
         with pytest.raises(NeedsAttention, match="without `host`"):
             records.put_claim("x1", renamed(claim_of("metal")), None)
 

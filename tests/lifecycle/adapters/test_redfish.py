@@ -13,7 +13,7 @@ from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.errors import NeedsAttention, PortError
-from lifecycle.ports import Bmc, Power, Progress
+from lifecycle.ports import Controller, Power, Progress
 from tests.lifecycle.adapters.pinned import pin_of
 from tests.lifecycle.adapters.wire_server import Asked, Reply, Wire, free_port
 
@@ -23,7 +23,7 @@ SESSIONS = "/redfish/v1/SessionService/Sessions"
 PASSWORD = "s3cret-of-the-bmc"
 
 
-class Controller:
+class Played:
     """A management controller of one host."""
 
     def __init__(self, wire: Wire) -> None:
@@ -109,13 +109,13 @@ class Controller:
 
 
 @pytest.fixture
-def controller(wire: Wire) -> Controller:
-    return Controller(wire)
+def played(wire: Wire) -> Played:
+    return Played(wire)
 
 
 @pytest.fixture
-def bmc(wire: Wire) -> Bmc:
-    return Bmc(f"{wire.url}{SYSTEM}")
+def controller(wire: Wire) -> Controller:
+    return Controller(f"{wire.url}{SYSTEM}")
 
 
 @pytest.fixture
@@ -139,62 +139,64 @@ class TestPower:
         ("said", "power"), [("On", Power.ON), ("Off", Power.OFF), ("PoweringOff", Power.ON), ("Paused", Power.ON)]
     )
     def test_it_is_what_is_proven(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, said: str, power: Power
+        self, played: Played, machines: RedfishMachines, controller: Controller, said: str, power: Power
     ) -> None:
-        controller.power = said
-        assert machines.power("w1", bmc) is power
+        played.power = said
+        assert machines.power("w1", controller) is power
 
     @pytest.mark.parametrize("said", ["Asleep", None])
     def test_a_state_nobody_knows_is_named(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, said: Any
+        self, played: Played, machines: RedfishMachines, controller: Controller, said: Any
     ) -> None:
-        controller.power = said
+        played.power = said
         with pytest.raises(PortError, match=f"BMC of w1 .*PowerState {said!r}"):
-            machines.power("w1", bmc)
+            machines.power("w1", controller)
 
-    def test_off_is_forced(self, controller: Controller, machines: RedfishMachines, bmc: Bmc) -> None:
-        controller.power = "On"
-        machines.power_off("w1", bmc)
-        assert (controller.resets, controller.power) == (["ForceOff"], "Off")
+    def test_off_is_forced(self, played: Played, machines: RedfishMachines, controller: Controller) -> None:
+        played.power = "On"
+        machines.power_off("w1", controller)
+        assert (played.resets, played.power) == (["ForceOff"], "Off")
 
-    def test_off_twice_asks_for_nothing(self, controller: Controller, machines: RedfishMachines, bmc: Bmc) -> None:
-        machines.power_off("w1", bmc)
-        assert controller.resets == []
+    def test_off_twice_asks_for_nothing(
+        self, played: Played, machines: RedfishMachines, controller: Controller
+    ) -> None:
+        machines.power_off("w1", controller)
+        assert played.resets == []
 
     def test_a_refusal_because_it_went_off_meanwhile_is_no_error(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
-        controller.power = "On"
+        played.power = "On"
 
         def meanwhile(asked: Asked) -> Reply:
-            controller.power = "Off"
+            played.power = "Off"
             return Reply(409, {"error": {"message": "already off"}})
 
         wire.on("POST", RESET, meanwhile)
-        machines.power_off("w1", bmc)
+        machines.power_off("w1", controller)
 
     def test_a_refusal_for_another_reason_is_one(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
-        controller.power = "On"
+        played.power = "On"
         wire.on("POST", RESET, Reply(409, {"error": {"message": "firmware update in progress"}}))
         with pytest.raises(PortError, match=r"BMC of w1 .*firmware update in progress"):
-            machines.power_off("w1", bmc)
+            machines.power_off("w1", controller)
 
     def test_one_session_serves_a_step_and_is_ended(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
         for _ in range(3):
-            machines.power("w1", bmc)
+            machines.power("w1", controller)
         machines.close()
         machines.close()
         assert wire.lines().count(f"POST {SESSIONS}") == 1
         assert wire.lines().count(f"DELETE {SESSIONS}/1") == 1
 
     def test_a_session_that_cannot_be_ended_keeps_nobody_waiting(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
-        machines.power("w1", bmc)
+        machines.power("w1", controller)
         wire.on("DELETE", f"{SESSIONS}/1", Reply(reset=True))
         machines.close()
         assert wire.lines().count(f"DELETE {SESSIONS}/1") == 1
@@ -204,61 +206,63 @@ class TestInstall:
     """One network boot into the installer, then power."""
 
     def test_http_boot_from_the_stores_loader(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+        self, played: Played, machines: RedfishMachines, controller: Controller, tmp_path: Path
     ) -> None:
         (tmp_path / "ipxe.efi").write_bytes(b"MZ")
-        machines.install("w1", pin_of("w1", bmc))
-        assert controller.boot["BootSourceOverrideTarget"] == "UefiHttp"
-        assert controller.boot["BootSourceOverrideEnabled"] == "Once"
-        assert controller.boot["HttpBootUri"] == "https://boot.example/ipxe.efi"
-        assert controller.resets == ["On"]
+        machines.install("w1", pin_of("w1", controller))
+        assert played.boot["BootSourceOverrideTarget"] == "UefiHttp"
+        assert played.boot["BootSourceOverrideEnabled"] == "Once"
+        assert played.boot["HttpBootUri"] == "https://boot.example/ipxe.efi"
+        assert played.resets == ["On"]
         assert (tmp_path / "boot/0123456789abcdef/w1.ipxe").read_bytes() == b"#!ipxe"
 
     def test_pxe_where_the_store_has_no_loader(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
-        machines.install("w1", pin_of("w1", bmc))
-        assert controller.boot["BootSourceOverrideTarget"] == "Pxe"
+        machines.install("w1", pin_of("w1", controller))
+        assert played.boot["BootSourceOverrideTarget"] == "Pxe"
 
     @pytest.mark.parametrize("without", ["HttpBootUri", "UefiHttp"])
     def test_pxe_where_the_controller_takes_no_address(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path, without: str
+        self, played: Played, machines: RedfishMachines, controller: Controller, tmp_path: Path, without: str
     ) -> None:
         (tmp_path / "ipxe.efi").write_bytes(b"MZ")
-        controller.boot.pop(without, None)
+        played.boot.pop(without, None)
         if without == "UefiHttp":
-            controller.boot["BootSourceOverrideTarget@Redfish.AllowableValues"].remove(without)
-        machines.install("w1", pin_of("w1", bmc))
-        assert controller.boot["BootSourceOverrideTarget"] == "Pxe"
+            played.boot["BootSourceOverrideTarget@Redfish.AllowableValues"].remove(without)
+        machines.install("w1", pin_of("w1", controller))
+        assert played.boot["BootSourceOverrideTarget"] == "Pxe"
 
-    def test_a_host_that_is_on_is_restarted(self, controller: Controller, machines: RedfishMachines, bmc: Bmc) -> None:
-        controller.power = "On"
-        machines.install("w1", pin_of("w1", bmc))
-        assert controller.resets == ["ForceRestart"]
+    def test_a_host_that_is_on_is_restarted(
+        self, played: Played, machines: RedfishMachines, controller: Controller
+    ) -> None:
+        played.power = "On"
+        machines.install("w1", pin_of("w1", controller))
+        assert played.resets == ["ForceRestart"]
 
     def test_the_override_is_cleared_with_what_leads_to_the_installer(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+        self, played: Played, machines: RedfishMachines, controller: Controller, tmp_path: Path
     ) -> None:
-        machines.install("w1", pin_of("w1", bmc))
-        machines.clear_boot_override("w1", bmc)
-        machines.clear_boot_override("w1", bmc)
-        assert controller.boot["BootSourceOverrideEnabled"] == "Disabled"
-        assert len(controller.patches) == 2
+        machines.install("w1", pin_of("w1", controller))
+        machines.clear_boot_override("w1", controller)
+        machines.clear_boot_override("w1", controller)
+        assert played.boot["BootSourceOverrideEnabled"] == "Disabled"
+        assert len(played.patches) == 2
         assert list((tmp_path / "next").iterdir()) == []
 
     def test_a_controller_that_wants_a_target_with_it_gets_the_disk(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
         def wants_target(asked: Asked) -> Reply:
             if "BootSourceOverrideTarget" not in asked.body["Boot"]:
                 return Reply(400, "Missing the BootSourceOverrideTarget")
-            return controller.patched(asked)
+            return played.patched(asked)
 
-        machines.install("w1", pin_of("w1", bmc))
+        machines.install("w1", pin_of("w1", controller))
         wire.on("PATCH", SYSTEM, wants_target)
-        machines.clear_boot_override("w1", bmc)
-        assert controller.boot["BootSourceOverrideTarget"] == "Hdd"
-        assert controller.boot["BootSourceOverrideEnabled"] == "Disabled"
+        machines.clear_boot_override("w1", controller)
+        assert played.boot["BootSourceOverrideTarget"] == "Hdd"
+        assert played.boot["BootSourceOverrideEnabled"] == "Disabled"
 
 
 class TestProgress:
@@ -276,29 +280,29 @@ class TestProgress:
     )
     def test_from_the_controller(
         self,
-        controller: Controller,
+        played: Played,
         machines: RedfishMachines,
-        bmc: Bmc,
+        controller: Controller,
         power: str,
         state: str | None,
         progress: Progress,
     ) -> None:
-        controller.power = power
-        controller.progress = {"LastState": state} if state else None
-        assert machines.progress("w1", pin_of("w1", bmc)) is progress
+        played.power = power
+        played.progress = {"LastState": state} if state else None
+        assert machines.progress("w1", pin_of("w1", controller)) is progress
 
     def test_from_the_machine_without_asking_the_controller(
-        self, wire: Wire, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+        self, wire: Wire, machines: RedfishMachines, controller: Controller, tmp_path: Path
     ) -> None:
         (tmp_path / "progress").mkdir()
         (tmp_path / "progress/w1").write_text('{"generation": "0123456789abcdef", "state": "installing"}')
-        assert machines.progress("w1", pin_of("w1", bmc)) is Progress.INSTALLING
+        assert machines.progress("w1", pin_of("w1", controller)) is Progress.INSTALLING
         assert wire.asked == []
 
     def test_once_installed_no_network_boot_installs_again(
-        self, controller: Controller, machines: RedfishMachines, bmc: Bmc, tmp_path: Path
+        self, played: Played, machines: RedfishMachines, controller: Controller, tmp_path: Path
     ) -> None:
-        pin = pin_of("w1", bmc)
+        pin = pin_of("w1", controller)
         machines.install("w1", pin)
         (tmp_path / "progress").mkdir()
         (tmp_path / "progress/w1").write_text('{"generation": "0123456789abcdef", "state": "installed"}')
@@ -312,50 +316,52 @@ class TestHostileWire:
     def test_nobody_listens(self, machines: RedfishMachines) -> None:
         port = free_port()
         with pytest.raises(PortError, match=rf"BMC of w1 at http://127\.0\.0\.1:{port}.*ConnectionError"):
-            machines.power("w1", Bmc(f"http://127.0.0.1:{port}{SYSTEM}"))
+            machines.power("w1", Controller(f"http://127.0.0.1:{port}{SYSTEM}"))
 
     def test_refused_credentials_are_not_tried_again(
-        self, wire: Wire, controller: Controller, store: BootStore, bmc: Bmc, caplog: pytest.LogCaptureFixture
+        self, wire: Wire, played: Played, store: BootStore, controller: Controller, caplog: pytest.LogCaptureFixture
     ) -> None:
         wrong = RedfishMachines(lambda _: BmcCredentials("admin", "wr0ng"), store, try_delay_s=0.001)
         with (
             caplog.at_level(logging.DEBUG),
             pytest.raises(NeedsAttention, match=r"BMC of w1 .*refused.*CREDENTIALS") as caught,
         ):
-            wrong.power("w1", bmc)
+            wrong.power("w1", controller)
         assert "wr0ng" not in str(caught.value)
         assert wire.lines().count(f"POST {SESSIONS}") == 1
 
     def test_a_reset_connection_is_tried_again(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
-        machines.power("w1", bmc)
-        wire.on("GET", SYSTEM, Reply(reset=True), Reply(body=controller.system()))
-        assert machines.power("w1", bmc) is Power.OFF
+        machines.power("w1", controller)
+        wire.on("GET", SYSTEM, Reply(reset=True), Reply(body=played.system()))
+        assert machines.power("w1", controller) is Power.OFF
 
     def test_a_controller_that_stays_busy_is_an_error(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
         wire.on("GET", SYSTEM, Reply(503, {"error": {"message": "the service is starting"}}))
         with pytest.raises(PortError, match=r"BMC of w1 .*the service is starting"):
-            machines.power("w1", bmc)
+            machines.power("w1", controller)
 
     @pytest.mark.parametrize("body", ["<html>iBMC</html>", "[]", "{}", '{"Id": 7}'])
-    def test_garbage(self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc, body: str) -> None:
+    def test_garbage(
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller, body: str
+    ) -> None:
         wire.on("GET", SYSTEM, Reply(body=body))
         with pytest.raises(PortError, match="BMC of w1"):
-            machines.power("w1", bmc)
+            machines.power("w1", controller)
 
     def test_an_expired_session_is_renewed(
-        self, wire: Wire, controller: Controller, machines: RedfishMachines, bmc: Bmc
+        self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
-        machines.power("w1", bmc)
-        wire.on("GET", SYSTEM, Reply(401, {"error": {"message": "expired"}}), Reply(body=controller.system()))
-        assert machines.power("w1", bmc) is Power.OFF
+        machines.power("w1", controller)
+        wire.on("GET", SYSTEM, Reply(401, {"error": {"message": "expired"}}), Reply(body=played.system()))
+        assert machines.power("w1", controller) is Power.OFF
         assert wire.lines().count(f"POST {SESSIONS}") == 2
 
     @pytest.mark.parametrize("url", ["bmc-w1", "http://h/other", f"http://u:{PASSWORD}@h{SYSTEM}"])
     def test_an_address_of_another_form(self, machines: RedfishMachines, url: str) -> None:
         with pytest.raises(NeedsAttention, match=r"BMC of w1 .*Systems/<id>") as caught:
-            machines.power("w1", Bmc(url))
+            machines.power("w1", Controller(url))
         assert PASSWORD not in str(caught.value)

@@ -19,7 +19,7 @@ DECLARED = pins(stackfile.load(ROOT / "stacks" / "Pulumi.metal.yaml"), lock.load
 
 
 def claim(pin: Pin) -> Claim:
-    return Claim("metal", pin.node, pin.generation, ClaimState.JOINED, pin.bmc, pin.pool, pin.role, pin.stores)
+    return Claim("metal", pin.node, pin.generation, ClaimState.JOINED, pin.controller, pin.pool, pin.role, pin.stores)
 
 
 def served_world() -> World:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from lifecycle.errors import BmcClaimed
-from lifecycle.ports import Bmc, Claim, ClaimState, Role
+from lifecycle.errors import MachineClaimed
+from lifecycle.ports import Claim, ClaimState, Controller, Role
 from rehearsal.rack.ports import RackRecords
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import Host, World
@@ -18,7 +18,7 @@ CLAIM = Claim(
     node="w1",
     generation="0123456789abcdef",
     state=ClaimState.JOINED,
-    bmc=Bmc("https://bmc-w1.example/redfish/v1/Systems/1"),
+    controller=Controller("https://bmc-w1.example/redfish/v1/Systems/1"),
     pool="workers",
     role=Role.WORKER,
     stores=True,
@@ -44,7 +44,7 @@ class TestOneMachineOneClaim:
     """The second name is refused until the first has left."""
 
     def test_while_the_first_serves(self, rack: Rack, records: RackRecords) -> None:
-        with pytest.raises(BmcClaimed, match="claimed for w1 by stack metal"):
+        with pytest.raises(MachineClaimed, match="claimed for w1 by stack metal"):
             records.put_claim("x1", RENAMED, None)
         assert rack.world.claims == {"w1": CLAIM}
 

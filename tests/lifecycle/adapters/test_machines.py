@@ -1,0 +1,32 @@
+"""Which adapter switches a machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from lifecycle.adapters.machines import MachinesByScheme
+from lifecycle.errors import NeedsAttention
+from lifecycle.ports import Controller, Power
+from tests.lifecycle.fakes import FakeMachines
+from tests.lifecycle.fleets import serving
+from tests.lifecycle.world import World
+
+
+@pytest.fixture
+def worlds() -> dict[str, World]:
+    return {"https": serving(), "ec2": serving()}
+
+
+def test_the_scheme_of_its_address_decides(worlds: dict[str, World]) -> None:
+    machines = MachinesByScheme({scheme: FakeMachines(world) for scheme, world in worlds.items()})
+    for world in worlds.values():
+        world.hosts["w1"].power = Power.OFF
+    worlds["ec2"].hosts["w1"].power = Power.ON
+    assert machines.power("w1", Controller("ec2://eu-central-1/metal/w1")) is Power.ON
+    assert machines.power("w1", Controller("https://bmc-w1.example/redfish/v1/Systems/1")) is Power.OFF
+
+
+def test_another_is_named_with_what_there_is(worlds: dict[str, World]) -> None:
+    machines = MachinesByScheme({scheme: FakeMachines(world) for scheme, world in worlds.items()})
+    with pytest.raises(NeedsAttention, match="none of ec2, https"):
+        machines.power("w1", Controller("ipmi://bmc-w1.example"))
