@@ -233,8 +233,12 @@ def what_seldom_happens(cluster: Owned) -> None:
     assert fresh.rolls.write(roll, "")
     orphan = make.pod("orphan", on="w2")
     orphan["metadata"]["ownerReferences"] = [owned_by_no_daemon_set()]
-    cluster.fleet.create(orphan)
-    eventually(lambda: [p for p in at.kubernetes.pods_on("w2") if p.name == "orphan"], "the orphan on w2")
+
+    def seen() -> bool:
+        cluster.fleet.create(orphan)  # again and again: the garbage collector may be quicker than a look
+        return any(p.name == "orphan" for p in at.kubernetes.pods_on("w2"))
+
+    eventually(seen, "the orphan on w2")
 
 
 def evacuation(cluster: Owned) -> None:
@@ -335,10 +339,12 @@ def what_it_needs(cluster: Owned) -> None:
     """What the commands look at or delete."""
     storage_kinds(cluster)
     cluster.fleet.create(make.node("w3", "10.1.0.3"))
-    daemon = make.pod("daemon", on="w3")
-    daemon["metadata"]["ownerReferences"] = [owned_by_no_daemon_set()]
-    for pod in (make.pod("lonely", on="w2"), daemon):
-        cluster.fleet.create(pod)
+    cluster.fleet.create(make.daemon_set("agent"))
+    cluster.fleet.create(make.pod("lonely", on="w2"))
+    kubernetes = cluster.step_ports().kubernetes
+    eventually(
+        lambda: [p for p in kubernetes.pods_on("w3") if p.daemon_set], "a daemon on w3, for a drain to ask about"
+    )
     job = {"apiVersion": f"{STORAGE_GROUP}/v1alpha1", "kind": "StorageNodeOps", "metadata": {"name": "failed"}}
     ask, final = cluster.api(None).ask, frozenset({409})
     ask("failed removal", "POST", f"{STORAGE_PATH}/storagenodeops", body=job, final=final)
