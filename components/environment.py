@@ -16,13 +16,13 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
+from components.boot_stores import BootStore, address
 from components.fields import (
     BootLimit,
     ChartVersion,
     Cidr,
     Closed,
     Count,
-    Directory,
     Domain,
     Endpoint,
     HttpsUrl,
@@ -184,15 +184,6 @@ class Cluster(Closed):
     """The whole cluster goes for good, and all its volumes are lost."""
 
 
-class BootStore(Closed):
-    """Where installers, images and boot configurations are published, and records are kept."""
-
-    url: HttpsUrl
-    """Where machines fetch from."""
-    directory: Directory
-    """The same place, as the machine that runs the steps sees it."""
-
-
 class Settings(Closed):
     """What every machine is configured with besides its image and its part in the cluster."""
 
@@ -321,6 +312,11 @@ class Environment(Closed):
     """The longest each wait may take."""
     rollout: Rollout = Rollout()
     """When a roll stops by itself."""
+
+    @property
+    def store_url(self) -> str:
+        """Where machines fetch what components/boot/layout.py says a path of."""
+        return address(self.boot_store, "")
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""

@@ -161,5 +161,5 @@ def _mismatches(environment: Environment, pool: Pool, release: Release, kubernet
     for name, host in pool.machines.hosts.items():
         if host.os_disk in host.kept_disks:
             yield f"host {name}: expected an OS disk of its own, found {host.os_disk} among its data disks"
-    if not layout.PLAIN.fullmatch(environment.boot_store.url):
-        yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.boot_store.url!r}"
+    if not layout.PLAIN.fullmatch(environment.store_url):
+        yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.store_url!r}"

@@ -141,7 +141,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.boot_store.url, generation, name),
+        boot_url=boot_url(environment.store_url, generation, name),
         controller=Controller(host.bmc.url, host.bmc.verify_tls),
         mac=host.mac,
         os_disk=host.os_disk,
