@@ -51,7 +51,7 @@ def declared(root: Path, stack: str) -> Declared:
 
     environment, lock = _files(root, stack)
     return Declared(
-        pins=pins(environment, lock),
+        pins=pins(environment, lock, stack=stack),
         limits=Limits(**environment.limits.model_dump()),
         endpoint=endpoint(environment.cluster),
         boot_store=root / environment.boot_store.directory,
