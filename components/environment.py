@@ -15,13 +15,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.boot_stores import BootStore, address
 from components.fields import (
     BootLimit,
     ChartVersion,
     Cidr,
     Closed,
     Count,
-    Directory,
     Endpoint,
     HttpsUrl,
     Hugepages,
@@ -114,15 +114,6 @@ class Cluster(Closed):
     """Addresses of services."""
     retire: bool = False
     """The whole cluster goes for good, and all its volumes are lost."""
-
-
-class BootStore(Closed):
-    """Where installers, images and boot configurations are published, and records are kept."""
-
-    url: HttpsUrl
-    """Where machines fetch from."""
-    directory: Directory
-    """The same place, as the machine that runs the steps sees it."""
 
 
 class Settings(Closed):
@@ -255,6 +246,11 @@ class Environment(Closed):
     """The longest each wait may take."""
     rollout: Rollout = Rollout()
     """When a roll stops by itself."""
+
+    @property
+    def store_url(self) -> str:
+        """Where machines fetch what components/boot/layout.py says a path of."""
+        return address(self.boot_store, self.aws.region if self.aws else "")
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""

@@ -130,5 +130,5 @@ def _mismatches(environment: Environment, pool: Pool, release: Release, kubernet
     for own in map(pool.machines.own, pool.machines.hosts):
         if own.os_disk in own.kept_disks:
             yield f"host {own.name}: expected an OS disk of its own, found {own.os_disk} among its data disks"
-    if not layout.PLAIN.fullmatch(environment.boot_store.url):
-        yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.boot_store.url!r}"
+    if not layout.PLAIN.fullmatch(environment.store_url):
+        yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.store_url!r}"

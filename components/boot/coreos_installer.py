@@ -43,7 +43,7 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     """
     release, store, at = (
         pool.asked.release,
-        pool.asked.environment.boot_store.url,
+        pool.asked.environment.store_url,
         layout.installer(generation, own.name),
     )
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)

@@ -31,7 +31,7 @@ def environment_file(environment: Environment, node: str, role: str) -> File:
         "INGOT_ENDPOINT": kubeadm.endpoint(environment.cluster),
         "INGOT_NODE": node,
         "INGOT_ROLE": role,
-        "INGOT_STORE": environment.boot_store.url,
+        "INGOT_STORE": environment.store_url,
     }
     return text_file(scripts.ENVIRONMENT, "".join(f"{key}='{value}'\n" for key, value in values.items()))
 

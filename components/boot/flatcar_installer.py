@@ -115,7 +115,7 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
     verified, or a value would mean more than itself on a kernel command line.
     """
-    store, at = pool.asked.environment.boot_store.url, layout.installer(generation, own.name)
+    store, at = pool.asked.environment.store_url, layout.installer(generation, own.name)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
     arguments = kernel_arguments(f"{store}/{at}")
     return ipxe.publication(own.name, generation, pool.asked.release, store, arguments, {at: live.to_bytes()})

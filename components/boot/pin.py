@@ -145,7 +145,7 @@ def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.boot_store.url, generation, name),
+        boot_url=boot_url(environment.store_url, generation, name),
         controller=declared.controller,
         mac=declared.mac,
         os_disk=declared.os_disk,

@@ -100,7 +100,7 @@ class TalosPool:
     artifacts: tuple[str, ...] = (KERNEL, INITRAMFS)
 
     def publication(self, own: Own, generation: str) -> Publication:
-        store = self.asked.environment.boot_store.url
+        store = self.asked.environment.store_url
         arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
         return ipxe.publication(own.name, generation, self.asked.release, store, arguments, {})
 

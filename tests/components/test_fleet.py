@@ -52,7 +52,7 @@ def environment(
     document: dict[str, Any] = {
         "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.metal.example", **cluster},
         "image": {"os": "fedora-coreos", "version": "44.20260621.3.1"},
-        "boot_store": {"url": "https://boot.metal.example", "directory": "/srv/ingot"},
+        "boot_store": {"kind": "directory", "url": "https://boot.metal.example", "directory": "/srv/ingot"},
         "pools": {
             "control-plane": pool("control-plane", CONTROL),
             **{name: pool("worker", hosts) for name, hosts in pools.items()},

@@ -36,7 +36,7 @@ def fleet() -> dict[str, Any]:
     return {
         "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.example"},
         "image": {"os": "fedora-coreos", "version": OLD},
-        "boot_store": {"url": "https://boot.example", "directory": "/srv/boot"},
+        "boot_store": {"kind": "directory", "url": "https://boot.example", "directory": "/srv/boot"},
         "pools": {
             "control": {
                 "role": "control-plane",

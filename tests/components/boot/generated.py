@@ -124,6 +124,7 @@ def fleets(draw: st.DrawFn) -> AnyFleet:
         "image": draw(st.sampled_from([image for os in IGNITION for image in IMAGES[os]]))
         | {"architecture": draw(st.sampled_from(["x86_64", "aarch64"]))},
         "boot_store": {
+            "kind": "directory",
             "url": draw(st.sampled_from(["https://b.example", "https://b.example:8443/a"])),
             "directory": "/b",
         },
