@@ -57,7 +57,7 @@ def declared(root: Path, stack: str) -> Declared:
 
     environment, lock = _files(root, stack)
     return Declared(
-        pins=pins(environment, lock),
+        pins=pins(environment, lock, stack=stack),
         limits=Limits(**environment.limits.model_dump()),
         endpoint=endpoint(environment.cluster),
         boot_store=_place(root, environment),

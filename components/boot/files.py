@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from components.boot import kubeadm, scripts
-from components.boot.contract import Own
 from components.boot.ignition import File, Resource, canonical_json, inline
 from components.environment import Environment
+from components.machines.contract import Own
 
 
 def text_file(path: str, text: str, *, overwrite: bool | None = None) -> File:

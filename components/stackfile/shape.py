@@ -80,6 +80,8 @@ def _wanted(error: ErrorDetails, value: object) -> tuple[str, str]:
         return expected, QUOTE_IT if isinstance(value, bool | int | float | datetime.date) else f"write {expected}"
     if kind == "too_short":
         return "one entry at least", "write one"
+    if kind == "too_long":
+        return f"{context['max_length']} entries at most", "take some out"
     return _EXPECTED.get(kind, (error["msg"], "write what is expected"))
 
 

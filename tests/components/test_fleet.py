@@ -44,7 +44,10 @@ def environment(
     number = iter(range(1, 100))
 
     def pool(role: str, hosts: tuple[str, ...]) -> dict[str, object]:
-        return {"role": role, "machines": {"hosts": {h: host(next(number), retire=h in give_up) for h in hosts}}}
+        return {
+            "role": role,
+            "machines": {"kind": "bare-metal", "hosts": {h: host(next(number), retire=h in give_up) for h in hosts}},
+        }
 
     document: dict[str, Any] = {
         "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.metal.example", **cluster},
