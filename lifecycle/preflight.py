@@ -55,12 +55,17 @@ def account(ports: Ports, node: str, stack: str) -> None:
     missing = ports.cloud.forbidden()
     if missing:
         raise CloudNotPermitted(node, told(missing), _names(missing))
+    unknown = unknown_machines(ports, stack)
+    if unknown:
+        said = "; ".join(f"{', '.join(words)} for {host or 'no host'}" for host, words in unknown.items())
+        raise UnknownMachines(node, f"none for {said}", tuple(unknown))
+
+
+def unknown_machines(ports: Ports, stack: str) -> dict[str, tuple[str, ...]]:
+    """By host, the machines that say they are the stack's and that no claim of it knows. Raises PortError."""
     found = ports.cloud.machines()
     claims = ports.records.claims() if found else {}  # read later than the machines, which are claimed first
-    unknown = sorted(host for host in found if host not in claims or claims[host].stack != stack)
-    if unknown:
-        said = "; ".join(f"{', '.join(found[host])} for {host or 'no host'}" for host in unknown)
-        raise UnknownMachines(node, f"none for {said}", tuple(unknown))
+    return {host: found[host] for host in sorted(found) if host not in claims or claims[host].stack != stack}
 
 
 def _names(missing: Sequence[Forbidden]) -> tuple[str, ...]:

@@ -143,9 +143,7 @@ class AwsAccount:
         yield from self._dry(place, "ModifyInstanceAttribute", InstanceId=one.id, BlockDeviceMappings=[keep])
         volumes = [volume for _, volume in one.kept]
         if volumes:
-            yield from self._dry(
-                place, "AttachVolume", InstanceId=one.id, VolumeId=volumes[0], Device=DEVICES[-1]
-            )
+            yield from self._dry(place, "AttachVolume", InstanceId=one.id, VolumeId=volumes[0], Device=DEVICES[-1])
 
     def _store(self, place: Place, bucket: str) -> Iterator[Right]:
         absent = {"Bucket": bucket, "Key": ABSENT}
