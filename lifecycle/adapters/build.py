@@ -96,8 +96,7 @@ def ports(
 
     boot_store = partial(_boot_store, pins)
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
-    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
-    atexit.register(redfish.close)
+    redfish = _redfish(store, wall, env)
     return Ports(
         clock=clock,
         pins=pins,
@@ -120,6 +119,14 @@ def ports(
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
+
+
+def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str]) -> RedfishMachines:
+    """Their sessions end with this process."""
+    authority = env.get("INGOT_BMC_CA_FILE", "")
+    made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority)
+    atexit.register(made.close)
+    return made
 
 
 def _boot_store(pins: StackFilePins) -> Path:
