@@ -27,4 +27,5 @@ def aws_fleet() -> dict[str, Any]:
     made = changed(made, "pools/control/machines", machines({f"c{i}": host(i) for i in (1, 2, 3)}))
     made = changed(made, "pools/hci/machines", machines({f"w{i}": host(i) | volumes for i in (1, 2, 3)}))
     web = {"role": "worker", "machines": machines({f"x{i}": {"zones": zones} for i in (1, 2)})}
-    return changed(made, "pools/web", web)
+    found: dict[str, Any] = changed(made, "pools/web", web)
+    return found

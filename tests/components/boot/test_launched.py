@@ -70,7 +70,7 @@ class TestAnInstance:
         for pool, node, _ in environment().hosts():
             boot = pool_boot(environment(), lock(), pool)
             configuration = parse(boot.configuration(environment().pools[pool].machines.own(node), BLANK))
-            assert configuration.storage.disks == configuration.storage.filesystems == ()
+            assert (configuration.storage.disks, configuration.storage.filesystems) == ((), ())
             assert boot.artifacts == ()
             assert not [u.name for u in configuration.systemd.units if "installer" in u.name]
 
