@@ -280,20 +280,21 @@ class TestTexts:
         assert s3_scripts.FETCH in s3_scripts.JOIN
 
 
+@pytest.fixture(scope="module")
+def files() -> dict[str, dict[str, str]]:
+    """By stack, every file of a worker's configuration that holds its own text."""
+    pinned = lock.load(STACKS / "images.lock.json")
+    found: dict[str, dict[str, str]] = {}
+    for stack in ("aws", "metal"):
+        node = boot_of(load(STACKS / f"Pulumi.{stack}.yaml"), pinned, "w1")
+        made = json.loads(node.boot.configuration(node.own, node.generation))
+        sources = {f["path"]: f.get("contents", {}).get("source", "") for f in made["storage"]["files"]}
+        found[stack] = {path: text for path, source in sources.items() if (text := inlined(source)) is not None}
+    return found
+
+
 class TestWhoRunsThem:
     """Machines whose boot store is a bucket, and no others."""
-
-    @pytest.fixture(scope="class")
-    def files(self) -> dict[str, dict[str, str]]:
-        """By stack, every file of a worker's configuration that holds its own text."""
-        pinned = lock.load(STACKS / "images.lock.json")
-        found: dict[str, dict[str, str]] = {}
-        for stack in ("aws", "metal"):
-            node = boot_of(load(STACKS / f"Pulumi.{stack}.yaml"), pinned, "w1")
-            made = json.loads(node.boot.configuration(node.own, node.generation))
-            sources = {f["path"]: f.get("contents", {}).get("source", "") for f in made["storage"]["files"]}
-            found[stack] = {path: text for path, source in sources.items() if (text := inlined(source)) is not None}
-        return found
 
     def test_on_aws(self, files: dict[str, dict[str, str]]) -> None:
         of = files["aws"]
