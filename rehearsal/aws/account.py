@@ -58,6 +58,7 @@ class Account:
     def __init__(self, seed: int, kept: Calls, now_s: Callable[[], float]) -> None:
         self.strikes: Callable[[Call], Refusal | None] = lambda call: None
         self._seed, self._kept, self._now_s = seed, kept, now_s
+        self._then_s: float | None = None
         self._asked: Counter[str] = Counter()
         self._clients: dict[tuple[str, str], Any] = {}
         self._groups = PlacementGroups(physics.groups_used)
@@ -82,9 +83,9 @@ class Account:
             self._clients[key] = self.session.client(service, region_name=region, config=once)
         return self._clients[key]
 
-    def publish_image(self, region: str, ami: str, architecture: str) -> None:
+    def publish_image(self, region: str, ami: str, architecture: str, name: str) -> None:
         """From now on this image can be launched there."""
-        facts = {"ami": ami, "architecture": architecture}
+        facts = {"ami": ami, "architecture": architecture, "name": name}
         known = (c.parameters for c in self.calls if c.service == RACK and c.region == region)
         if facts not in known:
             self.happens(region, "image", **facts)
@@ -98,6 +99,7 @@ class Account:
     def _replay(self, made: list[Call]) -> None:
         """Make these calls again. Raises CallsUnreadable if one of them is answered otherwise than it was."""
         for call in made:
+            self._then_s = call.at_s
             if call.service == RACK:
                 physics.happens(call)
             elif call.fault:
@@ -107,7 +109,7 @@ class Account:
                 if error != call.error:
                     found = f"{call.operation} answered with {error or 'success'}, not {call.error or 'success'}"
                     raise CallsUnreadable("the rack's AWS", found)
-        self._kept.all[:] = made
+        self._kept.all[:], self._then_s = made, None
 
     def _repeat(self, call: Call) -> str:
         try:
@@ -121,7 +123,8 @@ class Account:
     def _named(self, params: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object) -> None:
         """A token that botocore would draw by itself comes from the content, so that the same call stays the same."""
         service, region = model.service_model.service_name, context["client_region"]
-        call = Call(self._now_s(), service, region, model.name, dict(params))
+        at_s = self._now_s() if self._then_s is None else self._then_s
+        call = Call(at_s, service, region, model.name, dict(params))
         self._asked[call.content] += 1
         chance = f"{self._seed}:{call.content}:{self._asked[call.content]}"
         for name in model.idempotent_members:
@@ -138,15 +141,28 @@ class Account:
         mock_random.seed(chance)
         fault = self.strikes(call)
         context["ingot_fault"] = fault is not None
-        answer = fault or physics.refused(call, self._groups)
-        if answer is None:
-            for else_where in (self._groups.answer, physics.instead):
-                answer = else_where(call) if answer is None else answer
+        answer: dict[str, Any] | Refusal | None = fault
+        for judge in (self._repeated, self._groups.answer, self._refused, physics.instead):
+            answer = judge(call) if answer is None else answer
         if answer is None:
             return None
         if isinstance(answer, Refusal):
             return _answered(params, 400, {"Error": {"Code": answer.code, "Message": answer.message}})
         return _answered(params, 200, answer)
+
+    def _refused(self, call: Call) -> Refusal | None:
+        return physics.refused(call, self._groups)
+
+    def _repeated(self, call: Call) -> dict[str, Any] | None:
+        """A launch with the token of an earlier one is that one, whatever became of it (EC2 API reference, "Ensuring
+        idempotency"); moto would launch another."""
+        token = call.parameters.get("ClientToken") if call.operation == "RunInstances" else None
+        known = physics.launched_with(call.region, token) if token else None
+        if known is None:
+            return None
+        client = self.client("ec2", call.region)
+        answer: dict[str, Any] = client.describe_instances(InstanceIds=[known])["Reservations"][0]
+        return answer
 
     def _ended(
         self, http_response: AWSResponse, parsed: dict[str, Any], context: dict[str, Any], **_: object
@@ -171,6 +187,7 @@ def _answered(
 @contextmanager
 def open_account(
     path: Path | None,
+    region: str,
     *,
     seed: int,
     now_s: Callable[[], float] = lambda: 0.0,
@@ -178,7 +195,7 @@ def open_account(
 ) -> Iterator[Account]:
     """Open the account whose calls are in that file; a new one if there is none.
 
-    path: None keeps it nowhere. lasting: what is done to it from now on is kept too.
+    path: None keeps it nowhere. region: where it begins. lasting: what is done to it from now on is kept too.
     Raises AccountInUse, CallsUnreadable.
     """
     if not _OPEN.acquire(blocking=False):
@@ -190,6 +207,8 @@ def open_account(
             calls.cut(path)
         kept = Calls()
         account = Account(seed, kept, now_s)
+        mock_random.seed(f"{seed}:{region}")
+        physics.backend(region)  # made when it is first asked for, with a default network, whose ids are chance too
         account._replay(made)
         kept.path = path if lasting else None
         yield account

@@ -9,11 +9,13 @@ API reference. When an instance comes up or is gone is the rack's to say (rehear
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_block_store import Volume, VolumeAttachment
 from moto.ec2.models.instances import Instance, MetadataOptions
 from moto.elbv2.models import elbv2_backends
 
@@ -52,6 +54,11 @@ def refused(call: Call, groups: PlacementGroups) -> Refusal | None:
     return refusal
 
 
+def launched_with(region: str, token: str) -> str | None:
+    """The instance that was launched with this token."""
+    return next((i.id for i in backend(region).all_instances() if i.client_token == token), None)
+
+
 def groups_used(region: str) -> Iterator[str]:
     """The placement groups that instances are in."""
     for instance in backend(region).all_instances():
@@ -69,8 +76,19 @@ def answered(call: Call, parsed: dict[str, Any]) -> None:
         for said in parsed["Instances"]:
             instance = account.get_instance(said["InstanceId"])
             instance.metadata_options = MetadataOptions(options) if options else instance.metadata_options
+            _without_extra_disk(account, instance, _template(account, call.parameters))
             _set_state(instance, "pending")
+            instance.launch_time = said["LaunchTime"] = datetime.fromtimestamp(call.at_s, UTC)
             said["State"] = {"Name": "pending", "Code": STATES["pending"]}
+
+
+def _without_extra_disk(account: EC2Backend, instance: Instance, template: Parameters) -> None:
+    """moto gives an instance a disk of its own choice beside those of its template."""
+    named = {disk["DeviceName"] for disk in template.get("BlockDeviceMappings", ())}
+    for device, disk in list(instance.block_device_mapping.items()):
+        if named and device not in named:
+            account.detach_volume(disk.volume_id, instance.id, device)
+            account.delete_volume(disk.volume_id)
 
 
 def instead(call: Call) -> dict[str, Any] | None:
@@ -93,23 +111,37 @@ def happens(call: Call) -> None:
     account = backend(call.region)
     if call.operation == "image":
         ami = call.parameters["ami"]
-        account.amis[ami] = Ami(account, ami, name=ami, architecture=call.parameters["architecture"])
+        account.amis[ami] = Ami(account, ami, name=call.parameters["name"], architecture=call.parameters["architecture"])
         return
     instance = account.get_instance(call.parameters["instance"])
     if call.operation == "runs" and instance.state == "pending":
         _set_state(instance, "running")
     elif call.operation == "ends" and instance.state != "terminated":
-        # moto frees the volumes; an interface that outlives its instance it leaves attached.
-        account.terminate_instances([instance.id])
-        for interface in instance.nics.values():
-            interface.instance, interface.attachment_id, interface.attach_time = None, None, None
-            interface.status, interface.device_index = "available", None
-        _because(instance, call.parameters.get("because", ""))
+        _end(account, instance, call.parameters)
+    elif call.operation == "lets-go":
+        for volume in _held(account, instance):
+            volume.attachment = None
 
 
-def _because(instance: Instance, code: str) -> None:
-    if code:
-        instance.state_reason.code, instance.state_reason.message = code, code
+def _end(account: EC2Backend, instance: Instance, facts: Parameters) -> None:
+    """moto deletes and frees the volumes; an interface that outlives its instance it leaves attached."""
+    outlive = [v for v in _held(account, instance) if not _dies(instance, v.id)] if facts["holds"] else []
+    account.terminate_instances([instance.id])
+    for volume in outlive:
+        volume.attachment = VolumeAttachment(volume, instance, "/dev/sdf", "busy")
+    for interface in instance.nics.values():
+        interface.instance, interface.attachment_id, interface.attach_time = None, None, None
+        interface.status, interface.device_index = "available", None
+    if facts["because"]:
+        instance.state_reason.code = instance.state_reason.message = facts["because"]
+
+
+def _held(account: EC2Backend, instance: Instance) -> list[Volume]:
+    return [v for v in account.volumes.values() if v.attachment and v.attachment.instance.id == instance.id]
+
+
+def _dies(instance: Instance, volume: str) -> bool:
+    return any(disk.volume_id == volume and disk.delete_on_termination for disk in instance.block_device_mapping.values())
 
 
 def _set_state(instance: Instance, name: str) -> None:

@@ -1,6 +1,6 @@
 """The aws package on the rack's account: every create, change and delete is a call that AWS's models and moto judge.
 
-Types are in tables beside this (aws_network, aws_hosts, aws_access, aws_balancers). What no table names is refused
+Types are in tables beside this (aws_network, aws_hosts, aws_access, aws_balancers, aws_names). What no table names is refused
 when the engine checks it, so in a preview too.
 """
 
@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime.proto import provider_pb2
 
 from rehearsal.aws.account import Account
-from rehearsal.providers import aws_access, aws_balancers, aws_hosts, aws_network
+from rehearsal.providers import aws_access, aws_balancers, aws_hosts, aws_names, aws_network
 from rehearsal.providers.aws_kind import Api, Inputs, Kind, plain
 from rehearsal.providers.base import Properties, Provider, Refused, kind_of, name_of, read, verbatim, write
 from rehearsal.rack.rack import Rack
@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **aws_hosts.KINDS,
     **aws_access.KINDS,
     **aws_balancers.KINDS,
+    **aws_names.KINDS,
 }
 """Every type that the rehearsal knows."""
 

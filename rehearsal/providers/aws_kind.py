@@ -42,6 +42,10 @@ class Api:
         return self.account.client("s3", self.region)
 
     @property
+    def route53(self) -> Any:
+        return self.account.client("route53", self.region)
+
+    @property
     def number(self) -> str:
         return str(self.account.client("sts", self.region).get_caller_identity()["Account"])
 

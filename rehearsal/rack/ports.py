@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from lifecycle import owners
+from lifecycle import ec2, owners
+from lifecycle.adapters.machines import MachinesByScheme
 from lifecycle.errors import PortError
 from lifecycle.ports import (
     Claim,
     Controller,
     Credentials,
     Limits,
+    Machines,
     Move,
     Pin,
     Ports,
@@ -315,6 +317,17 @@ class RackEvidence(Part):
         self._add("note", node=node, text=text)
 
 
+def _machines(rack: Rack, lane: str, limits: Limits, save: Save) -> Machines:
+    """Hosts in racks, and instances where the rack has an AWS account: nobody else needs what serves that."""
+    metal = RackMachines(rack, lane, save)
+    if rack.account is None:
+        return metal
+    from rehearsal.rack.instance_port import RackInstances
+
+    instances = RackInstances(rack, lane, save, rack.account, RackClock(rack, lane), lambda: limits.boot_s)
+    return MachinesByScheme({"http": metal, "https": metal, ec2.SCHEME: instances})
+
+
 def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | None = None) -> Ports:
     """Everything one step may touch. save: called, lock held, after each call that changed the world."""
     return Ports(
@@ -323,7 +336,7 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
         kubernetes=RackKubernetes(rack, lane, save),
         etcd=RackEtcd(rack, lane, save),
         storage=RackStorage(rack, lane, save),
-        machines=RackMachines(rack, lane, save),
+        machines=_machines(rack, lane, limits, save),
         records=RackRecords(rack, lane, save),
         delivery=RackDelivery(rack, lane, save),
         secrets=RackSecrets(),
