@@ -14,6 +14,7 @@ from lifecycle.ports import Ports
 from rehearsal.rack.ports import ports
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
+from rehearsal.serving import account_of
 from rehearsal.session import Options, home, limits, pinned, stack_data
 
 
@@ -46,6 +47,7 @@ def saved_rack(
         raise NoRack(stack, where)
     rack = Rack(loaded[0], pins(environment, pinned(environment), stack=stack))
     try:
-        yield environment, ports(rack, "saved", limits(environment), lambda: None)
+        with account_of(rack, Store(where), environment, stack, lasting=False):
+            yield environment, ports(rack, "saved", limits(environment), lambda: None)
     finally:
         rack.clock.close()

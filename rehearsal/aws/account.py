@@ -10,6 +10,7 @@ moto has one set of backends a process, so one account is open at a time. Caller
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import boto3
 from botocore.awsrequest import AWSResponse
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 KEY = "rehearsal"
 """Access key and secret: they open nothing anywhere."""
+
+NO_IMAGES = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+"""moto's own images are of nobody here, and take a second to load."""
 
 _OPEN = threading.Lock()
 
@@ -60,6 +65,7 @@ class Account:
         self._seed, self._kept, self._now_s = seed, kept, now_s
         self._then_s: float | None = None
         self._asked: Counter[str] = Counter()
+        self._regions: set[str] = set()
         self._clients: dict[tuple[str, str], Any] = {}
         self._groups = PlacementGroups(physics.groups_used)
         stubber = BotocoreStubber()
@@ -93,13 +99,23 @@ class Account:
     def happens(self, region: str, what: str, **facts: str) -> None:
         """Something happens to what is in the account, without a call."""
         call = Call(self._now_s(), RACK, region, what, dict(facts))
+        self._begin(region)
         physics.happens(call)
         self._kept.add(call)
+
+    def _begin(self, region: str) -> None:
+        """moto makes a region when it is first asked for, with a default network: whose ids are chance too."""
+        if region not in self._regions:
+            self._regions.add(region)
+            mock_random.seed(f"{self._seed}:{region}")
+            with mock.patch.dict(os.environ, NO_IMAGES):
+                physics.backend(region)
 
     def _replay(self, made: list[Call]) -> None:
         """Make these calls again. Raises CallsUnreadable if one of them is answered otherwise than it was."""
         for call in made:
             self._then_s = call.at_s
+            self._begin(call.region)
             if call.service == RACK:
                 physics.happens(call)
             elif call.fault:
@@ -138,6 +154,7 @@ class Account:
     ) -> tuple[AWSResponse, dict[str, Any]] | None:
         """What is answered without moto: a fault, what AWS refuses and moto would not, what takes its time."""
         call, chance = context["ingot"]
+        self._begin(call.region)
         mock_random.seed(chance)
         fault = self.strikes(call)
         context["ingot_fault"] = fault is not None
@@ -164,9 +181,7 @@ class Account:
         answer: dict[str, Any] = client.describe_instances(InstanceIds=[known])["Reservations"][0]
         return answer
 
-    def _ended(
-        self, http_response: AWSResponse, parsed: dict[str, Any], context: dict[str, Any], **_: object
-    ) -> None:
+    def _ended(self, http_response: AWSResponse, parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         call: Call = context["ingot"][0]
         error = ""
         if http_response.status_code >= 300:
@@ -177,9 +192,7 @@ class Account:
             self._kept.add(replace(call, error=error, fault=context["ingot_fault"]))
 
 
-def _answered(
-    params: dict[str, Any], status: int, said: dict[str, Any]
-) -> tuple[AWSResponse, dict[str, Any]]:
+def _answered(params: dict[str, Any], status: int, said: dict[str, Any]) -> tuple[AWSResponse, dict[str, Any]]:
     parsed = {**said, "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "rack", "HTTPHeaders": {}}}
     return AWSResponse(params["url"], status, {}, MockRawResponse(b"")), parsed
 
@@ -187,7 +200,6 @@ def _answered(
 @contextmanager
 def open_account(
     path: Path | None,
-    region: str,
     *,
     seed: int,
     now_s: Callable[[], float] = lambda: 0.0,
@@ -195,23 +207,26 @@ def open_account(
 ) -> Iterator[Account]:
     """Open the account whose calls are in that file; a new one if there is none.
 
-    path: None keeps it nowhere. region: where it begins. lasting: what is done to it from now on is kept too.
+    path: None keeps it nowhere. lasting: what is done to it from now on is kept too.
     Raises AccountInUse, CallsUnreadable.
     """
     if not _OPEN.acquire(blocking=False):
         raise AccountInUse
     try:
-        BackendDict.reset()
+        _forget()
         made = calls.read(path) if path is not None else []
         if path is not None and lasting:
             calls.cut(path)
         kept = Calls()
         account = Account(seed, kept, now_s)
-        mock_random.seed(f"{seed}:{region}")
-        physics.backend(region)  # made when it is first asked for, with a default network, whose ids are chance too
         account._replay(made)
         kept.path = path if lasting else None
         yield account
     finally:
-        BackendDict.reset()
+        _forget()
         _OPEN.release()
+
+
+def _forget() -> None:
+    with mock.patch.dict(os.environ, NO_IMAGES):
+        BackendDict.reset()

@@ -111,7 +111,9 @@ def happens(call: Call) -> None:
     account = backend(call.region)
     if call.operation == "image":
         ami = call.parameters["ami"]
-        account.amis[ami] = Ami(account, ami, name=call.parameters["name"], architecture=call.parameters["architecture"])
+        account.amis[ami] = Ami(
+            account, ami, name=call.parameters["name"], architecture=call.parameters["architecture"]
+        )
         return
     instance = account.get_instance(call.parameters["instance"])
     if call.operation == "runs" and instance.state == "pending":
@@ -141,7 +143,9 @@ def _held(account: EC2Backend, instance: Instance) -> list[Volume]:
 
 
 def _dies(instance: Instance, volume: str) -> bool:
-    return any(disk.volume_id == volume and disk.delete_on_termination for disk in instance.block_device_mapping.values())
+    return any(
+        disk.volume_id == volume and disk.delete_on_termination for disk in instance.block_device_mapping.values()
+    )
 
 
 def _set_state(instance: Instance, name: str) -> None:

@@ -17,7 +17,7 @@ from pulumi.runtime.proto import provider_pb2
 from rehearsal.aws.account import Account
 from rehearsal.providers import aws_access, aws_balancers, aws_hosts, aws_names, aws_network
 from rehearsal.providers.aws_kind import Api, Inputs, Kind, plain
-from rehearsal.providers.base import Properties, Provider, Refused, kind_of, name_of, read, verbatim, write
+from rehearsal.providers.base import Properties, Provider, Refused, kind_of, name_of, read, verbatim
 from rehearsal.rack.rack import Rack
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -73,12 +73,12 @@ INVOKES: Final[Mapping[str, Callable[[Api, Inputs], Inputs]]] = {
 
 
 class Aws(Provider):
-    """Resources of one account. region: of what does not name its own."""
+    """Resources of one account, each in the region that it names, or that the program configured the package with."""
 
     version = "7.51.0"
 
-    def __init__(self, rack: Rack, account: Account, region: str) -> None:
-        self._rack, self._account, self._region = rack, account, region
+    def __init__(self, rack: Rack, account: Account) -> None:
+        self._rack, self._account, self._region = rack, account, ""
 
     def touch(self) -> None:
         self._rack.clock.touch()
@@ -136,7 +136,9 @@ class Aws(Provider):
             known = KINDS[kind].known
             strangers = sorted(read(request.news).keys() - known - {"__defaults"})
             reasons = (_unknown(f"input {name} of {kind}", known) for name in strangers)
-            failures = [provider_pb2.CheckFailure(property=n, reason=r) for n, r in zip(strangers, reasons, strict=True)]
+            failures = [
+                provider_pb2.CheckFailure(property=n, reason=r) for n, r in zip(strangers, reasons, strict=True)
+            ]
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:

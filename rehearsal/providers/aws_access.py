@@ -82,9 +82,7 @@ def _profile(api: Api, inputs: Inputs) -> Made:
 
 def _profile_goes(api: Api, made: str, old: Inputs) -> None:
     if old.get("role"):
-        unless_gone(
-            lambda: api.iam.remove_role_from_instance_profile(InstanceProfileName=made, RoleName=old["role"])
-        )
+        unless_gone(lambda: api.iam.remove_role_from_instance_profile(InstanceProfileName=made, RoleName=old["role"]))
     unless_gone(lambda: api.iam.delete_instance_profile(InstanceProfileName=made))
 
 

@@ -17,7 +17,6 @@ from rehearsal.providers.aws_kind import (
     Made,
     found,
     given,
-    plain,
     tag_list,
     unless_gone,
     words,

@@ -29,6 +29,8 @@ ENDING_S = (20.0, 60.0)
 BOOT_S = (20.0, 40.0)
 RETRY_S = 30.0
 
+ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+"""As EC2 names them."""
 NO_CAPACITY = "InsufficientInstanceCapacity"
 THROTTLED = "RequestLimitExceeded"
 OF_ITSELF = "Client.InternalError"
@@ -58,6 +60,14 @@ def mirror_all(rack: Rack) -> None:
     for name, url in urls.items():
         if url.startswith(f"{ec2.SCHEME}:"):
             mirror(rack, name, url)
+
+
+def publish_images(rack: Rack) -> None:
+    """Whatever is pinned can be launched, in its region, and says which release it is."""
+    for pin in rack.pins.values():
+        if rack.account is not None and isinstance(pin.particulars, ec2.Instance) and pin.particulars.ami:
+            of = pin.particulars
+            rack.account.publish_image(of.region, of.ami, ARCHITECTURES[pin.architecture], pin.os_image)
 
 
 def strikes(rack: Rack, call: Call) -> Refusal | None:
@@ -90,13 +100,20 @@ def _instances(rack: Rack, place: ec2.Place) -> list[dict[str, Any]]:
 def _volumes(rack: Rack, place: ec2.Place, instance: str) -> Iterable[str]:
     """The data volumes that an instance has."""
     filters = _tagged(ec2.tags(rack.stack, place.cluster, place.host))
-    filters += [{"Name": "tag-key", "Values": [ec2.VOLUME_TAG]}, {"Name": "attachment.instance-id", "Values": [instance]}]
+    filters += [
+        {"Name": "tag-key", "Values": [ec2.VOLUME_TAG]},
+        {"Name": "attachment.instance-id", "Values": [instance]},
+    ]
     found = _client(rack, place.region).describe_volumes(Filters=filters)["Volumes"] if instance else ()
     return sorted(v["VolumeId"] for v in found)
 
 
 def _tagged(tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+    return [_filter(f"tag:{key}", value) for key, value in tags.items()]
+
+
+def _filter(name: str, value: str) -> dict[str, Any]:
+    return {"Name": name, "Values": [value]}
 
 
 def _zone(rack: Rack, call: Call) -> str:
