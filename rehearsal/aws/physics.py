@@ -15,7 +15,7 @@ from typing import Any, Final
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
-from moto.ec2.models.elastic_block_store import Volume, VolumeAttachment
+from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.instances import Instance, MetadataOptions
 from moto.elbv2.models import elbv2_backends
 
@@ -127,10 +127,10 @@ def happens(call: Call) -> None:
 
 def _end(account: EC2Backend, instance: Instance, facts: Parameters) -> None:
     """moto deletes and frees the volumes; an interface that outlives its instance it leaves attached."""
-    outlive = [v for v in _held(account, instance) if not _dies(instance, v.id)] if facts["holds"] else []
+    held = [(v, v.attachment) for v in _held(account, instance) if facts["holds"] and not _dies(instance, v.id)]
     account.terminate_instances([instance.id])
-    for volume in outlive:
-        volume.attachment = VolumeAttachment(volume, instance, "/dev/sdf", "busy")
+    for volume, attachment in held:
+        volume.attachment = attachment
     for interface in instance.nics.values():
         interface.instance, interface.attachment_id, interface.attach_time = None, None, None
         interface.status, interface.device_index = "available", None
@@ -208,7 +208,7 @@ def _delete_group(account: EC2Backend, asked: Parameters) -> Refusal | None:
     used = [e.id for e in _interfaces(account) if group in (g.id for g in e._group_set)]
     for groups in account.groups.values():
         for other in groups.values():
-            named = [g["GroupId"] for r in (*other.ingress_rules, *other.egress_rules) for g in r.source_groups if g]
+            named = {r.source_group.get("GroupId") for r in (*other.ingress_rules, *other.egress_rules)}
             used += [other.id] if other.id != group and group in named else []
     return _depended_on("resource", group, used)
 

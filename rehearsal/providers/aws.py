@@ -1,7 +1,7 @@
 """The aws package on the rack's account: every create, change and delete is a call that AWS's models and moto judge.
 
-Types are in tables beside this (aws_network, aws_hosts, aws_access, aws_balancers, aws_names). What no table names is refused
-when the engine checks it, so in a preview too.
+Types are in tables beside this (aws_network, aws_hosts, aws_access, aws_balancers, aws_names). What no table names is
+refused when the engine checks it, so in a preview too.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ terraform provider aws 6): a property without an entry in `changes` replaces.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from rehearsal.providers.aws_kind import (
@@ -171,8 +172,8 @@ def _route_table(api: Api, inputs: Inputs) -> Made:
 
 def _routes(api: Api, made: str, old: Inputs, new: Inputs) -> None:
     before, now = old.get("routes") or [], new.get("routes") or []
-    for route in (r for r in before if r not in now):
-        unless_gone(lambda r=route: api.ec2.delete_route(RouteTableId=made, DestinationCidrBlock=r["cidrBlock"]))
+    for to in (r["cidrBlock"] for r in before if r not in now):
+        unless_gone(partial(api.ec2.delete_route, RouteTableId=made, DestinationCidrBlock=to))
     for route in (r for r in now if r not in before):
         api.ec2.create_route(RouteTableId=made, **given(route, **INLINE_ROUTE))
 

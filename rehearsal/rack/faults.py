@@ -69,7 +69,8 @@ def parse(spec: str) -> Fault:
     kinds = "\n".join(f"  {name}: {text}" for name, text in KINDS.items())
     raise BadFault(
         f"fault {spec!r}: expected KIND:SUBJECT, fails:PORT.METHOD:NODE[:TIMES], throttled:OPERATION[:TIMES], "
-        f"kill:{'|'.join(VICTIMS)}:STEP or kill:{'|'.join(VICTIMS)}:PORT.METHOD:NODE, found something else. The kinds:\n{kinds}"
+        f"kill:{'|'.join(VICTIMS)}:STEP or kill:{'|'.join(VICTIMS)}:PORT.METHOD:NODE, found something else. "
+        f"The kinds:\n{kinds}"
     )
 
 

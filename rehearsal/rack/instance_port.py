@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from lifecycle.adapters.ec2 import Ec2Machines
 from lifecycle.adapters.ec2_api import Aws
-
 from lifecycle.ports import Clock, Controller, Pin, Power, Progress
 from rehearsal.aws.account import Account
 from rehearsal.rack import instances
