@@ -21,15 +21,18 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import boto3
+import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from moto.moto_api._internal import mock_random
 
 from rehearsal.aws import calls, physics
 from rehearsal.aws.calls import RACK, Call, Calls, CallsUnreadable
+from rehearsal.aws.physics import NUMBER
 from rehearsal.aws.placement import PlacementGroups, Refusal
 
 if TYPE_CHECKING:
@@ -38,8 +41,13 @@ if TYPE_CHECKING:
 KEY = "rehearsal"
 """Access key and secret: they open nothing anywhere."""
 
+HOME, GLOBAL = "us-east-1", "aws"
+"""Where moto looks for what it knows of a service first; what a service without regions is in."""
 NO_IMAGES = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 """moto's own images are of nobody here, and take a second to load."""
+
+LOADER = botocore.session.get_session().get_component("data_loader")
+"""Shared: reading what EC2's API is like takes a second."""
 
 _OPEN = threading.Lock()
 
@@ -65,12 +73,14 @@ class Account:
         self._seed, self._kept, self._now_s = seed, kept, now_s
         self._then_s: float | None = None
         self._asked: Counter[str] = Counter()
-        self._regions: set[str] = set()
+        self._begun: set[tuple[str, str]] = set()
         self._clients: dict[tuple[str, str], Any] = {}
         self._groups = PlacementGroups(physics.groups_used)
         stubber = BotocoreStubber()
         stubber.enabled = True
-        self.session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=KEY)
+        core = botocore.session.get_session()
+        core.register_component("data_loader", LOADER)
+        self.session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=KEY, botocore_session=core)
         self.session.events.register_first("before-parameter-build", self._named)
         self.session.events.register("before-call", self._asks)
         self.session.events.register("before-send", stubber)
@@ -99,24 +109,27 @@ class Account:
     def happens(self, region: str, what: str, **facts: str) -> None:
         """Something happens to what is in the account, without a call."""
         call = Call(self._now_s(), RACK, region, what, dict(facts))
-        self._begin(region)
+        self._begin("ec2", region)
         physics.happens(call)
         self._kept.add(call)
 
-    def _begin(self, region: str) -> None:
-        """moto makes a region when it is first asked for, with a default network: whose ids are chance too."""
-        if region not in self._regions:
-            self._regions.add(region)
-            mock_random.seed(f"{self._seed}:{region}")
-            with mock.patch.dict(os.environ, NO_IMAGES):
-                physics.backend(region)
+    def _begin(self, service: str, region: str) -> None:
+        """moto makes what it has of a service in a region when it is first asked for, such as a default network: what
+        it draws for that is not to depend on who asks."""
+        if (service, region) not in self._begun:
+            self._begun.add((service, region))
+            backends = get_backend(service)[NUMBER]  # type: ignore[call-overload]  # it lists every service there is
+            for where in (HOME, region):
+                mock_random.seed(f"{self._seed}:{service}:{where}")
+                with mock.patch.dict(os.environ, NO_IMAGES):
+                    backends[where if where in backends else GLOBAL]
 
     def _replay(self, made: list[Call]) -> None:
         """Make these calls again. Raises CallsUnreadable if one of them is answered otherwise than it was."""
         for call in made:
             self._then_s = call.at_s
-            self._begin(call.region)
             if call.service == RACK:
+                self._begin("ec2", call.region)
                 physics.happens(call)
             elif call.fault:
                 self._asked[call.content] += 1
@@ -154,7 +167,7 @@ class Account:
     ) -> tuple[AWSResponse, dict[str, Any]] | None:
         """What is answered without moto: a fault, what AWS refuses and moto would not, what takes its time."""
         call, chance = context["ingot"]
-        self._begin(call.region)
+        self._begin(call.service, call.region)
         mock_random.seed(chance)
         fault = self.strikes(call)
         context["ingot_fault"] = fault is not None
