@@ -71,7 +71,7 @@ def _place(root: Path, environment: Environment) -> Place:
     """Where steps find the boot store. root: of the project, which a test's directory may be relative to."""
     store = environment.boot_store
     if store.kind == "s3":
-        return Bucket(store.bucket, environment.aws.region if environment.aws else "")
+        return Bucket(store.bucket, environment.region)
     if store.kind == "matchbox":
         return Matchbox(root / store.directory, root / store.assets_directory)
     return Folder(root / store.directory)
