@@ -110,7 +110,8 @@ def _group(api: Api, inputs: Inputs) -> Made:
 
 def _health(inputs: Inputs) -> dict[str, Any]:
     said = shaped(inputs.get("healthCheck") or {})
-    return {HEALTH[key]: value for key, value in said.items()}
+    matcher = {"Matcher": {"HttpCode": said.pop("Matcher")}} if "Matcher" in said else {}
+    return {**{HEALTH[key]: value for key, value in said.items()}, **matcher}
 
 
 def _group_health(api: Api, made: str, old: Inputs, new: Inputs) -> None:

@@ -139,9 +139,9 @@ class TestWhatWasDoneStaysDone:
                 before = ids(account)
 
     def test_and_is_nobodys_while_another_rack_has_one(self) -> None:
-        with open_account(None, seed=1):
-            with pytest.raises(AccountInUse, match="Remedy"), open_account(None, seed=1):
-                pass
+        first, second = open_account(None, seed=1), open_account(None, seed=1)
+        with first, pytest.raises(AccountInUse, match="Remedy"), second:
+            pass
         with open_account(None, seed=1) as account:
             assert ids(account)["instances"] == []
 
