@@ -41,10 +41,12 @@ def backend(region: str) -> EC2Backend:
 
 def refused(call: Call, groups: PlacementGroups) -> Refusal | None:
     """What AWS says to a call that moto would take."""
+    check = CHECKS.get(call.operation) if call.service == "ec2" else None
+    if check is None:
+        return None
     account = backend(call.region)
-    check = CHECKS.get(call.operation)
     try:
-        refusal = check(account, call.parameters) if check is not None else None
+        refusal = check(account, call.parameters)
         if call.operation == "RunInstances":
             group = _template(account, call.parameters).get("Placement", {}).get("GroupName", "")
             if group and not groups.knows(call.region, group):
@@ -80,6 +82,8 @@ def answered(call: Call, parsed: dict[str, Any]) -> None:
             _set_state(instance, "pending")
             instance.launch_time = said["LaunchTime"] = datetime.fromtimestamp(call.at_s, UTC)
             said["State"] = {"Name": "pending", "Code": STATES["pending"]}
+            # An interface that it was given says where it is; moto takes the region's first zone.
+            instance.placement.zone = said["Placement"]["AvailabilityZone"] = instance.nics[0].subnet.availability_zone
 
 
 def _without_extra_disk(account: EC2Backend, instance: Instance, template: Parameters) -> None:
