@@ -10,6 +10,7 @@ moto has one set of backends a process, so one account is open at a time. Caller
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections import Counter
@@ -28,6 +29,7 @@ from botocore.exceptions import ClientError
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.ec2.exceptions import EC2ClientError
 from moto.moto_api._internal import mock_random
 
 from rehearsal.aws import calls, physics
@@ -81,7 +83,7 @@ class Account:
         core = botocore.session.get_session()
         core.register_component("data_loader", LOADER)
         self.session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=KEY, botocore_session=core)
-        self.session.events.register_first("before-parameter-build", self._named)
+        self.session.events.register("provide-client-params", self._named)
         self.session.events.register("before-call", self._asks)
         self.session.events.register("before-send", stubber)
         self.session.events.register("after-call", self._ended)
@@ -130,7 +132,10 @@ class Account:
             self._then_s = call.at_s
             if call.service == RACK:
                 self._begin("ec2", call.region)
-                physics.happens(call)
+                try:
+                    physics.happens(call)
+                except EC2ClientError as error:
+                    raise CallsUnreadable("the rack's AWS", str(error)) from None
             elif call.fault:
                 self._asked[call.content] += 1
             else:
@@ -149,18 +154,23 @@ class Account:
 
     # ---------------------------------------------------------------- botocore's events, in their order
 
-    def _named(self, params: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object) -> None:
-        """A token that botocore would draw by itself comes from the content, so that the same call stays the same."""
+    def _named(
+        self, params: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object
+    ) -> dict[str, Any]:
+        """The call as its caller made it. A token that botocore would draw by itself comes from the content, so that
+        the same call stays the same."""
         service, region = model.service_model.service_name, context["client_region"]
         at_s = self._now_s() if self._then_s is None else self._then_s
-        call = Call(at_s, service, region, model.name, dict(params))
+        call = Call(at_s, service, region, model.name, copy.deepcopy(params))
         self._asked[call.content] += 1
         chance = f"{self._seed}:{call.content}:{self._asked[call.content]}"
+        context["ingot"] = (call, chance)
+        tokens = {}
         for name in model.idempotent_members:
             if name not in params:
                 mock_random.seed(f"{chance}:{name}")
-                params[name] = str(mock_random.uuid4())
-        context["ingot"] = (call, chance)
+                tokens[name] = str(mock_random.uuid4())
+        return {**params, **tokens}
 
     def _asks(
         self, params: dict[str, Any], context: dict[str, Any], **_: object
@@ -168,13 +178,13 @@ class Account:
         """What is answered without moto: a fault, what AWS refuses and moto would not, what takes its time."""
         call, chance = context["ingot"]
         self._begin(call.service, call.region)
-        mock_random.seed(chance)
         fault = self.strikes(call)
         context["ingot_fault"] = fault is not None
         answer: dict[str, Any] | Refusal | None = fault
         for judge in (self._repeated, self._groups.answer, self._refused, physics.instead):
             answer = judge(call) if answer is None else answer
         if answer is None:
+            mock_random.seed(chance)  # last of all: who judges may have asked for something else
             return None
         if isinstance(answer, Refusal):
             return _answered(params, 400, {"Error": {"Code": answer.code, "Message": answer.message}})
