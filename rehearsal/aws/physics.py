@@ -73,17 +73,26 @@ def groups_used(region: str) -> Iterator[str]:
 def answered(call: Call, parsed: dict[str, Any]) -> None:
     """moto has done it: what AWS would have done otherwise."""
     if call.operation == "RunInstances":
-        account = backend(call.region)
-        options = _template(account, call.parameters).get("MetadataOptions")
         for said in parsed["Instances"]:
-            instance = account.get_instance(said["InstanceId"])
-            instance.metadata_options = MetadataOptions(options) if options else instance.metadata_options
-            _without_extra_disk(account, instance, _template(account, call.parameters))
-            _set_state(instance, "pending")
-            instance.launch_time = said["LaunchTime"] = datetime.fromtimestamp(call.at_s, UTC)
-            said["State"] = {"Name": "pending", "Code": STATES["pending"]}
-            # An interface that it was given says where it is; moto takes the region's first zone.
-            instance.placement.zone = said["Placement"]["AvailabilityZone"] = instance.nics[0].subnet.availability_zone
+            _launched(backend(call.region), call, said)
+    elif call.operation == "DeleteNatGateway":  # moto keeps the interface of one that is gone
+        account = backend(call.region)
+        account.enis.pop(account.nat_gateways[call.parameters["NatGatewayId"]]._eni.id, None)
+
+
+def _launched(account: EC2Backend, call: Call, said: dict[str, Any]) -> None:
+    instance, template = account.get_instance(said["InstanceId"]), _template(account, call.parameters)
+    options = template.get("MetadataOptions")
+    instance.metadata_options = MetadataOptions(options) if options else instance.metadata_options
+    _without_extra_disk(account, instance, template)
+    instance.launch_time = said["LaunchTime"] = datetime.fromtimestamp(call.at_s, UTC)
+    _set_state(instance, "pending")
+    said["State"] = {"Name": "pending", "Code": STATES["pending"]}
+    given = {i.get("NetworkInterfaceId") for i in call.parameters.get("NetworkInterfaces", ())}
+    for interface in instance.nics.values():  # what it came with goes with it; moto keeps it
+        interface.delete_on_termination = interface.id not in given
+    # An interface that it was given says where it is; moto takes the region's first zone.
+    instance.placement.zone = said["Placement"]["AvailabilityZone"] = instance.nics[0].subnet.availability_zone
 
 
 def _without_extra_disk(account: EC2Backend, instance: Instance, template: Parameters) -> None:
