@@ -8,9 +8,10 @@ from pathlib import Path
 
 from components import stackfile
 from components.boot.pin import pins
+from components.boot.user_data import UserData
 from components.environment import Environment
-from lifecycle.errors import LifecycleError
-from lifecycle.ports import Ports
+from lifecycle.errors import LifecycleError, NeedsAttention
+from lifecycle.ports import Pin, Ports
 from rehearsal.rack.ports import ports
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
@@ -27,6 +28,10 @@ class NoRack(LifecycleError):
             f"Remedy: `ingot rack up {stack}` brings it up"
         )
         self.stack = stack
+
+
+def _never(pin: Pin, zone: str) -> UserData:
+    raise NeedsAttention(f"rack host {pin.node}", "a launch of an instance", "look at the rack, and change nothing")
 
 
 @contextmanager
@@ -47,7 +52,7 @@ def saved_rack(
         raise NoRack(stack, where)
     rack = Rack(loaded[0], pins(environment, pinned(environment), stack=stack))
     try:
-        with account_of(rack, Store(where), environment, stack, lasting=False):
+        with account_of(rack, Store(where), environment, stack, _never, lasting=False):
             yield environment, ports(rack, "saved", limits(environment), lambda: None)
     finally:
         rack.clock.close()

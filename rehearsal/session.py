@@ -22,7 +22,8 @@ from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
 from components import stackfile
-from components.boot.pin import pins, rollout
+from components.boot.pin import pins, rollout, user_data
+from components.boot.user_data import UserData
 from components.environment import Environment
 from components.fleet import pool_orders
 from components.images import lock as image_lock
@@ -260,6 +261,10 @@ class Session:
             _declare(self.rack.world, found)
             instances.publish_images(self.rack)
 
+    def launches(self, pin: Pin, zone: str) -> UserData:
+        """What an instance of the pin's host starts with there, by the stack file in force."""
+        return user_data(self.environment, pinned(self.environment), pin.node, zone)
+
     def _parallel(self) -> int:
         return max(PARALLEL_MIN, len(self.rack.pins) + 64)
 
@@ -337,7 +342,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
         session = Session(stack, environment, rack, store, options, _workspace(store, stack, data, lock), {})
         rack.read_letters = lambda: letters.deliver(store, rack, session.save)
         session.stack_text = (session.workspace / "stacks" / f"Pulumi.{stack}.yaml").read_bytes()
-        with account_of(rack, store, environment, stack, lasting=options.durable):
+        with account_of(rack, store, environment, stack, session.launches, lasting=options.durable):
             with serving(_providers(session)) as ports:
                 try:
                     session.ports.update(ports)
@@ -381,10 +386,10 @@ def _providers(session: Session) -> dict[str, tuple[Provider, int]]:
         "talos": (Talos(), THREADS),
         "tls": (Tls(), THREADS),
     }
-    if rack.account is not None:
+    if rack.aws is not None:
         from rehearsal.providers.aws import Aws
 
-        found["aws"] = (Aws(rack, rack.account), THREADS)
+        found["aws"] = (Aws(rack, rack.aws.account), THREADS)
     return found
 
 

@@ -139,9 +139,9 @@ class Account:
             elif call.fault:
                 self._asked[call.content] += 1
             else:
-                error = self._repeat(call)
-                if error != call.error:
-                    found = f"{call.operation} answered with {error or 'success'}, not {call.error or 'success'}"
+                code = self._repeat(call)
+                if code != call.error:
+                    found = f"{call.operation} answered with {code or 'success'}, not {call.error or 'success'}"
                     raise CallsUnreadable("the rack's AWS", found)
         self._kept.all[:], self._then_s = made, None
 
@@ -178,10 +178,11 @@ class Account:
         """What is answered without moto: a fault, what AWS refuses and moto would not, what takes its time."""
         call, chance = context["ingot"]
         self._begin(call.service, call.region)
-        fault = self.strikes(call)
+        fault = None if call.parameters.get("DryRun") else self.strikes(call)
         context["ingot_fault"] = fault is not None
         answer: dict[str, Any] | Refusal | None = fault
-        for judge in (self._repeated, self._groups.answer, self._refused, physics.instead):
+        judges = (self._repeated, self._groups.answer, self._refused, physics.instead)
+        for judge in judges if not call.parameters.get("DryRun") else ():  # of that moto says the same
             answer = judge(call) if answer is None else answer
         if answer is None:
             mock_random.seed(chance)  # last of all: who judges may have asked for something else
@@ -211,7 +212,7 @@ class Account:
             error = str(parsed["Error"]["Code"])
         else:
             physics.answered(call, parsed)
-        if calls.changes(call.operation):
+        if calls.changes(call.operation) and not call.parameters.get("DryRun"):
             self._kept.add(replace(call, error=error, fault=context["ingot_fault"]))
 
 

@@ -8,6 +8,7 @@ API reference. When an instance comes up or is gone is the rack's to say (rehear
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +19,8 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.instances import Instance, MetadataOptions
 from moto.elbv2.models import elbv2_backends
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket, s3_backends
 
 from rehearsal.aws.calls import Call
 from rehearsal.aws.placement import UNKNOWN, PlacementGroups, Refusal
@@ -28,6 +31,10 @@ NUMBER = "123456789012"
 TEMPLATE_TAG: Final = "aws:ec2launchtemplate:id"
 VERSION_TAG: Final = "aws:ec2launchtemplate:version"
 """With which EC2 itself tags an instance that was launched from a template."""
+
+GLOBAL: Final = "aws"
+"""Where moto keeps what has no region."""
+TRANSPORT: Final = frozenset({"aws:SecureTransport", "s3:TlsVersion"})
 
 STATES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
 """Of an instance, with the codes of the API."""
@@ -78,6 +85,25 @@ def answered(call: Call, parsed: dict[str, Any]) -> None:
     elif call.operation == "DeleteNatGateway":  # moto keeps the interface of one that is gone
         account = backend(call.region)
         account.enis.pop(account.nat_gateways[call.parameters["NatGatewayId"]]._eni.id, None)
+
+    elif call.operation == "PutBucketPolicy":
+        _judge_transport(s3_backends[NUMBER][GLOBAL].get_bucket(call.parameters["Bucket"]))
+
+
+def _judge_transport(bucket: FakeBucket) -> None:
+    """moto refuses what a bucket's policy refuses to whoever comes without TLS, to everybody. These clients have it."""
+
+    def permission(action: str, resource: str) -> PermissionResult:
+        policy = json.loads(bucket.policy or b"{}")
+        said = [s for s in policy.get("Statement", ()) if not _about_transport(s)]
+        return IAMPolicy(json.dumps({**policy, "Statement": said})).is_action_permitted(action, resource)
+
+    bucket.get_permission = permission  # type: ignore[method-assign]  # moto leaves no other way in
+
+
+def _about_transport(statement: Parameters) -> bool:
+    keys = {key for values in statement.get("Condition", {}).values() for key in values}
+    return statement["Effect"] == "Deny" and bool(keys) and keys <= TRANSPORT
 
 
 def _launched(account: EC2Backend, call: Call, said: dict[str, Any]) -> None:

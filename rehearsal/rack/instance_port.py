@@ -1,39 +1,57 @@
-"""Machines on EC2 as the steps switch them: through the adapter that a real roll has, on the rack's account."""
+"""Machines on EC2 as the steps switch them: through the adapters that a real roll has, on the rack's account.
+
+Their boot alone is simulated: what they would report is what the rack knows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from lifecycle.adapters.ec2 import Ec2Machines
+from lifecycle.adapters.ec2_access import AwsAccount
 from lifecycle.adapters.ec2_api import Aws
+from lifecycle.adapters.ec2_store import InstanceStore
+from lifecycle.adapters.place import Bucket
+from lifecycle.adapters.s3_objects import S3Objects
+from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.permissions import Forbidden
 from lifecycle.ports import Clock, Controller, Pin, Power, Progress
-from rehearsal.aws.account import Account
 from rehearsal.rack import instances
+from rehearsal.rack.on_aws import OnAws
 from rehearsal.rack.part import Part, Save
 from rehearsal.rack.rack import Rack
 
 
-@dataclass(frozen=True)
-class Started:
-    """What an instance starts with. Its boot is simulated, so nobody reads it; EC2 judges its form."""
+class Unwaiting:
+    """A clock for what is called with the rack's lock held: whoever would wait fails instead, and the step tries again
+    when it holds nothing."""
 
-    data: bytes
-    stored: Mapping[str, bytes] = field(default_factory=dict)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now_s(self) -> float:
+        return self._clock.now_s()
+
+    def sleep(self, seconds: float) -> None:
+        raise PortError("the rack's AWS", "an answer that asks to wait", "run again")
+
+    def wait(self, about: str, until_s: float) -> None:
+        self.sleep(until_s)
 
 
-class Reports:
-    """The boot store, as far as instances have to do with it: what the rack's machines report."""
+class RackStore(InstanceStore):
+    """The boot store's bucket; what machines report is the rack's to say."""
 
-    def __init__(self, rack: Rack) -> None:
+    def __init__(self, rack: Rack, aws: OnAws, clock: Clock) -> None:
+        super().__init__(lambda: self._bucket(aws, clock))
         self._rack = rack
 
-    def put(self, files: Mapping[str, bytes]) -> None:
-        """Nothing fetches it."""
-
-    def forget(self, pin: Pin) -> None:
-        """A new machine of the rack has reported nothing."""
+    def _bucket(self, aws: OnAws, clock: Clock) -> S3Objects:
+        if aws.bucket is None:
+            raise NeedsAttention("boot store", "no bucket", "machines on AWS boot from a bucket: write one")
+        name, region = aws.bucket
+        return S3Objects(Bucket(name, region), clock, lambda where: aws.account.client("s3", where.region))
 
     def progress(self, pin: Pin) -> Progress:
         return self._rack.world.hosts[pin.node].progress
@@ -45,12 +63,12 @@ class RackInstances(Part):
     name = "machines"
 
     def __init__(
-        self, rack: Rack, lane: str, save: Save, account: Account, clock: Clock, boot_s: Callable[[], float]
+        self, rack: Rack, lane: str, save: Save, aws: OnAws, clock: Clock, boot_s: Callable[[], float]
     ) -> None:
         super().__init__(rack, lane, save)
-        self._account = account
-        aws = Aws(lambda: account.session, attempts=1)
-        self._machines = Ec2Machines(aws, rack.stack, _started, Reports(rack), clock, boot_s)
+        self._account, unwaiting = aws.account, Unwaiting(clock)
+        api, store = Aws(lambda: aws.account.session, attempts=1), RackStore(rack, aws, unwaiting)
+        self._machines = Ec2Machines(api, aws.stack, aws.user_data, store, unwaiting, boot_s)
 
     @contextmanager
     def _asking(self, method: str, host: str, controller: Controller) -> Iterator[Ec2Machines]:
@@ -94,5 +112,20 @@ class RackInstances(Part):
             return machines.identity(host, controller)
 
 
-def _started(pin: Pin, zone: str) -> Started:
-    return Started(f"{pin.node} {pin.generation} {zone}\n".encode())
+class RackCloud(Part):
+    """Fulfils `lifecycle.cloud.Cloud`, asked of the rack's account as a real one is."""
+
+    name = "cloud"
+
+    def __init__(self, rack: Rack, lane: str, save: Save, aws: OnAws) -> None:
+        super().__init__(rack, lane, save)
+        api = Aws(lambda: aws.account.session, attempts=1)
+        self._cloud = AwsAccount(api, aws.stack, lambda: tuple(rack.pins.values()), lambda: aws.bucket)
+
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        with self._call("forbidden"):
+            return self._cloud.forbidden()
+
+    def machines(self) -> Mapping[str, tuple[str, ...]]:
+        with self._call("machines"):
+            return self._cloud.machines()

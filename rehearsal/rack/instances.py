@@ -19,6 +19,7 @@ from lifecycle.ports import Progress
 from rehearsal.aws.calls import Call
 from rehearsal.aws.placement import Refusal
 from rehearsal.rack import hosts
+from rehearsal.rack.on_aws import OnAws
 from rehearsal.rack.world import Event, Host
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def mirror_all(rack: Rack) -> None:
 def publish_images(rack: Rack) -> None:
     """Whatever is pinned can be launched, in its region, and says which release it is."""
     for pin in rack.pins.values():
-        if rack.account is not None and isinstance(pin.particulars, ec2.Instance) and pin.particulars.ami:
-            of = pin.particulars
-            rack.account.publish_image(of.region, of.ami, ARCHITECTURES[pin.architecture], pin.os_image)
+        of = pin.particulars
+        if rack.aws is not None and isinstance(of, ec2.Instance):
+            rack.aws.account.publish_image(of.region, of.ami, ARCHITECTURES[pin.architecture], pin.os_image)
 
 
 def strikes(rack: Rack, call: Call) -> Refusal | None:
@@ -84,27 +85,27 @@ def strikes(rack: Rack, call: Call) -> Refusal | None:
 # ---------------------------------------------------------------- what the account has
 
 
-def _client(rack: Rack, region: str) -> Any:
-    if rack.account is None:
+def _aws(rack: Rack) -> OnAws:
+    if rack.aws is None:
         raise RuntimeError("expected a rack with an AWS account: one of its hosts is on EC2")
-    return rack.account.client("ec2", region)
+    return rack.aws
 
 
 def _instances(rack: Rack, place: ec2.Place) -> list[dict[str, Any]]:
     """Of one host, the oldest first."""
-    filters = _tagged(ec2.tags(rack.stack, place.cluster, place.host))
-    found = _client(rack, place.region).describe_instances(Filters=filters)["Reservations"]
+    filters = _tagged(ec2.tags(_aws(rack).stack, place.cluster, place.host))
+    found = _aws(rack).ec2(place.region).describe_instances(Filters=filters)["Reservations"]
     return sorted((i for r in found for i in r["Instances"]), key=lambda i: (i["LaunchTime"], i["InstanceId"]))
 
 
 def _volumes(rack: Rack, place: ec2.Place, instance: str) -> Iterable[str]:
     """The data volumes that an instance has."""
-    filters = _tagged(ec2.tags(rack.stack, place.cluster, place.host))
+    filters = _tagged(ec2.tags(_aws(rack).stack, place.cluster, place.host))
     filters += [
         {"Name": "tag-key", "Values": [ec2.VOLUME_TAG]},
         {"Name": "attachment.instance-id", "Values": [instance]},
     ]
-    found = _client(rack, place.region).describe_volumes(Filters=filters)["Volumes"] if instance else ()
+    found = _aws(rack).ec2(place.region).describe_volumes(Filters=filters)["Volumes"] if instance else ()
     return sorted(v["VolumeId"] for v in found)
 
 
@@ -118,7 +119,7 @@ def _filter(name: str, value: str) -> dict[str, Any]:
 
 def _zone(rack: Rack, call: Call) -> str:
     """Where a launch would be."""
-    client = _client(rack, call.region)
+    client = _aws(rack).ec2(call.region)
     for interface in call.parameters.get("NetworkInterfaces", ()):
         found = client.describe_network_interfaces(NetworkInterfaceIds=[interface["NetworkInterfaceId"]])
         return str(found["NetworkInterfaces"][0]["AvailabilityZone"])
@@ -135,7 +136,7 @@ def _launched(rack: Rack, host: Host, one: Mapping[str, Any]) -> None:
         hosts.stop(rack, host)
     pin = rack.pins.get(host.name)
     tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
-    (image,) = _client(rack, ec2.place(host.url).region).describe_images(ImageIds=[one["ImageId"]])["Images"]
+    (image,) = _aws(rack).ec2(ec2.place(host.url).region).describe_images(ImageIds=[one["ImageId"]])["Images"]
     host.instance, host.power, host.progress = one["InstanceId"], "on", Progress.NONE
     host.boots += 1
     host.installs += 1
@@ -191,8 +192,7 @@ def _lets_go(rack: Rack, event: Event) -> None:
 
 
 def _happens(rack: Rack, host: Host, what: str, instance: str, **facts: str) -> None:
-    if rack.account is not None:
-        rack.account.happens(ec2.place(host.url).region, what, instance=instance, **facts)
+    _aws(rack).account.happens(ec2.place(host.url).region, what, instance=instance, **facts)
 
 
 HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {

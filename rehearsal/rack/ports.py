@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from lifecycle import ec2, owners
 from lifecycle.adapters.machines import MachinesByScheme
+from lifecycle.cloud import Cloud, Nowhere
 from lifecycle.errors import PortError
 from lifecycle.ports import (
     Claim,
@@ -320,12 +321,20 @@ class RackEvidence(Part):
 def _machines(rack: Rack, lane: str, limits: Limits, save: Save) -> Machines:
     """Hosts in racks, and instances where the rack has an AWS account: nobody else needs what serves that."""
     metal = RackMachines(rack, lane, save)
-    if rack.account is None:
+    if rack.aws is None:
         return metal
     from rehearsal.rack.instance_port import RackInstances
 
-    instances = RackInstances(rack, lane, save, rack.account, RackClock(rack, lane), lambda: limits.boot_s)
+    instances = RackInstances(rack, lane, save, rack.aws, RackClock(rack, lane), lambda: limits.boot_s)
     return MachinesByScheme({"http": metal, "https": metal, ec2.SCHEME: instances})
+
+
+def _cloud(rack: Rack, lane: str, save: Save) -> Cloud:
+    if rack.aws is None:
+        return Nowhere()
+    from rehearsal.rack.instance_port import RackCloud
+
+    return RackCloud(rack, lane, save, rack.aws)
 
 
 def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | None = None) -> Ports:
@@ -345,4 +354,5 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
         rolls=RackRolls(rack, lane, save),
         access=RackAccess(rack, lane, save),
         evidence=RackEvidence(rack, lane, save),
+        cloud=_cloud(rack, lane, save),
     )

@@ -10,17 +10,14 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from lifecycle.ports import ClaimState, Pin, Role, Run
 from rehearsal.rack import hosts, instances, latency, laws, quorum, volumes, workloads
 from rehearsal.rack.clock import VirtualClock
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.journal import Journal
+from rehearsal.rack.on_aws import OnAws
 from rehearsal.rack.world import Event, World
-
-if TYPE_CHECKING:  # it imports moto, which no other rack needs
-    from rehearsal.aws.account import Account
 
 Handler = Callable[["Rack", Event], None]
 
@@ -39,8 +36,7 @@ HANDLERS: Mapping[str, Handler] = {
 
 class Rack:
     """A world in motion. pins: the declared nodes of the stack file in force. read_letters: takes in, lock held,
-    what another terminal asks of the cluster. account: of AWS, where a fleet has machines there; stack: by whose name
-    they are tagged."""
+    what another terminal asks of the cluster. aws: where a fleet has machines there."""
 
     def __init__(
         self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
@@ -50,8 +46,7 @@ class Rack:
         self.planes: tuple[str, ...] = ()
         self.declare(pins)
         self.faults = faults or Faults()
-        self.account: Account | None = None
-        self.stack = ""
+        self.aws: OnAws | None = None
         self.journal = journal or Journal()
         self._heap = [(e.at_s, e.seq, e) for e in world.events]
         heapq.heapify(self._heap)
