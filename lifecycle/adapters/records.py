@@ -41,7 +41,7 @@ HOSTS, MACHINES, STACKS = f"{RECORDS}/hosts", f"{RECORDS}/machines", f"{RECORDS}
 """`stacks` keeps a stack that is called `hosts` away from the claims."""
 TRIES = 8
 """Of a change that others keep interfering with: each is a few requests long, so two rivals settle it sooner."""
-PAUSE_S = 0.1
+PAUSE_S = 0.2
 """At most, before the second try; twice as long before each further one. By chance, so that rivals fall out of step."""
 
 
