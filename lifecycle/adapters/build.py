@@ -44,7 +44,7 @@ from lifecycle.address import authority
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.permissions import Owner
-from lifecycle.ports import Clock, Pin, Ports, Role
+from lifecycle.ports import Clock, Machines, Pin, Ports, Role
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -83,8 +83,7 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. installers: for a matchbox. launches: for hosts on EC2. Raises nothing: the adapter that misses
-    something says so.
+    keeps its own. installers: for a matchbox. launches: on EC2. Raises nothing: the adapter that misses it says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
@@ -98,14 +97,11 @@ def ports(
     clock = WatchingClock(source)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
     own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
-    guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
-    administrator = None if guest else partial(_administrator, pins, secrets, wall)
+    administrator = None if env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE]) else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
     store = _boot(stores, pins, contents, installers or _no_installers)
-    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
-    atexit.register(redfish.close)
     instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
@@ -119,7 +115,7 @@ def ports(
             clock,
             namespace,
         ),
-        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}),
+        machines=MachinesByScheme({**_metal(store, env), ec2.SCHEME: instances}),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
@@ -130,6 +126,12 @@ def ports(
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
         cloud=ec2_wiring.account(aws, pins),
     )
+
+
+def _metal(store: BootStore, env: Mapping[str, str]) -> Mapping[str, Machines]:
+    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
+    atexit.register(redfish.close)
+    return {"http": redfish, "https": redfish}
 
 
 def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: Installers) -> BootStore:
