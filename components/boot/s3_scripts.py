@@ -18,51 +18,49 @@ PROGRAM: Final = "ingot-s3"
 # header that it was given, x-amz-security-token too, since 7.87; x-amz-content-sha256, which S3 wants, later ones add.
 TEXT: Final = """\
 #!/bin/bash
-# Reads and writes this machine's objects of the boot store: ingot-s3 get PATH FILE, or ingot-s3 put PATH with the
-# object on standard input. The credentials are those of the machine's role. They reach curl through a pipe: no
-# command line and no file carries them.
+# Reads and writes this machine's objects of the boot store: ingot-s3 get FILE for its credentials, ingot-s3 put for its
+# report, which comes on standard input. It asks with the credentials of the machine's role. They reach curl through a
+# pipe: no command line and no file carries them.
 set -euo pipefail
 umask 077
 . "${INGOT_ETC:-/etc/ingot}/environment"
-metadata=${INGOT_METADATA:-http://169.254.169.254}/latest
+options=(--config - --silent --show-error --fail --max-time 30 --retry 3 --retry-connrefused)
 
-ask_metadata() {
-  curl --config - --silent --show-error --fail --noproxy '*' --max-time 10 --retry 3 --retry-connrefused "$@"
+role() {
+  printf 'header = "X-aws-ec2-metadata-token: %s"\\n' "$token" |
+    curl "${options[@]}" --noproxy '*' "http://169.254.169.254/latest/meta-data/iam/security-credentials/$1"
 }
 
-ask_of() {
-  printf 'header = "X-aws-ec2-metadata-token: %s"\\n' "$token" | ask_metadata "$metadata/meta-data/$1"
-}
-
-# signed BODY ARGUMENT...
 signed() {
   local digest
   digest=$(printf '%s' "$1" | sha256sum)
-  shift
-  printf '%s\\n' "$credentials" "header = \\"x-amz-content-sha256: ${digest%% *}\\"" |
-    curl --config - --aws-sigv4 "aws:amz:$INGOT_REGION:s3" --silent --show-error --fail \\
-      --proto '=https' --max-time 30 --retry 3 --retry-connrefused "$@"
+  printf '%s\\n' "$credentials" "header = \\"x-amz-content-sha256: ${digest%% *}\\"" \\
+    "aws-sigv4 = \\"aws:amz:$INGOT_REGION:s3\\""
 }
 
 token=$(printf 'header = "X-aws-ec2-metadata-token-ttl-seconds: 60"\\nrequest = "PUT"\\n' |
-  ask_metadata "$metadata/api/token")
-role=$(ask_of iam/security-credentials/)
-credentials=$(ask_of "iam/security-credentials/$role" | jq --raw-output '
+  curl "${options[@]}" --noproxy '*' http://169.254.169.254/latest/api/token)
+credentials=$(role "$(role '')" | jq --raw-output '
   if .Code == "Success" then . else error("no credentials for the role") end |
   "user = \\"\\(.AccessKeyId):\\(.SecretAccessKey)\\"", "header = \\"x-amz-security-token: \\(.Token)\\""')
 
 case $1 in
-  get) signed '' --output "$3" "$INGOT_STORE/$2" ;;
+  get)
+    signed '' |
+      curl "${options[@]}" --proto '=https' --output "$2" "$INGOT_STORE/once/$INGOT_ROLE/$INGOT_NODE"
+    ;;
   put)
     body=$(cat)
-    signed "$body" --request PUT --header 'Content-Type: application/json' --data-raw "$body" "$INGOT_STORE/$2"
+    signed "$body" |
+      curl "${options[@]}" --proto '=https' --request PUT --header 'Content-Type: application/json' \\
+        --data-raw "$body" "$INGOT_STORE/progress/$INGOT_ROLE/$INGOT_NODE"
     ;;
   *) echo "$0: expected get or put, found $1" >&2; exit 2 ;;
 esac
 """
 """`ingot-s3`: part of the installed system, on AWS alone."""
 
-FETCH: Final = 'ingot-s3 get "once/$INGOT_ROLE/$INGOT_NODE" "$run/credentials"'
+FETCH: Final = 'ingot-s3 get "$run/credentials"'
 JOIN: Final = scripts.joining(FETCH)
 """`ingot-join`, for a machine that signs what it asks for."""
 
@@ -72,7 +70,7 @@ REPORT: Final = """\
 set -euo pipefail
 . "${INGOT_ETC:=/etc/ingot}/environment"
 printf '{"generation":"%s","state":"%s"}\\n' "$(cat "$INGOT_ETC/generation")" "$1" |
-  ingot-s3 put "progress/$INGOT_ROLE/$INGOT_NODE"
+  ingot-s3 put
 """
 """`ingot-report`, likewise."""
 

@@ -44,7 +44,7 @@ from lifecycle.address import authority
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.permissions import Owner
-from lifecycle.ports import Clock, Machines, Pin, Ports, Role
+from lifecycle.ports import Clock, Pin, Ports, Role
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -82,26 +82,26 @@ def ports(
     read: reads a stack file. contents: makes what a pin boots. patches: makes what its configuration is
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
-    there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. installers: for a matchbox. launches: on EC2. Raises nothing: the adapter that misses it says so.
+    there for all steps; without one, with INGOT_VIEW=own, and for a preview's roster, this process keeps its own.
+    installers: for a matchbox. launches: for EC2. Raises nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
     pins, secrets, api = _way_in(step.stack, read, start, env, wall, patches)
     storage_api = KubeApi(lambda: _connect(env, pins, secrets, wall, Owner.STORAGE_POLICY), wall)
-    namespace = storage_namespace(env)
-    own = View(api, wall, namespaces := frozenset({namespace}))
+    own = View(api, wall, namespaces := frozenset({namespace := storage_namespace(env)}))
     source: Source = own
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
     clock = WatchingClock(source)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
     own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
-    administrator = None if env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE]) else partial(_administrator, pins, secrets, wall)
+    guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
+    administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
-    store = _boot(stores, pins, contents, installers or _no_installers)
+    redfish = _redfish(_boot(stores, pins, contents, installers or _no_installers), wall, env)
     instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
@@ -115,7 +115,7 @@ def ports(
             clock,
             namespace,
         ),
-        machines=MachinesByScheme({**_metal(store, env), ec2.SCHEME: instances}),
+        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
@@ -128,18 +128,20 @@ def ports(
     )
 
 
-def _metal(store: BootStore, env: Mapping[str, str]) -> Mapping[str, Machines]:
-    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
-    atexit.register(redfish.close)
-    return {"http": redfish, "https": redfish}
-
-
 def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: Installers) -> BootStore:
     return stores.boot(
         lambda: pins.stack_file.boot_url,
         lambda pin: contents(pins.root, pins.stack, pin),
         lambda pin: installers(pins.root, pins.stack, pin),
     )
+
+
+def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str]) -> RedfishMachines:
+    """Their sessions end with this process."""
+    authority = env.get("INGOT_BMC_CA_FILE", "")
+    made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority)
+    atexit.register(made.close)
+    return made
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:

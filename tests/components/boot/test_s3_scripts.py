@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -14,12 +16,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
 from components.boot import s3_scripts, scripts
+from components.boot.pin import boot_of
+from components.boot_stores import S3Store
+from components.images import lock
+from components.stackfile import load
 
+STACKS = Path(__file__).resolve().parents[3] / "stacks"
 REGION, ROLE = "eu-central-1", "example-worker"
 KEYS = {
     "AccessKeyId": "ASIAEXAMPLEEXAMPLE01",
@@ -61,6 +68,7 @@ class Aws:
     refused: list[str] = field(default_factory=list)
     failing: int = 0
     role_code: str = "Success"
+    role: str = "worker"
 
     def metadata(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
         """IMDSv2: nothing without a session token, and none without saying for how long."""
@@ -84,10 +92,10 @@ class Aws:
         if self.failing:
             self.failing -= 1
             return 503, b""
-        if method == "PUT" and path.startswith("/progress/worker/"):
+        if method == "PUT" and path.startswith(f"/progress/{self.role}/"):
             self.objects[path] = body
             return 200, b""
-        if method == "GET" and path.startswith("/once/worker/") and path in self.objects:
+        if method == "GET" and path.startswith(f"/once/{self.role}/") and path in self.objects:
             return 200, self.objects[path]
         return 403, b""  # as S3 says of what is not there, to whom may not list
 
@@ -164,7 +172,11 @@ class Machine:
 
     def run(self, name: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         (self.root / "bin").mkdir(exist_ok=True)
-        texts = {"curl": CURL, s3_scripts.PROGRAM: s3_scripts.TEXT, "ingot-report": s3_scripts.REPORT}
+        texts = {
+            "curl": CURL,
+            s3_scripts.PROGRAM: s3_scripts.TEXT.replace("http://169.254.169.254", self.aws.url),
+            "ingot-report": s3_scripts.REPORT,
+        }
         for program, text in texts.items():
             (self.root / "bin" / program).write_text(text)
             (self.root / "bin" / program).chmod(0o755)
@@ -177,7 +189,6 @@ class Machine:
             "STAND": str(self.root),
             "REAL_CURL": str(shutil.which("curl")),
             "INGOT_ETC": str(self.root),
-            "INGOT_METADATA": self.aws.url,
         }
         return subprocess.run(
             [str(self.root / "bin" / name), *arguments],
@@ -206,7 +217,7 @@ class TestSigned:
 
     def test_it_gets_its_credentials(self, machine: Machine, aws: Aws) -> None:
         aws.objects["/once/worker/w1"] = CREDENTIALS.encode()
-        done = machine.run("ingot-s3", "get", "once/worker/w1", str(machine.root / "found"))
+        done = machine.run("ingot-s3", "get", str(machine.root / "found"))
         assert (done.returncode, aws.refused) == (0, []), done.stderr
         assert (machine.root / "found").read_text() == CREDENTIALS
         assert (machine.root / "found").stat().st_mode & 0o077 == 0
@@ -219,13 +230,12 @@ class TestSigned:
 
     def test_a_busy_moment_is_waited_out(self, machine: Machine, aws: Aws) -> None:
         aws.objects["/once/worker/w1"], aws.failing = b"{}", 1
-        assert machine.run("ingot-s3", "get", "once/worker/w1", str(machine.root / "found")).returncode == 0
+        assert machine.run("ingot-s3", "get", str(machine.root / "found")).returncode == 0
 
     @pytest.mark.parametrize("verb", ["get", "put"])
     def test_no_secret_is_on_a_command_line(self, machine: Machine, aws: Aws, verb: str) -> None:
         aws.objects["/once/worker/w1"] = CREDENTIALS.encode()
-        path = "once/worker/w1" if verb == "get" else "progress/worker/w1"
-        done = machine.run("ingot-s3", verb, path, str(machine.root / "found"), given="{}")
+        done = machine.run("ingot-s3", verb, str(machine.root / "found"), given="{}")
         assert done.returncode == 0, done.stderr
         assert machine.arguments.count("\n") == 4
         for secret in (*KEYS.values(), IMDS_TOKEN, "abcdef.0123456789abcdef"):
@@ -238,17 +248,18 @@ class TestRefused:
     """The join asks again later: nothing is written, and the exit code says so."""
 
     def test_what_is_not_there_yet(self, machine: Machine) -> None:
-        done = machine.run("ingot-s3", "get", "once/worker/w1", str(machine.root / "found"))
+        done = machine.run("ingot-s3", "get", str(machine.root / "found"))
         assert done.returncode != 0
         assert not (machine.root / "found").exists()
 
     def test_what_is_another_roles(self, machine: Machine, aws: Aws) -> None:
-        aws.objects["/once/control-plane/cp1"] = CREDENTIALS.encode()
-        assert machine.run("ingot-s3", "get", "once/control-plane/cp1", str(machine.root / "found")).returncode != 0
+        aws.objects["/once/worker/w1"] = CREDENTIALS.encode()
+        aws.role = "control-plane"
+        assert machine.run("ingot-s3", "get", str(machine.root / "found")).returncode != 0
 
     def test_a_machine_without_a_role(self, machine: Machine, aws: Aws) -> None:
         aws.role_code = "AssumeRoleUnauthorizedAccess"
-        done = machine.run("ingot-s3", "get", "once/worker/w1", str(machine.root / "found"))
+        done = machine.run("ingot-s3", "get", str(machine.root / "found"))
         assert done.returncode != 0
         assert "no credentials for the role" in done.stderr
         assert aws.refused == []
@@ -267,3 +278,48 @@ class TestTexts:
     def test_the_join_differs_in_how_it_fetches_alone(self) -> None:
         assert s3_scripts.JOIN.replace(s3_scripts.FETCH, scripts.FETCH) == scripts.JOIN
         assert s3_scripts.FETCH in s3_scripts.JOIN
+
+
+class TestWhoRunsThem:
+    """Machines whose boot store is a bucket, and no others."""
+
+    @pytest.fixture(scope="class")
+    def files(self) -> dict[str, dict[str, str]]:
+        """By stack, every file of a worker's configuration that holds its own text."""
+        pinned = lock.load(STACKS / "images.lock.json")
+        found: dict[str, dict[str, str]] = {}
+        for stack in ("aws", "metal"):
+            node = boot_of(load(STACKS / f"Pulumi.{stack}.yaml"), pinned, "w1")
+            made = json.loads(node.boot.configuration(node.own, node.generation))
+            sources = {f["path"]: f.get("contents", {}).get("source", "") for f in made["storage"]["files"]}
+            found[stack] = {path: text for path, source in sources.items() if (text := inlined(source)) is not None}
+        return found
+
+    def test_on_aws(self, files: dict[str, dict[str, str]]) -> None:
+        of = files["aws"]
+        assert of["/usr/local/bin/ingot-s3"] == s3_scripts.TEXT
+        assert of["/usr/local/bin/ingot-join"] == s3_scripts.JOIN
+        assert of["/usr/local/bin/ingot-report"] == s3_scripts.REPORT
+        environment = dict(line.split("=", 1) for line in of["/etc/ingot/environment"].splitlines())
+        assert (environment["INGOT_REGION"], environment["INGOT_ROLE"]) == ("'eu-central-1'", "'worker'")
+        bucket = load(STACKS / "Pulumi.aws.yaml").boot_store
+        assert isinstance(bucket, S3Store)
+        assert environment["INGOT_STORE"] == f"'https://{bucket.bucket}.s3.eu-central-1.amazonaws.com'"
+
+    def test_on_metal(self, files: dict[str, dict[str, str]]) -> None:
+        assert files["metal"]["/usr/local/bin/ingot-join"] == scripts.JOIN
+        assert "/usr/local/bin/ingot-s3" not in files["metal"]
+        assert "INGOT_REGION" not in files["metal"]["/etc/ingot/environment"]
+
+    def test_a_bucket_in_china(self) -> None:
+        store = S3Store(kind="s3", bucket="example-ingot")
+        assert store.address("cn-north-1") == "https://example-ingot.s3.cn-north-1.amazonaws.com.cn"
+
+
+def inlined(source: str) -> str | None:
+    """The text in a data URL, None for any other."""
+    if not source.startswith("data:"):
+        return None
+    head, _, data = source.partition(",")
+    raw = base64.b64decode(data) if head.endswith(";base64") else unquote_to_bytes(data)
+    return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()

@@ -196,9 +196,10 @@ class TestRecords:
     @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b'{"format": 2}', b'{"format": 1}'])
     def test_one_that_cannot_be_read(self, store: Store, objects: Objects, data: bytes) -> None:
         store.raw(RECORD, data)
-        for ask in (lambda r: r.claim("w1"), lambda r: r.put_claim("w1", claim_of("w1"), None), lambda r: r.claims()):
+        records = records_of(objects)
+        for ask in (lambda: records.claim("w1"), lambda: records.put_claim("w1", claim_of("w1"), None), records.claims):
             with pytest.raises(NeedsAttention, match=r"record .*w1\.json.*never delete"):
-                ask(records_of(objects))
+                ask()
         assert stored(objects).data == data
 
 
