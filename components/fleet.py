@@ -83,8 +83,7 @@ class Fleet(pulumi.ComponentResource):
         """Register nodes, network and storage, each in its turn; return the digest of the fleet that serves."""
         environment = self._args.environment
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
-        kinds = {name: pool.machines.kind for name, pool in environment.pools.items()}
-        nodes = Nodes(self._stack, pools, kinds, self._args.generations)
+        nodes = Nodes(self._stack, pools, self._args.generations)
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)
