@@ -44,7 +44,7 @@ def pools(environment: Environment, said: Iterable[str]) -> tuple[Pool, ...]:
                 max_unavailable=rollout.max_unavailable,
                 canary=rollout.canary,
                 soak_s=rollout.soak_s,
-                keeps=environment.stores(name) or any(host.kept_disks for host in hosts.values()),
+                keeps=environment.stores(name) or any(pool.machines.own(host).kept_disks for host in hosts),
                 price=amount,
                 currency=currency,
             )

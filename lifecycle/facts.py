@@ -339,7 +339,8 @@ class Claim:
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
     installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
-    the pin says it."""
+    the pin says it. identity: what the machine is known by since it was installed (lifecycle/identity.py); {} where
+    it does not say, and in a claim that an older version wrote."""
 
     stack: str
     node: str
@@ -356,6 +357,7 @@ class Claim:
     boot_id: str = ""
     way: Way = Way.KUBEADM
     fault_domain: str = ""
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

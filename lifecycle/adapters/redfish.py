@@ -12,6 +12,7 @@ from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.adapters.wire import CONNECT_S, shown
 from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.identity import SEVERAL
 from lifecycle.ports import Controller, Pin, Power, Progress
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class RedfishMachines:
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
         with self._system(host, controller) as system:
             serial = system.json.get("SerialNumber")
-        return {"serial": serial} if isinstance(serial, str) and serial.strip() else {}
+            found = {"serial": serial.strip() if isinstance(serial, str) else "", "mac": SEVERAL.join(_macs(system))}
+        return {key: value for key, value in found.items() if value}
 
     def close(self) -> None:
         """End the sessions: a controller has few, and some never end them by themselves. Asks once, never raises."""
@@ -185,6 +187,18 @@ def _boot_once(system: System, url: str) -> None:
         except (sushy.exceptions.MissingAttributeError, sushy.exceptions.BadRequestError):
             pass  # it offers HTTP boot but takes no address: the network's boot service has to name it
     system.set_system_boot_options(sushy.BootSource.PXE, once, uefi)
+
+
+def _macs(system: System) -> list[str]:
+    """Of the host's own ports, as far as its controller tells them."""
+    import sushy
+
+    try:
+        ports = system.ethernet_interfaces.get_members()
+    except (sushy.exceptions.MissingAttributeError, sushy.exceptions.ResourceNotFoundError):
+        return []
+    told = (port.permanent_mac_address or port.mac_address for port in ports)
+    return sorted({mac.lower() for mac in told if isinstance(mac, str) and mac})
 
 
 def _address(host: str, controller: Controller) -> SplitResult:

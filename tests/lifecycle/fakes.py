@@ -324,7 +324,7 @@ class FakeMachines(_Part):
         return False
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        return {"serial": f"serial-{host}"}
+        return {"serial": f"{host}-{self.world.hosts[host].serial}"}
 
     def clear_boot_override(self, host: str, controller: Controller) -> None:
         self.world.changed(f"clear override {host}")
