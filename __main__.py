@@ -34,6 +34,7 @@ async def main() -> dict[str, object]:
             environment=environment,
             generations={host: pin.generation for host, pin in pinned.items()},
             patches=pool_patches(environment, locked),
+            particulars={host: pin.particulars for host, pin in pinned.items()},
         )
         fleet = Fleet(environment.cluster.name, args)
     except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback

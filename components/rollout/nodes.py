@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.infrastructure import NONE, Surroundings
 from components.rollout.steps import Runs, settled, step_resource
 from lifecycle.commands import Step, Verb
 
@@ -29,12 +30,13 @@ class NodePool(pulumi.ComponentResource):
 class Nodes:
     """Registers nodes with the engine. Fulfils components.rollout.lanes.Registrar.
 
-    pools: component of each pool. generations: of each host.
+    pools: component of each pool. generations: of each host. around: what the kinds of machine registered for them.
     """
 
     stack: str
     pools: Mapping[str, NodePool]
     generations: Mapping[str, str]
+    around: Surroundings = NONE
 
     def machine(self, host: str, pool: str, *, machine_after: Sequence[str]) -> pulumi.CustomResource:
         """Register the machine: its old self leaves and is given back first, if there is one.
@@ -51,7 +53,7 @@ class Nodes:
             ),
             triggers=[generation],
             parent=self.pools[pool],
-            depends_on=machine_after,
+            depends_on=[*machine_after, *self.around.machine.get(host, ())],
         )
 
     async def ended(self, machine: pulumi.CustomResource) -> None:
@@ -81,7 +83,7 @@ class Nodes:
             ),
             triggers=[machine.id],
             parent=parent,
-            depends_on=member_after,
+            depends_on=[*member_after, *self.around.membership.get(host, ())],
         )
         readiness = step_resource(
             f"{host}.readiness",

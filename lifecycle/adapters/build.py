@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 from lifecycle import facts
 from lifecycle.adapters import objects, talos_api
 from lifecycle.adapters.access import ApiAccess
-from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.broker import OWN, Broker, SharedView
 from lifecycle.adapters.broker_folder import log_in, private_folder, sweep
 from lifecycle.adapters.clock import WallClock, WatchingClock
-from lifecycle.adapters.delivery import DirectoryDelivery
+from lifecycle.adapters.delivery import StoredDelivery
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence, evidence_file
+from lifecycle.adapters.installer import Installer
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.machines import MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
-from lifecycle.adapters.place import Bucket
-from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.adapters.records import StoredRecords
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.stores import Stores
 from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
 from lifecycle.adapters.turns import Turns
@@ -55,6 +55,8 @@ ETCD_USER = "ingot-lifecycle"
 """Whom our certificates name to etcd, which lets in whatever its authority signed."""
 NodePatches = Callable[[Path, str, Pin], tuple[str, str]]
 """(project root, stack, pin of a Talos machine) -> its pool's patch, and the node's own."""
+Installers = Callable[[Path, str, Pin], Installer]
+"""(project root, stack, pin) -> what starts the installation of the pin's host."""
 Contents = Callable[[Path, str, Pin], Mapping[str, bytes]]
 """(project root, stack, pin) -> path in the boot store and bytes of all that the pin's host fetches."""
 ETCD_PORT = 2379
@@ -70,6 +72,7 @@ def ports(
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
     broker: Callable[[Path, str], Sequence[str]] | None = None,
+    installers: Installers | None = None,
 ) -> Ports:
     """The ports of a step.
 
@@ -77,7 +80,8 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. Raises nothing: the adapter that misses something says so.
+    keeps its own. installers: makes what starts a pin's host, for a matchbox. Raises nothing: the adapter that misses
+    something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
@@ -95,8 +99,12 @@ def ports(
     administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
-    boot_store = partial(_boot_store, pins)
-    store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
+    stores = Stores(lambda: pins.stack_file.boot_store, wall)
+    store = stores.boot(
+        lambda: pins.stack_file.boot_url,
+        lambda pin: contents(pins.root, step.stack, pin),
+        lambda pin: (installers or _no_installers)(pins.root, step.stack, pin),
+    )
     redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(redfish.close)
     return Ports(
@@ -112,8 +120,8 @@ def ports(
             namespace,
         ),
         machines=MachinesByScheme({"http": redfish, "https": redfish}),
-        records=DirectoryRecords(boot_store, step.stack, clock),
-        delivery=DirectoryDelivery(boot_store),
+        records=StoredRecords(stores.private, step.stack, clock),
+        delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
         machine_api=GrpcMachineApi(partial(talos_api.address, env), lambda: secrets.authority("os-ca"), clock),
         roster=ConfigMapRoster(api, source, Turns(partial(_broker_folder, pins, env), wall)),
@@ -121,13 +129,6 @@ def ports(
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
-
-
-def _boot_store(pins: StackFilePins) -> Path:
-    place = pins.stack_file.boot_store
-    if isinstance(place, Bucket):
-        raise NeedsAttention(f"boot store s3://{place.name}", "one that steps cannot use yet", "use kind: directory")
-    return place.directory
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
@@ -153,6 +154,10 @@ def _way_in(
 
 def _no_patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:
     raise NeedsAttention(f"configuration of {pin.node}", "a view of the cluster that asks for it", "report this line")
+
+
+def _no_installers(root: Path, stack: str, pin: Pin) -> Installer:
+    raise NeedsAttention(f"installer of {pin.node}", "nobody who makes it", "report this line")
 
 
 def storage_namespace(env: Mapping[str, str]) -> str:

@@ -196,7 +196,7 @@ class TestOneMachineOneClaim:
         left = claim_of("metal", ClaimState.LEFT)
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
         records_of(tmp_path).put_claim("w1", left, claim_of("metal"))
-        (lock,) = (tmp_path / "records/hosts").glob(".*.lock")
+        (lock,) = (tmp_path / "records/machines").glob("*.lock")
         records = DirectoryRecords(lambda: tmp_path, "metal", StillClock())
         with locked(lock, WallClock()), pytest.raises(PortError, match=r"lock .*fuser"):
             records.put_claim("x1", renamed(claim_of("metal")), None)
