@@ -56,7 +56,8 @@ class Tap:
             name = f"{self._inner.name}.{method}"
             if world.failing.get(name, 0) > 0:
                 world.failing[name] -= 1
-                raise PortError(name, "503 from the fake", "ask again")
+                about = f" for {args[0]}" if args and isinstance(args[0], str) else ""
+                raise PortError(f"{name}{about}", "503 from the fake", "ask again")
             result: object = call(*args, **keywords)
             if doomed:
                 world.dead = True

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import DirectoryBoot
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.errors import PortError
@@ -40,7 +40,7 @@ class Known(Played):
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[RedfishMachines]:
-    store = BootStore(lambda: tmp_path, lambda: "https://boot.example", lambda _: {})
+    store = DirectoryBoot(lambda: tmp_path, lambda: "https://boot.example", lambda _: {})
     made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, try_delay_s=0.001)
     yield made
     made.close()
