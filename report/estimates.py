@@ -4,9 +4,8 @@ Pure. It takes for granted that a node's way takes as long whatever else goes on
 each other down, such as by rebuilding replicas, more of them save less than is reckoned here.
 
 Rolling: a lane takes one node after another; a node serves until its cordon and again once it came in.
-Blue-green: all new machines come in first, lane by lane, and then the old ones go, since the engine deletes what it
-replaced when everything else is done. So the pool never has fewer nodes than it declares, and for a while twice as
-many machines.
+Blue-green: in each lane a host's new machine comes in, then its old one goes, then comes the next host's. So the pool
+never has fewer nodes than it declares, and as many machines more as it has lanes (components/rollout/planner.py).
 """
 
 from __future__ import annotations
@@ -208,31 +207,21 @@ def lanes(pool: Pool) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
 
 
 def _rolling(pool: Pool, took: Mapping[str, Times]) -> Estimate:
-    starts, wall_s = _in_lanes(pool, {host: t.turn_s for host, t in took.items()})
+    wall_s = _in_lanes(pool, {host: t.turn_s for host, t in took.items()})
     at_once = 1 if pool.role == "control-plane" else min(pool.max_unavailable, len(pool.hosts))
-    return Estimate(ROLLING, wall_s, sum(took[host].out_s for host in starts), at_once, 0.0, 0)
+    return Estimate(ROLLING, wall_s, sum(took[host].out_s for host in pool.hosts), at_once, 0.0, 0)
 
 
 def _blue_green(pool: Pool, took: Mapping[str, Times]) -> Estimate:
-    starts, in_s = _in_lanes(pool, {host: t.in_s for host, t in took.items()})
-    going = pool.model_copy(update={"canary": False})
-    away, away_s = _in_lanes(going, {host: t.away_s for host, t in took.items()})
-    surge_s = sum(in_s + away[host] + took[host].away_s - starts[host] for host in pool.hosts)
-    return Estimate(BLUE_GREEN, in_s + away_s, 0.0, 0, surge_s, len(pool.hosts))
+    beside_s = {host: took[host].in_s + took[host].away_s for host in pool.hosts}
+    first, _ = lanes(pool)
+    surge_s = sum(beside_s.values()) + (pool.soak_s if first else 0.0)  # the old one stays while the canary is watched
+    at_once = min(pool.max_unavailable, len(pool.hosts))
+    return Estimate(BLUE_GREEN, _in_lanes(pool, beside_s), 0.0, 0, surge_s, at_once)
 
 
-def _in_lanes(pool: Pool, turn_s: Mapping[str, float]) -> tuple[Mapping[str, float], float]:
-    """When each node's turn starts, and when the last one is over."""
+def _in_lanes(pool: Pool, turn_s: Mapping[str, float]) -> float:
+    """When the last turn is over."""
     first, others = lanes(pool)
-    starts, at_s = {}, 0.0
-    for host in first:
-        starts[host] = at_s
-        at_s += turn_s[host] + pool.soak_s
-    end_s = at_s
-    for lane in others:
-        now_s = at_s
-        for host in lane:
-            starts[host] = now_s
-            now_s += turn_s[host]
-        end_s = max(end_s, now_s)
-    return starts, end_s
+    canary_s = sum(turn_s[host] + pool.soak_s for host in first)
+    return canary_s + max((sum(turn_s[host] for host in lane) for lane in others), default=0.0)
