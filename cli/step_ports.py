@@ -23,6 +23,7 @@ from lifecycle.ports import Limits, Pin, Ports
 
 if TYPE_CHECKING:
     from components.boot.pin import NodeBoot
+    from components.boot.user_data import UserData
     from components.environment import Environment
     from components.images.lock import Lock
     from components.images.sources import Source
@@ -71,7 +72,7 @@ def _place(root: Path, environment: Environment) -> Place:
     """Where steps find the boot store. root: of the project, which a test's directory may be relative to."""
     store = environment.boot_store
     if store.kind == "s3":
-        return Bucket(store.bucket, environment.aws.region if environment.aws else "")
+        return Bucket(store.bucket, environment.region)
     if store.kind == "matchbox":
         return Matchbox(root / store.directory, root / store.assets_directory)
     return Folder(root / store.directory)
@@ -103,6 +104,14 @@ def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
 
     environment, lock = _files(root, stack)
     return publish(environment, lock, pin.node).files
+
+
+def user_data(root: Path, stack: str, pin: Pin, zone: str) -> UserData:
+    """What an instance of the pin's host is launched with in that zone. Raises as `declared` does."""
+    from components.boot.pin import user_data
+
+    environment, lock = _files(root, stack)
+    return user_data(environment, lock, pin.node, zone)
 
 
 def patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:

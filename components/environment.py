@@ -250,7 +250,12 @@ class Environment(Closed):
     @property
     def store_url(self) -> str:
         """Where machines fetch what components/boot/layout.py says a path of."""
-        return address(self.boot_store, self.aws.region if self.aws else "")
+        return address(self.boot_store, self.region)
+
+    @property
+    def region(self) -> str:
+        """Of the stack on AWS; "" without any."""
+        return self.aws.region if self.aws else ""
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""

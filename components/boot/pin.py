@@ -7,7 +7,7 @@ publishes needs the files: all three come from here, so that they agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.boot import digest
 from components.boot.contract import BootConfigurationError, PoolBoot, Publication
@@ -15,6 +15,7 @@ from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
+from components.boot.user_data import UserData
 from components.environment import Drain, Environment
 from components.images.lock import Lock, UnknownRelease
 from components.machines.contract import Own, Place
@@ -60,6 +61,14 @@ def publish(
     `boot_of` does."""
     found = boot_of(environment, lock, node, secret_versions)
     return found.boot.publication(found.own, found.generation)
+
+
+def user_data(environment: Environment, lock: Lock, node: str, zone: str) -> UserData:
+    """What an instance of one declared node is launched with in a zone, which its configuration calls its fault
+    domain: under the same generation in any of the host's zones. Raises as `boot_of` does."""
+    found = boot_of(environment, lock, node)
+    made = found.boot.publication(replace(found.own, fault_domain=zone), found.generation)
+    return UserData(made.user_data, dict(made.files))
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.store_url, generation, name),
+        boot_url="" if boot.machine_image else boot_url(environment.store_url, generation, name),
         controller=declared.controller,
         mac=declared.mac,
         os_disk=declared.os_disk,

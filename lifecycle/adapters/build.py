@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lifecycle import facts
 from lifecycle.adapters import objects, talos_api
 from lifecycle.adapters.access import ApiAccess
+from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.broker import OWN, Broker, SharedView
 from lifecycle.adapters.broker_folder import log_in, private_folder, sweep
 from lifecycle.adapters.clock import WallClock, WatchingClock
@@ -80,8 +81,7 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. installers: makes what starts a pin's host, for a matchbox. Raises nothing: the adapter that misses
-    something says so.
+    keeps its own. installers: for a matchbox. Raises nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
@@ -100,11 +100,7 @@ def ports(
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
-    store = stores.boot(
-        lambda: pins.stack_file.boot_url,
-        lambda pin: contents(pins.root, step.stack, pin),
-        lambda pin: (installers or _no_installers)(pins.root, step.stack, pin),
-    )
+    store = _boot(stores, pins, contents, installers or _no_installers)
     redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(redfish.close)
     return Ports(
@@ -128,6 +124,14 @@ def ports(
         rolls=LeaseRolls(api, EngineProcess(env)),
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
+    )
+
+
+def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: Installers) -> BootStore:
+    return stores.boot(
+        lambda: pins.stack_file.boot_url,
+        lambda pin: contents(pins.root, pins.stack, pin),
+        lambda pin: installers(pins.root, pins.stack, pin),
     )
 
 
