@@ -34,7 +34,9 @@ STACKS, LOCK = "stacks", "images.lock.json"
 
 def ports(step: Step, start: Path | None = None) -> Ports:
     """The real ports of `step`, of the project that `start` is in, else the working directory. Raises nothing."""
-    return build.ports(step, declared, contents, patches, start, broker=_broker, installers=installer)
+    return build.ports(
+        step, declared, contents, patches, start, broker=_broker, installers=installer, launches=user_data
+    )
 
 
 def keep_view(stack: str, folder: Path) -> None:

@@ -14,6 +14,7 @@ from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
 from lifecycle.identity import ZONE
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
+from lifecycle.preflight import account
 from lifecycle.waiting import Blocked, wait_until
 
 
@@ -21,9 +22,11 @@ def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, NeverBooted.
+    NeverPoweredOff, NeverBooted; before there is a cluster, what lifecycle.preflight.account does.
     """
     pin = pinned(step, ports)
+    if ports.records.initialised_by() is None:
+        account(ports, step.node, step.stack)  # later the run that has the roll has passed this
     state, begun = _claimed(step, ports, pin)
     if state is ClaimState.JOINED:
         return f"{step.node} runs generation {step.generation} already"

@@ -11,14 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle import facts
-from lifecycle.adapters import objects, talos_api
+from lifecycle import ec2, facts
+from lifecycle.adapters import ec2_wiring, objects, talos_api
 from lifecycle.adapters.access import ApiAccess
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.broker import OWN, Broker, SharedView
 from lifecycle.adapters.broker_folder import log_in, private_folder, sweep
 from lifecycle.adapters.clock import WallClock, WatchingClock
 from lifecycle.adapters.delivery import StoredDelivery
+from lifecycle.adapters.ec2_api import Aws
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence, evidence_file
@@ -74,6 +75,7 @@ def ports(
     environment: Mapping[str, str] | None = None,
     broker: Callable[[Path, str], Sequence[str]] | None = None,
     installers: Installers | None = None,
+    launches: ec2_wiring.Launches | None = None,
 ) -> Ports:
     """The ports of a step.
 
@@ -81,7 +83,8 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. installers: for a matchbox. Raises nothing: the adapter that misses something says so.
+    keeps its own. installers: for a matchbox. launches: for hosts on EC2. Raises nothing: the adapter that misses
+    something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
@@ -103,6 +106,7 @@ def ports(
     store = _boot(stores, pins, contents, installers or _no_installers)
     redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
     atexit.register(redfish.close)
+    instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
         pins=pins,
@@ -115,7 +119,7 @@ def ports(
             clock,
             namespace,
         ),
-        machines=MachinesByScheme({"http": redfish, "https": redfish}),
+        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
@@ -124,6 +128,7 @@ def ports(
         rolls=LeaseRolls(api, EngineProcess(env)),
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
+        cloud=ec2_wiring.account(aws, pins),
     )
 
 

@@ -146,13 +146,14 @@ class Ec2Machines:
         return {"instance": one.id, "zone": self._finder.zone(place, one.subnet)} if one else {}
 
     def _particulars(self, pin: Pin) -> Instance:
-        if not isinstance(pin.particulars, Instance) or pin.particulars.stack != self._stack:
+        of = pin.particulars
+        if not isinstance(of, Instance) or of.stack.rsplit("/", 1)[-1] != self._stack:
             raise NeedsAttention(
                 f"pin of {pin.node}",
                 f"nothing of an instance of stack {self._stack}",
                 "run this from the checkout that declares it",
             )
-        return pin.particulars
+        return of
 
 
 def _place(host: str, controller: Controller) -> Place:

@@ -82,6 +82,10 @@ THROTTLE = "runbooks/aws.md#throttled: run `pulumi up` again, with a lower --par
 REFUSED = "runbooks/aws.md#refused: correct what it names, then run `pulumi up` again"
 
 
+class Refused(NeedsAttention):
+    """An answer that says no to what was asked, and not to who asked."""
+
+
 class Answered(Exception):
     """An error code that the caller had asked to be told. Not for a user."""
 
@@ -176,7 +180,7 @@ def refused(place: Place, call: str, error: ClientError, service: str = "ec2") -
         return PortError(what, found, THROTTLE)
     if code in SETTLING or status >= SERVER_ERROR:
         return PortError(what, found, SILENT)
-    return NeedsAttention(what, found, REFUSED)
+    return Refused(what, found, REFUSED)
 
 
 def lacking(call: str, text: str, service: str = "ec2") -> tuple[str, str]:

@@ -80,6 +80,7 @@ class Address:
 
     id: str
     zone: str
+    subnet: str
     holder: str
 
 
@@ -165,7 +166,8 @@ class Finder:
             what = f"network interface of {place.host} in {place.region}, by its tags"
             raise NeedsAttention(what, f"{ids}, and not one", NETWORK)
         holder = str((found[0].get("Attachment") or {}).get("InstanceId", ""))
-        return Address(str(found[0]["NetworkInterfaceId"]), str(found[0]["AvailabilityZone"]), holder)
+        of = found[0]
+        return Address(str(of["NetworkInterfaceId"]), str(of["AvailabilityZone"]), str(of["SubnetId"]), holder)
 
     def subnet(self, place: Place, zone: str) -> str:
         """The stack's own subnet for machines in a zone. Raises NeedsAttention if there is not exactly one."""

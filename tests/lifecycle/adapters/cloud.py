@@ -6,13 +6,16 @@ so: an error for a call, a process that dies before or after one, an answer that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
 import botocore.session
+import pytest
 from botocore.awsrequest import AWSResponse
+from moto import mock_aws
 
 from lifecycle import ec2
 from lifecycle.adapters.ec2 import Ec2Machines
@@ -104,6 +107,7 @@ class Cloud:
         self.unseen: dict[str, int] = {}  # instance -> lists that leave it out yet
         self.ending: dict[str, int] = {}  # instance -> looks that still show it shutting down
         self.held: dict[str, Json] = {}  # volume -> the attachment that is shown
+        self.states: dict[str, str] = {}  # volume -> the state that is shown
         self.impaired = False
         self.store = FakeStore()
         self.see = fresh_session().client("ec2")
@@ -176,6 +180,10 @@ class Cloud:
         self.faults.append(Fault(call, lambda: answer, times))
         return self.faults[-1]
 
+    def swallows(self, call: str) -> None:
+        """The next call of this name is answered as if it were done, and is not."""
+        self.faults.append(Fault(call, lambda: (AWSResponse("", 200, {}, None), {})))
+
     def dies(self, call: str, *, after: bool) -> None:
         """The process is killed at the next call of this name, before it or before its answer is read."""
         self.faults.append(Fault(call, _killed, after=after))
@@ -204,6 +212,7 @@ class Cloud:
             self._late(parsed)
         for one in parsed.get("Volumes", []):
             one["Attachments"] = [self.held[one["VolumeId"]]] if one["VolumeId"] in self.held else one["Attachments"]
+            one["State"] = self.states.get(one["VolumeId"], one["State"])
         for one in parsed.get("InstanceStatuses", []) if self.impaired else []:
             one["InstanceStatus"]["Status"] = "impaired"
         found = self._next(model.name, self.requests[-1], after=True)
@@ -226,6 +235,15 @@ class Cloud:
                 if self.ending.get(one["InstanceId"], 0) > 0 and one["State"]["Name"] == "terminated":
                     self.ending[one["InstanceId"]] -= 1
                     one["State"]["Name"] = "shutting-down"
+
+
+@contextmanager
+def account() -> Iterator[Cloud]:
+    """An account of its own. Without moto's list of public images: reading it takes longer than a test."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        with mock_aws():
+            yield Cloud()
 
 
 def fresh_session() -> Any:

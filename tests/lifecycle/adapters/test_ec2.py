@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 
 from lifecycle import ec2
 from lifecycle.adapters.ec2 import Ec2Machines
@@ -22,6 +21,7 @@ from tests.lifecycle.adapters.cloud import (
     ZONES,
     Cloud,
     FakeClock,
+    account,
     controller,
     machines,
     pin,
@@ -33,8 +33,8 @@ STORING = {"zones": ZONES[:1], "fixed_address": True, "volumes": ("data-1", "dat
 
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
-    with mock_aws():
-        yield Cloud()
+    with account() as made:
+        yield made
 
 
 @pytest.fixture
