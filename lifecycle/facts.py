@@ -352,7 +352,8 @@ class Claim:
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
     installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
     the pin says it. mac: of the port that boots, as its pin said; "" in a claim that an older version wrote, and of a
-    kind of machine that has none before it runs."""
+    kind of machine that has none before it runs. identity: what the machine is known by since it was installed
+    (lifecycle/identity.py); {} where it does not say, and in a claim that an older version wrote."""
 
     stack: str
     node: str
@@ -370,6 +371,7 @@ class Claim:
     way: Way = Way.KUBEADM
     fault_domain: str = ""
     mac: str = ""
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from lifecycle.adapters.evidence import FileEvidence, evidence_file
 from lifecycle.adapters.installer import Installer
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
-from lifecycle.adapters.machines import MachinesByScheme
+from lifecycle.adapters.machines import Adapters, Kit, MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
 from lifecycle.adapters.records import StoredRecords
 from lifecycle.adapters.redfish import RedfishMachines
@@ -76,6 +76,7 @@ def ports(
     broker: Callable[[Path, str], Sequence[str]] | None = None,
     installers: Installers | None = None,
     launches: ec2_wiring.Launches | None = None,
+    switched: Adapters = lambda _: {},
 ) -> Ports:
     """The ports of a step.
 
@@ -83,7 +84,8 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for a preview's roster, this process keeps its own.
-    installers: for a matchbox. launches: for EC2. Raises nothing: the adapter that misses something says so.
+    installers: for a matchbox. launches: for hosts on EC2. switched: of kinds of machine that bring their own
+    adapter. Raises nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
@@ -115,7 +117,9 @@ def ports(
             clock,
             namespace,
         ),
-        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}),
+        machines=MachinesByScheme(
+            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(Kit(store, wall, env))
+        ),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
