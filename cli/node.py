@@ -145,7 +145,11 @@ def _claimed(step: Step, ports: Ports) -> str:
     or the cluster was never initialised: then nothing can be out. `source` tells it from the roster."""
     if ports.records.initialised_by() is None:
         return SILENT
+    from lifecycle.succession import predecessors
+
     claims = {node: ports.records.claim(node) for node in ports.pins.declared()}
+    pins = [pin for pin in map(ports.pins.pin, claims) if pin]
+    claims |= {node: ports.records.claim(node) for node in predecessors(ports, pins, step.stack)}
     nodes = {
         node: "in" if claim.state is ClaimState.JOINED else "out"
         for node, claim in claims.items()

@@ -139,7 +139,8 @@ class Pin:
     drain_timeout, detach_timeout: what happens at the deadline of each.
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
-    particulars: what only the adapter of its kind of machine reads.
+    particulars: what only the adapter of its kind of machine reads. host: whose node it is, where each generation
+    is a node of its own; "" where the node is its host's for life (lifecycle/succession.py).
     """
 
     node: str
@@ -165,6 +166,7 @@ class Pin:
     drain: DrainPolicy = DrainPolicy()
     way: Way = Way.KUBEADM
     particulars: object = None
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -338,7 +340,7 @@ class Claim:
     cluster that retires takes its roster with it. installed: what this generation boots was seen to run, or
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
-    installed, as its pin said."""
+    installed, as its pin said. host: as its pin said."""
 
     stack: str
     node: str
@@ -354,6 +356,7 @@ class Claim:
     kernel: str = ""
     boot_id: str = ""
     way: Way = Way.KUBEADM
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, fence, force, gates, roster, slots
+from lifecycle import detach, drain, etcd, fence, force, gates, roster, slots, succession
 from lifecycle.before import look_at
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
@@ -78,11 +78,12 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     pin = ports.pins.pin(node)
     ports.fence.check(node)
     ports.evidence.begin(node, "slot")
-    standing, entry = slots.take_slot(ports, claim, pin)
+    successor = succession.successor(ports, claim)
+    standing, entry = slots.take_slot(ports, claim, pin, successor)
     seen = ports.kubernetes.node(node)
     begun = entry.standing is Standing.OUT or (entry.slot_since_s is not None and (seen is None or seen.unschedulable))
     itself_out = begun or (standing.serving and (seen is None or not seen.ready))
-    leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving)
+    leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving, pin or successor)
     ports.evidence.begin(node, "gates")
     try:
         gates.require(leaving)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle import power, way
+from lifecycle import power, slots, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
@@ -19,9 +19,10 @@ def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, NeverBooted.
+    NeverPoweredOff, NeverBooted; RollPaused and RollStopped (slots.begin_turn).
     """
     pin = pinned(step, ports)
+    slots.begin_turn(ports, pin)
     if _claimed(step, ports, pin) is ClaimState.JOINED:
         return f"{step.node} runs generation {step.generation} already"
     try:
@@ -79,6 +80,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             machine_id=old.machine_id if old and ours else "",
             retiring=pin.retire,
             way=pin.way,
+            host=pin.host,
         )
         if ports.records.put_claim(step.node, new, old):
             return ClaimState.PROVISIONING

@@ -7,7 +7,7 @@ publishes needs the files: all three come from here, so that they agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.boot import digest
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
@@ -15,17 +15,18 @@ from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
-from components.environment import Drain, Environment, Host
+from components.environment import Drain, Environment, Host, Pool
 from components.images.lock import Lock, UnknownRelease
 from components.releases import schematic_of
 from lifecycle.ports import Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.succession import host_of, may_be_of, node_name
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
 
 
 def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
-    """The pin of every declared node by name, in the order of the environment.
+    """The pin of every declared node by its name, in the order of the environment.
 
     Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if
     no boot configuration can be made of it.
@@ -35,7 +36,8 @@ def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot, secret_versions)
         for name, host in declared.machines.hosts.items():
-            found[name] = _pin(pool, boot, name, host, digest.digest(common, Own.of(name, host)))
+            pin = _pin(pool, boot, name, host, digest.digest(common, Own.of(name, host)))
+            found[pin.node] = pin
     return found
 
 
@@ -59,7 +61,8 @@ def publish(
 
 @dataclass(frozen=True)
 class NodeBoot:
-    """What one node boots. generation: the one that its pin names."""
+    """What one node boots. own: under the node's name. generation: the one that its pin names; it is the digest of what
+    the host boots, so that a name which holds it does not change it."""
 
     boot: PoolBoot
     own: Own
@@ -69,18 +72,30 @@ class NodeBoot:
 def boot_of(
     environment: Environment, lock: Lock, node: str, secret_versions: Mapping[str, int] | None = None
 ) -> NodeBoot:
-    """What one declared node boots.
+    """What one declared node boots; `node` may be the name of its host.
 
     Raises BootConfigurationError if the stack file does not name the node; otherwise as `pins`.
     """
-    pool = environment.pool_of(node)
-    if pool is None:
-        names = ", ".join(name for _, name, _ in environment.hosts())
-        problem = f"expected a host of the stack file, found none of this name; it has {names}"
-        raise BootConfigurationError(node, (problem,))
-    boot, own = pool_boot(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
-    generation = digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own))
-    return NodeBoot(boot, own, generation)
+    for pool, name, host in environment.hosts():
+        if name == node or (environment.pools[pool].rollout.names_nodes and may_be_of(name, node)):
+            boot = pool_boot(environment, lock, pool)
+            found = _node_boot(environment.pools[pool], boot, digest.shared_digest(boot, secret_versions), name, host)
+            if node in (name, found.own.name):
+                return found
+    names = ", ".join(name for _, name, _ in environment.hosts())
+    problem = f"expected a host of the stack file, found none of this name; it has {names}"
+    raise BootConfigurationError(node, (problem,))
+
+
+def _node_boot(pool: Pool, boot: PoolBoot, common: str, name: str, host: Host) -> NodeBoot:
+    """common: the pool's shared digest."""
+    own = Own.of(name, host)
+    generation = digest.generation(digest.digest(common, own))
+    return NodeBoot(boot, replace(own, name=_node(pool, name, generation)), generation)
+
+
+def _node(pool: Pool, host: str, generation: str) -> str:
+    return node_name(host, generation) if pool.rollout.names_nodes else host
 
 
 def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
@@ -89,8 +104,7 @@ def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot)
-        owns = (Own.of(name, host) for name, host in declared.machines.hosts.items())
-        found += (NodeBoot(boot, own, digest.generation(digest.digest(common, own))) for own in owns)
+        found += (_node_boot(declared, boot, common, name, host) for name, host in declared.machines.hosts.items())
     return found
 
 
@@ -108,7 +122,7 @@ def node_patch(environment: Environment, lock: Lock, pin: Pin) -> tuple[str, str
     if not isinstance(boot, TalosPool):
         problem = f"expected a pool of Talos, found one of {boot.asked.release.os}"
         raise BootConfigurationError(pin.node, (problem,))
-    host = environment.pools[pin.pool].machines.hosts[pin.node]
+    host = environment.pools[pin.pool].machines.hosts[host_of(pin)]
     return boot.shared(), boot.own(Own.of(pin.node, host), pin.generation)
 
 
@@ -133,15 +147,16 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
     environment = asked.environment
     rollout, hosts = environment.pools[pool].rollout, environment.pools[pool].machines.hosts
     generation = digest.generation(of)
+    node = _node(environment.pools[pool], name, generation)
     canary = rollout.canary and name == next(iter(hosts))
     return Pin(
-        node=name,
+        node=node,
         pool=pool,
         role=Role(asked.role),
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.boot_store.url, generation, name),
+        boot_url=boot_url(environment.boot_store.url, generation, node),
         controller=Controller(host.bmc.url, host.bmc.verify_tls),
         mac=host.mac,
         os_disk=host.os_disk,
@@ -157,6 +172,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
+        host=name if node != name else "",
     )
 
 

@@ -66,6 +66,27 @@ def step_resource(
     )
 
 
+def gone_resource(name: str, *, machine: str, parent: pulumi.Resource, depends_on: Sequence[str] = ()) -> local.Command:
+    """Register that the machine of that name is gone, and what stands on it with it.
+
+    As the old machine's replacement by nothing it makes the engine run their deletes here and now, as they were
+    stored, instead of at the end of the update. It does nothing itself, and the next update, which does not register
+    it, forgets it.
+    """
+    return local.Command(
+        name,
+        create=NO_UPDATE,
+        update=NO_UPDATE,
+        triggers=["gone"],
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            delete_before_replace=True,
+            depends_on=after(depends_on),
+            aliases=[pulumi.Alias(name=machine)],
+        ),
+    )
+
+
 async def settled(name: str, resource: pulumi.CustomResource) -> str:
     """The resource's URN, once its step is done (in a preview: once it is planned).
 
