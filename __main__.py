@@ -30,7 +30,7 @@ async def main() -> dict[str, object]:
         stated = config.require_object("environment")
         environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
         locked = lock.load(Path(config.get("images") or ROOT / lock.LOCK_FILE))
-        pinned = pins(environment, locked)
+        pinned = pins(environment, locked, stack=pulumi.get_stack())
         args = FleetArgs(
             environment=environment,
             generations={host_of(pin): pin.generation for pin in pinned.values()},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.adapters import build
 from lifecycle.adapters.pins import Declared, stack_file_name
+from lifecycle.adapters.place import Bucket, Folder, Matchbox, Place
 from lifecycle.commands import Step
 from lifecycle.ports import Limits, Pin, Ports
 
@@ -51,14 +52,24 @@ def declared(root: Path, stack: str) -> Declared:
 
     environment, lock = _files(root, stack)
     return Declared(
-        pins=pins(environment, lock),
+        pins=pins(environment, lock, stack=stack),
         limits=Limits(**environment.limits.model_dump()),
         endpoint=endpoint(environment.cluster),
-        boot_store=root / environment.boot_store.directory,
-        boot_url=environment.boot_store.url,
+        boot_store=_place(root, environment),
+        boot_url=environment.store_url,
         storage_cluster=environment.storage.driver.cluster_id,
         rollout=rollout(environment),
     )
+
+
+def _place(root: Path, environment: Environment) -> Place:
+    """Where steps find the boot store. root: of the project, which a test's directory may be relative to."""
+    store = environment.boot_store
+    if store.kind == "s3":
+        return Bucket(store.bucket, "")
+    if store.kind == "matchbox":
+        return Matchbox(root / store.directory, root / store.assets_directory)
+    return Folder(root / store.directory)
 
 
 def environment(root: Path, stack: str) -> Environment:

@@ -16,7 +16,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -38,6 +45,20 @@ LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
     """Every model of a stack file: unknown fields are refused, values never change."""
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which w2 comes before w10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _in_order(found: dict[str, T]) -> dict[str, T]:
+    return {name: found[name] for name in sorted(found, key=natural)}
+
+
+# Pulumi hands a program its configuration with the keys of every mapping sorted as text, so the order in
+# the file cannot be the order of a roll (docs/decisions/0006.md).
+InOrder = AfterValidator(_in_order)
 
 
 class Refused(ValueError):
@@ -182,6 +203,18 @@ def _directory(path: str) -> str:
     return path.rstrip("/")
 
 
+def _bucket(name: str) -> str:
+    """The rules of docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, without dots: the
+    certificate of the bucket's address covers none."""
+    if "://" in name or "/" in name:
+        raise Refused("write the bucket's name alone, without s3:// and path")
+    if "." in name:
+        raise Refused("take the dots out; TLS cannot verify the address of a bucket with dots in its name")
+    if name.startswith(("xn--", "sthree-", "amzn-s3-demo-")) or name.endswith(("-s3alias", "--ol-s3", "--x-s3")):
+        raise Refused("write another name; S3 keeps ones that begin or end like this for itself")
+    return name
+
+
 def _ssh_key(line: str) -> str:
     if "PRIVATE KEY" in line:
         raise Refused("write the public key; the private one never leaves its owner")
@@ -304,6 +337,17 @@ Directory = Annotated[
     Field(pattern="^/", max_length=1024),
     text("the absolute path of a directory", _directory),
 ]
+
+Bucket = Annotated[
+    str,
+    Field(pattern="^[a-z0-9][-a-z0-9]{1,61}[a-z0-9]$"),
+    text(
+        "the name of a bucket such as example-ingot",
+        _bucket,
+        fix="write 3 to 63 small letters, digits and -, with no - at either end",
+    ),
+]
+"""Of S3, where it is one of all the world."""
 
 Port = Annotated[int, Field(ge=1, le=65535), number("a port of 1 to 65535")]
 

@@ -85,10 +85,9 @@ class Fleet(pulumi.ComponentResource):
         """Register nodes, network and storage, each in its turn; return the digest of the fleet that serves."""
         environment = self._args.environment
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
-        kinds = {name: pool.machines.kind for name, pool in environment.pools.items()}
         orders = pool_orders(environment, self._args.generations)
         generations = {o.nodes.get(h, h): self._args.generations[h] for o in orders for h in o.hosts}
-        nodes = Nodes(self._stack, pools, kinds, generations)
+        nodes = Nodes(self._stack, pools, generations)
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)

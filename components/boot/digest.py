@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from components.boot.contract import Own, OwnMount, PoolBoot, covered
+from components.boot.contract import PoolBoot, covered
 from components.boot.ignition import canonical_json
+from components.machines.contract import Own, OwnMount
 
 FORMAT: Final = 1
 """Of what is digested. Raising it replaces every machine of every fleet."""

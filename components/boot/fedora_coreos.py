@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import coreos_installer, immutability, kubeadm, scripts, settings
-from components.boot.contract import Asked, Own, Publication
+from components.boot.contract import Asked, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
 from components.boot.ignition_node import NO_KERNEL_ARGUMENTS, Installed, containerd, shared_files
@@ -19,6 +19,7 @@ from components.boot.immutability import Root
 from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
 from components.images.fedora_coreos import OS
 from components.images.lock import KubernetesRelease
+from components.machines.contract import Own
 
 ROOT: Final = Root(
     os=OS,

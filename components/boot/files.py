@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from components.boot import kubeadm, scripts
-from components.boot.contract import Own
 from components.boot.ignition import File, Resource, canonical_json, inline
 from components.environment import Environment
+from components.machines.contract import Own
 
 
 def text_file(path: str, text: str, *, overwrite: bool | None = None) -> File:
@@ -31,7 +31,7 @@ def environment_file(environment: Environment, node: str, role: str) -> File:
         "INGOT_ENDPOINT": kubeadm.endpoint(environment.cluster),
         "INGOT_NODE": node,
         "INGOT_ROLE": role,
-        "INGOT_STORE": environment.boot_store.url,
+        "INGOT_STORE": environment.store_url,
     }
     return text_file(scripts.ENVIRONMENT, "".join(f"{key}='{value}'\n" for key, value in values.items()))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import flatcar_installer, immutability, kubeadm, scripts, settings
-from components.boot.contract import Asked, BootConfigurationError, Own, Publication
+from components.boot.contract import Asked, BootConfigurationError, Publication
 from components.boot.files import text_file
 from components.boot.flatcar_installer import NO_UPDATES, PROGRAMS, UPDATERS
 from components.boot.ignition import Directory, Dropin, File, Link, Unit, fetched
@@ -21,6 +21,7 @@ from components.boot.ignition_node import Installed, containerd, shared_files
 from components.boot.immutability import Root
 from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.lock import Artifact
+from components.machines.contract import Own
 
 OS: Final = "flatcar"
 ARCHITECTURES: Final = {"x86_64": "x86-64", "aarch64": "arm64"}

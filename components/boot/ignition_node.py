@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import kubeadm, scripts, settings
-from components.boot.contract import Asked, Own
+from components.boot.contract import Asked
 from components.boot.files import (
     data_disks_file,
     environment_file,
@@ -24,6 +24,7 @@ from components.boot.files import (
 )
 from components.boot.identity import host_id, host_nqn
 from components.boot.ignition import Directory, File, Ignition, KernelArguments, Link, Storage, Systemd, Unit
+from components.machines.contract import Own
 from lifecycle import labels
 
 FORWARDING: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"

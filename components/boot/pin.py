@@ -10,35 +10,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from components.boot import digest
-from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
+from components.boot.contract import BootConfigurationError, PoolBoot, Publication
 from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
-from components.environment import Drain, Environment, Host, Pool
+from components.environment import Drain, Environment, Pool
 from components.images.lock import Lock, UnknownRelease
+from components.machines.contract import Own, Place
 from components.releases import schematic_of
-from lifecycle.ports import Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.ports import DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 from lifecycle.succession import host_of, may_be_of, node_name
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
 
 
-def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
-    """The pin of every declared node by its name, in the order of the environment.
+def pins(
+    environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None, *, stack: str = ""
+) -> dict[str, Pin]:
+    """The pin of every declared node by its name, in the order of the environment. stack: whose it is, for the kinds of
+    machine that are found by it.
 
     Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if
     no boot configuration can be made of it.
     """
-    found: dict[str, Pin] = {}
+    pinned: dict[str, Pin] = {}
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot, secret_versions)
-        for name, host in declared.machines.hosts.items():
-            pin = _pin(pool, boot, name, host, digest.digest(common, Own.of(name, host)))
-            found[pin.node] = pin
-    return found
+        for name in declared.machines.hosts:
+            found = _node_boot(declared, boot, common, name)
+            place = Place(name, pool, environment, boot.asked.release, stack, found.own.name)
+            pinned[found.own.name] = _pin(place, boot, found.generation)
+    return pinned
 
 
 def rollout(environment: Environment) -> Rollout:
@@ -76,10 +81,11 @@ def boot_of(
 
     Raises BootConfigurationError if the stack file does not name the node; otherwise as `pins`.
     """
-    for pool, name, host in environment.hosts():
-        if name == node or (environment.pools[pool].rollout.names_nodes and may_be_of(name, node)):
+    for pool, name, _ in environment.hosts():
+        declared = environment.pools[pool]
+        if name == node or (declared.rollout.names_nodes and may_be_of(name, node)):
             boot = pool_boot(environment, lock, pool)
-            found = _node_boot(environment.pools[pool], boot, digest.shared_digest(boot, secret_versions), name, host)
+            found = _node_boot(declared, boot, digest.shared_digest(boot, secret_versions), name)
             if node in (name, found.own.name):
                 return found
     names = ", ".join(name for _, name, _ in environment.hosts())
@@ -87,15 +93,12 @@ def boot_of(
     raise BootConfigurationError(node, (problem,))
 
 
-def _node_boot(pool: Pool, boot: PoolBoot, common: str, name: str, host: Host) -> NodeBoot:
+def _node_boot(pool: Pool, boot: PoolBoot, common: str, host: str) -> NodeBoot:
     """common: the pool's shared digest."""
-    own = Own.of(name, host)
+    own = pool.machines.own(host)
     generation = digest.generation(digest.digest(common, own))
-    return NodeBoot(boot, replace(own, name=_node(pool, name, generation)), generation)
-
-
-def _node(pool: Pool, host: str, generation: str) -> str:
-    return node_name(host, generation) if pool.rollout.names_nodes else host
+    node = node_name(host, generation) if pool.rollout.names_nodes else host
+    return NodeBoot(boot, replace(own, name=node), generation)
 
 
 def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
@@ -104,7 +107,7 @@ def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot)
-        found += (_node_boot(declared, boot, common, name, host) for name, host in declared.machines.hosts.items())
+        found += (_node_boot(declared, boot, common, host) for host in declared.machines.hosts)
     return found
 
 
@@ -122,8 +125,8 @@ def node_patch(environment: Environment, lock: Lock, pin: Pin) -> tuple[str, str
     if not isinstance(boot, TalosPool):
         problem = f"expected a pool of Talos, found one of {boot.asked.release.os}"
         raise BootConfigurationError(pin.node, (problem,))
-    host = environment.pools[pin.pool].machines.hosts[host_of(pin)]
-    return boot.shared(), boot.own(Own.of(pin.node, host), pin.generation)
+    own = replace(environment.pools[pin.pool].machines.own(host_of(pin)), name=pin.node)
+    return boot.shared(), boot.own(own, pin.generation)
 
 
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
@@ -142,26 +145,24 @@ def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelea
     return tuple(found.values())
 
 
-def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
-    asked = boot.asked
-    environment = asked.environment
-    rollout, hosts = environment.pools[pool].rollout, environment.pools[pool].machines.hosts
-    generation = digest.generation(of)
-    node = _node(environment.pools[pool], name, generation)
+def _pin(place: Place, boot: PoolBoot, generation: str) -> Pin:
+    asked, name, pool, environment = boot.asked, place.host, place.pool, place.environment
+    rollout, machines = environment.pools[pool].rollout, environment.pools[pool].machines
+    hosts, declared = machines.hosts, machines.declare(place)
     canary = rollout.canary and name == next(iter(hosts))
     return Pin(
-        node=node,
+        node=place.node,
         pool=pool,
         role=Role(asked.role),
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.boot_store.url, generation, node),
-        controller=Controller(host.bmc.url, host.bmc.verify_tls),
-        mac=host.mac,
-        os_disk=host.os_disk,
-        data_disks=host.kept_disks,
-        fault_domain=host.fault_domain,
+        boot_url=boot_url(environment.store_url, generation, place.node),
+        controller=declared.controller,
+        mac=declared.mac,
+        os_disk=declared.os_disk,
+        data_disks=declared.data_disks,
+        fault_domain=declared.fault_domain,
         max_unavailable=rollout.max_unavailable,
         stores=asked.stores,
         soak_s=rollout.soak_s if canary else 0,
@@ -172,7 +173,8 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
-        host=name if node != name else "",
+        host=name if place.node != name else "",
+        particulars=declared.particulars,
     )
 
 

@@ -26,6 +26,7 @@ from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, 
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.machines import MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
+from lifecycle.adapters.place import Bucket
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
@@ -123,7 +124,10 @@ def ports(
 
 
 def _boot_store(pins: StackFilePins) -> Path:
-    return pins.stack_file.boot_store
+    place = pins.stack_file.boot_store
+    if isinstance(place, Bucket):
+        raise NeedsAttention(f"boot store s3://{place.name}", "one that steps cannot use yet", "use kind: directory")
+    return place.directory
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
