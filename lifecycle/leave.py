@@ -1,9 +1,9 @@
 """How a node leaves: the delete of its membership, run with the generation it was stored with.
 
-Order: slot, gates, cordon, the power of a host that is dead, drain, detach, etcd, storage; then the roster
-says out and the claim says left. Each step is idempotent, so a leave that was killed or halted goes on from
-where it stood. A halt after the cordon keeps node and slot as they are: nothing else leaves until this node
-is healed.
+Order: slot, gates, cordon, the power of a host that is dead, drain, detach, etcd, storage; where another node of its
+host took its place, what it gave away serves elsewhere; then the roster says out and the claim says left. Each step
+is idempotent, so a leave that was killed or halted goes on from where it stood. A halt after the cordon keeps node
+and slot as they are: nothing else leaves until this node is healed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, fence, force, gates, roster, slots, succession
-from lifecycle.before import look_at
+from lifecycle import detach, drain, etcd, fence, force, gates, moved, roster, slots, succession
+from lifecycle.before import look_at, remembered
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
 from lifecycle.errors import DrainBlocked, Halt, LifecycleError, NotEvacuated, PortError, VolumesStillAttached
@@ -96,6 +96,9 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
         raise
     _empty(leaving)
     _take_out(leaving, standing, members)
+    if successor and standing.serving and retirement is Retirement.NO:
+        # No join of its own will ask for them.
+        moved.wait_moved(ports, node, remembered(roster.read(ports, node).nodes[node]))
     detach.record(ports, node)
     if not (leaving.keeps_replicas and claim.stores):
         # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).

@@ -6,7 +6,7 @@ components/infrastructure.py's.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, get_args
 
 from pydantic import Field
 
@@ -15,3 +15,11 @@ from components.machines.bare_metal import BareMetal
 
 Machines = Annotated[BareMetal | AwsMachines, Field(discriminator="kind")]
 """The machines of a pool. A kind more is one module beside these and its model here."""
+
+DOUBLING: Final = frozenset(
+    kind
+    for model in get_args(get_args(Machines)[0])
+    if model.doubles
+    for kind in get_args(model.model_fields["kind"].annotation)
+)
+"""The kinds of which a host can have two machines for a while."""

@@ -77,7 +77,7 @@ class Laws:
         if planes > 1 and not cluster_retires and voters < planes - 1:
             found.append((("voters", "etcd"), f"{voters} voters of {planes} control planes"))
         for pool, names in rack.out.items():
-            declared = [n for n in names if n in rack.pins and not self._retired(n)]
+            declared = [n for n in names if n in rack.pins and not self._retired(n) and not self._stood_in(n)]
             limit = max((rack.pins[n].max_unavailable for n in declared), default=0)
             if len(declared) > limit:
                 found.append((("budget", pool), f"{', '.join(sorted(declared))} are out, {limit} at most may be"))
@@ -92,6 +92,12 @@ class Laws:
                 if least is not None and healthy < least - workloads.forced_pods(rack, app.name):
                     found.append((("disruption", app.name), f"{healthy} healthy pods, {least} at least"))
         return found
+
+    def _stood_in(self, name: str) -> bool:
+        """Whether another node of its host serves: then nobody misses this one, which may have been here before."""
+        rack, host = self._rack, self._rack.pins[name].host
+        others = [n for n, claim in rack.world.claims.items() if host and n != name and host_of(claim) == host]
+        return any(_serves(rack, n) for n in others)
 
     def _find_in_successions(self) -> list[tuple[tuple[str, str], str]]:
         rack, found = self._rack, []
