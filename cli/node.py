@@ -67,6 +67,12 @@ def join(stack: Stack, node: Node, generation: Generation, format_: Format = FOR
     _run(Step(Verb.JOIN, stack, node, generation, format_))
 
 
+@app.command(epilog="Example: ingot node vacate --format 2 --stack aws --node w1-01234567")
+def vacate(stack: Stack, node: Node, generation: Generation = "", format_: Format = FORMAT) -> None:
+    """Make sure that nothing is left of a node that another of its host succeeded."""
+    _run(Step(Verb.VACATE, stack, node, generation, format_))
+
+
 @app.command(epilog="Example: ingot node retire --format 1 --stack metal")
 def retire(stack: Stack, generation: Generation = "", format_: Format = FORMAT) -> None:
     """Mark in the roster what the stack file says is retired."""

@@ -36,7 +36,7 @@ def leave(step: Step, ports: Ports) -> str:
     claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
         if claim is not None and is_for(claim, step):
-            _forget(ports, step.node)
+            forget(ports, step.node)
         return f"{step.node} has nothing to leave: {told(claim)}"
     try:
         _leave(ports, claim)
@@ -60,10 +60,10 @@ def _leave(ports: Ports, claim: Claim) -> None:
                 raise
     ports.delivery.withdraw(claim.node)
     advance(ports, claim, ClaimState.LEFT, machine_id)
-    _forget(ports, claim.node)
+    forget(ports, claim.node)
 
 
-def _forget(ports: Ports, node: str) -> None:
+def forget(ports: Ports, node: str) -> None:
     """A node that left and is declared no more is off the roster. If that cannot be said now, the next
     fleet-ready barrier does."""
     if ports.pins.pin(node) is None and ports.records.initialised_by() is not None and ports.kubernetes.answers():
@@ -87,7 +87,7 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     ports.evidence.begin(node, "gates")
     try:
         gates.require(leaving)
-        if standing.serving and not begun:
+        if standing.serving and (not begun or (successor and entry.slot_since_s is None)):
             _remember(ports, node)
         members = etcd.ids_of(ports, node) if claim.role is Role.CONTROL_PLANE else frozenset()
     except LifecycleError as error:

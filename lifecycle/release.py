@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lifecycle import power, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
-from lifecycle.commands import Step
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, NotLeft
 from lifecycle.ports import Claim, ClaimState, Ports
 
@@ -24,7 +24,18 @@ def release(step: Step, ports: Ports) -> str:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
         raise
     ports.evidence.end(step.node, "left")
+    for orphan in _orphans(ports, claim):
+        release(Step(Verb.RELEASE, step.stack, orphan.node, orphan.generation), ports)
     return f"{step.node} released"
+
+
+def _orphans(ports: Ports, claim: Claim) -> list[Claim]:
+    """Where the host goes for good, its other nodes whose machines were never made to the end: the engine has none of
+    them on record."""
+    if not claim.retiring or not claim.host:
+        return []
+    others = [c for c in ports.records.claims().values() if (c.stack, c.host) == (claim.stack, claim.host)]
+    return [c for c in others if c.node != claim.node and c.state is ClaimState.PROVISIONING]
 
 
 def _release(ports: Ports, claim: Claim) -> None:

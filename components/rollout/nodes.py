@@ -96,6 +96,6 @@ class Nodes:
     async def leave(self, node: str, pool: str, *, after: Sequence[str]) -> None:
         """Let a node leave that is not declared any more, now and not at the end of the update; return once its machine
         is given back. Raises as `serve` does."""
-        name = f"{node}.gone"
-        gone = gone_resource(name, machine=f"{node}.machine", parent=self.pools[pool], depends_on=after)
-        await settled(name, gone)
+        step = Step(Verb.VACATE, self.stack, node)
+        gone = gone_resource(step, machine=f"{node}.machine", parent=self.pools[pool], depends_on=after)
+        await settled(f"{node}.gone", gone)

@@ -66,16 +66,17 @@ def step_resource(
     )
 
 
-def gone_resource(name: str, *, machine: str, parent: pulumi.Resource, depends_on: Sequence[str] = ()) -> local.Command:
-    """Register that the machine of that name is gone, and what stands on it with it.
+def gone_resource(
+    step: Step, *, machine: str, parent: pulumi.Resource, depends_on: Sequence[str] = ()
+) -> local.Command:
+    """Register `<node>.gone`: the machine of that name, and what stands on it, is gone for good.
 
-    As the old machine's replacement by nothing it makes the engine run their deletes here and now, as they were
-    stored, instead of at the end of the update. It does nothing itself, and the next update, which does not register
-    it, forgets it.
+    As that machine's replacement it makes the engine run their deletes here and now, as they were stored, instead of
+    at the end of the update. step: what is left to do then. The next update does not register it, and so forgets it.
     """
     return local.Command(
-        name,
-        create=NO_UPDATE,
+        f"{step.node}.gone",
+        create=step.command(),
         update=NO_UPDATE,
         triggers=["gone"],
         opts=pulumi.ResourceOptions(

@@ -18,15 +18,12 @@ from lifecycle.run import execute
 from lifecycle.stops import StoppedAsAsked
 from rehearsal.providers.base import Properties, Provider, Refused
 from rehearsal.rack.clock import Stalled, StepCancelled
-from rehearsal.rack.course import FLEET, Course
+from rehearsal.rack.course import FLEET
 from rehearsal.rack.ports import ports
 from rehearsal.rack.rack import Rack
 
 NOTHING = "true"
-"""The shell's command that does nothing: what an update of a stored command runs, and the create of what only says
-that a machine is gone."""
-GONE = ".gone"
-"""Ends that one's name, after the node's."""
+"""The shell's command that does nothing: what an update of a stored command runs."""
 
 
 class Command(Provider):
@@ -63,21 +60,22 @@ class Command(Provider):
 
     def unchanged(self, kind: str, name: str, new: Properties) -> None:
         if name not in self._rack.world.deleted:  # else its step comes: a replacement that an earlier run began
-            self._mark(name, new)
+            self._mark(parse(new["create"]))
 
     def create(self, kind: str, name: str, new: Properties, context: grpc.ServicerContext) -> tuple[str, Properties]:
-        text = "" if new["create"] == NOTHING else self._run(parse(new["create"]), context)
+        step = parse(new["create"])
+        text = self._run(step, context)
         with self._rack.clock.lock:
             self._rack.world.deleted.discard(name)
             self._rack.world.next_seq += 1
             made = f"{name}-{self._rack.world.next_seq}"
-        self._mark(name, new)
+        self._mark(step)
         return made, {**new, "stdout": text, "stderr": ""}
 
     def update(self, kind: str, name: str, old: Properties, new: Properties) -> Properties:
         if new.get("update") != NOTHING:
             raise NotAStoredCommand(f"{name}: expected `update` to be {NOTHING!r}, found {new.get('update')!r}")
-        self._mark(name, new)
+        self._mark(parse(new["create"]))
         return {**new, "stdout": old.get("stdout", ""), "stderr": ""}
 
     def delete(self, kind: str, name: str, old: Properties, context: grpc.ServicerContext) -> None:
@@ -99,15 +97,19 @@ class Command(Provider):
     def _ports(self, lane: str) -> Ports:
         return ports(self._rack, lane, self._limits, self._save, self._rollout)
 
-    def _mark(self, name: str, new: Properties) -> None:
+    def _mark(self, step: Step) -> None:
         course = self._rack.clock.course
         if course is None:
             return
         with self._rack.clock.lock:
-            if new["create"] == NOTHING:
-                course.node_left(name.removesuffix(GONE))
-            else:
-                _step_done(course, parse(new["create"]))
+            if step.verb is Verb.PROVISION:
+                course.machine_done(step.node)
+            elif step.verb is Verb.JOIN:
+                course.node_done(step.node)
+            elif step.verb is Verb.VACATE:
+                course.node_left(step.node)
+            elif step.verb is Verb.GATE:
+                course.node_done(FLEET)
         self._rack.clock.progressed()
 
     def _run(self, step: Step, context: grpc.ServicerContext) -> str:
@@ -146,13 +148,3 @@ class Command(Provider):
             facts = {"node": step.node, "verb": step.verb.value, "text": text, **({"stopped": True} if stopped else {})}
             self._rack.journal.add(self._rack.now_s, "failure", **facts)
             self._save()
-
-
-def _step_done(course: Course, step: Step) -> None:
-    """The step was done, or its resource never differed."""
-    if step.verb is Verb.PROVISION:
-        course.machine_done(step.node)
-    elif step.verb is Verb.JOIN:
-        course.node_done(step.node)
-    elif step.verb is Verb.GATE:
-        course.node_done(FLEET)

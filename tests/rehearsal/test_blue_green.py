@@ -17,7 +17,7 @@ from tests.rehearsal.fleet import NEW, OLD, Change, Fleet, Outcome
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
 WEB = ["b1", "b2", "b3"]
 REST = ["cp1", "cp2", "cp3", "w1", "w2", "w3"]
-TURN = ["provision", "enrol", "join", "leave", "release"]
+TURN = ["provision", "enrol", "join", "leave", "release", "vacate"]
 STEPS = len(TURN) * len(WEB) + 1
 """Of each host's turn, and the barrier."""
 
@@ -126,7 +126,8 @@ class TestARoll:
         turns = [v for v in outcome.verbs if v != "gate"]
         assert [t.split()[0] for t in turns] == TURN * len(WEB)
         for i, host in enumerate(WEB):
-            new, old = {t.split()[1] for t in turns[5 * i : 5 * i + 3]}, {t.split()[1] for t in turns[5 * i + 3 :][:2]}
+            turn = [t.split()[1] for t in turns[6 * i : 6 * i + 6]]
+            new, old = set(turn[:3]), set(turn[3:])
             assert (len(new), len(old), new & old) == (1, 1, set())
             assert {n.rpartition("-")[0] for n in new | old} == {host}
 
@@ -164,9 +165,9 @@ class TestLanes:
     def test_take_their_turns_side_by_side(self, fleet: Fleet) -> None:
         outcome = fleet.up(OLD, change=on(NEW, max_unavailable=2, canary=True, soak_s=60))
         assert_whole(outcome, NEW)
-        assert [v.split()[0] for v in outcome.verbs[:5]] == TURN
-        assert {v.split()[1].rpartition("-")[0] for v in outcome.verbs[:5]} == {"b1"}
-        assert sorted(v.split()[0] for v in outcome.verbs[5:7]) == ["provision", "provision"]
+        assert [v.split()[0] for v in outcome.verbs[:6]] == TURN
+        assert {v.split()[1].rpartition("-")[0] for v in outcome.verbs[:6]} == {"b1"}
+        assert sorted(v.split()[0] for v in outcome.verbs[6:8]) == ["provision", "provision"]
 
 
 def new_node(fleet: Fleet, host: str) -> str:
