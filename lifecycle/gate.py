@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from lifecycle import image, roster, succession
 from lifecycle.commands import Step
 from lifecycle.errors import FleetNotReady, LifecycleError
-from lifecycle.ports import ClaimState, Pin, Ports, Role, Verdict
+from lifecycle.ports import Pin, Ports, Role, Verdict
 from lifecycle.roster import Standing
 from lifecycle.waiting import Blocked, wait_for_api, wait_until
 
@@ -19,8 +19,7 @@ FLEET = "fleet"
 def gate(step: Step, ports: Ports) -> str:
     """Return once the whole declared fleet serves; from then on a join asks for all gates.
 
-    Nodes that retire are not waited for. Forgets nodes that left and are not declared any more, and the claims of
-    those that another of their host succeeded. Raises
+    Nodes that retire are not waited for. Forgets nodes that left and are not declared any more. Raises
     ClusterSilent and FleetNotReady.
     """
     limits = ports.pins.limits()
@@ -32,18 +31,7 @@ def gate(step: Step, ports: Ports) -> str:
     _wait(ports, lambda: _said(ports.storage.is_redundant()), "storage redundant", "storage", limits.redundancy_s)
     _wait(ports, lambda: _said(ports.storage.paths_complete()), "paths complete", "storage", limits.attach_s)
     roster.update(ports, FLEET, lambda now: roster.opened(now, pins))
-    _forget_claims(ports, step.stack, pins)
     return f"{len(staying)} nodes serve"
-
-
-def _forget_claims(ports: Ports, stack: str, pins: Mapping[str, Pin]) -> None:
-    """A node that was one of several of its host's is gone for good once it left; a host's own claim stays."""
-    if all(succession.host_of(pin) == name for name, pin in pins.items()):
-        return
-    for name, claim in ports.records.claims().items():
-        gone = claim.stack == stack and claim.state is ClaimState.LEFT and succession.host_of(claim) != name
-        if gone and name not in pins:
-            ports.records.put_claim(name, None, claim)  # one that changed just now is in use again
 
 
 def _wait(ports: Ports, check: Callable[[], bool | Blocked], what: str, about: str, limit_s: float) -> None:

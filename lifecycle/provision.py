@@ -41,8 +41,11 @@ def coming_in(step: Step, ports: Ports) -> Claim:
     make the machine again. So is one whose install was killed before its system ran. Raises ClaimNotOurs,
     and what `provision` raises.
     """
-    claim = ports.records.claim(step.node)
-    if claim is not None and is_for(claim, step) and _to_install(claim):
+    claim, pin = ports.records.claim(step.node), pinned(step, ports)
+    if claim is None and pin.host:  # its machine was given back, and the stack file went back to it
+        provision(step, ports)
+        claim = ports.records.claim(step.node)
+    elif claim is not None and is_for(claim, step) and _to_install(claim):
         ports.evidence.note(step.node, f"{told(claim)}, not installed: its machine is installed again")
         provision(step, ports)
         claim = ports.records.claim(step.node)

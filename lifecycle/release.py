@@ -5,12 +5,13 @@ from __future__ import annotations
 from lifecycle import power, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
 from lifecycle.commands import Step, Verb
-from lifecycle.errors import LifecycleError, NotLeft
+from lifecycle.errors import ClaimChanged, LifecycleError, NotLeft
 from lifecycle.ports import Claim, ClaimState, Ports
 
 
 def release(step: Step, ports: Ports) -> str:
-    """Power the step's host off, proven, and clear its boot override; the claim stays, as left.
+    """Power the step's host off, proven, and clear its boot override; the claim stays, as left. That of a node which
+    is one of several of its host goes: with its machine nothing of it is left.
 
     Does nothing unless the claim is this stack's, for this node and generation. Raises NotLeft while
     the node is in the cluster, ControllerUnreachable and NeverPoweredOff.
@@ -59,4 +60,6 @@ def _release(ports: Ports, claim: Claim) -> None:
     power.order(
         ports, node, controller, "clear boot override", lambda: ports.machines.clear_boot_override(node, controller)
     )
-    advance(ports, claim, ClaimState.LEFT, claim.machine_id)
+    left = advance(ports, claim, ClaimState.LEFT, claim.machine_id)
+    if left.host and not ports.records.put_claim(node, None, left):
+        raise ClaimChanged(node, told(ports.records.claim(node)))

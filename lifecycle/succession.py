@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from lifecycle.ports import Claim, ClaimState, Pin, Ports
+from lifecycle.ports import Claim, Pin, Ports
 from lifecycle.roster import Entry, Roster, Standing, taken_by
 
 DIGITS: Final = 8
@@ -51,7 +51,8 @@ def successor(ports: Ports, claim: Claim) -> Pin | None:
 
 
 def predecessors(ports: Ports, pins: Iterable[Pin], stack: str) -> Mapping[str, Pin]:
-    """The claimed nodes of the stack that have not left and that one of `pins` succeeds, each with that one."""
+    """The nodes of the stack that one of `pins` succeeds and that are claimed still, so that their machines are not
+    given back yet; each with the pin."""
     by_host = {host_of(pin): pin for pin in pins}
     named = {pin.node for pin in by_host.values()}
     if all(host == pin.node for host, pin in by_host.items()):
@@ -60,10 +61,7 @@ def predecessors(ports: Ports, pins: Iterable[Pin], stack: str) -> Mapping[str, 
     return {
         name: by_host[host_of(claim)]
         for name, claim in sorted(claims.items())
-        if claim.stack == stack
-        and claim.state is not ClaimState.LEFT
-        and name not in named
-        and host_of(claim) in by_host
+        if claim.stack == stack and name not in named and host_of(claim) in by_host
     }
 
 
