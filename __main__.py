@@ -13,6 +13,7 @@ from components.images import lock
 from components.rollout.known import OUTPUT
 from components.stackfile import StackFileError, validate
 from components.storage.policy import PolicyRefused
+from lifecycle.succession import host_of
 
 ROOT = Path(__file__).resolve().parent  # run inline, the working directory is the caller's
 REFUSALS = (StackFileError, lock.LockError, lock.UnknownRelease, BootConfigurationError, PolicyRefused)
@@ -32,7 +33,7 @@ async def main() -> dict[str, object]:
         pinned = pins(environment, locked, stack=pulumi.get_stack())
         args = FleetArgs(
             environment=environment,
-            generations={host: pin.generation for host, pin in pinned.items()},
+            generations={host_of(pin): pin.generation for pin in pinned.values()},
             patches=pool_patches(environment, locked),
             particulars={host: pin.particulars for host, pin in pinned.items()},
         )

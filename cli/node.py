@@ -67,6 +67,12 @@ def join(stack: Stack, node: Node, generation: Generation, format_: Format = FOR
     _run(Step(Verb.JOIN, stack, node, generation, format_))
 
 
+@app.command(epilog="Example: ingot node vacate --format 2 --stack aws --node w1-01234567")
+def vacate(stack: Stack, node: Node, generation: Generation = "", format_: Format = FORMAT) -> None:
+    """Make sure that nothing is left of a node that another of its host succeeded."""
+    _run(Step(Verb.VACATE, stack, node, generation, format_))
+
+
 @app.command(epilog="Example: ingot node retire --format 1 --stack metal")
 def retire(stack: Stack, generation: Generation = "", format_: Format = FORMAT) -> None:
     """Mark in the roster what the stack file says is retired."""
@@ -145,7 +151,11 @@ def _claimed(step: Step, ports: Ports) -> str:
     or the cluster was never initialised: then nothing can be out. `source` tells it from the roster."""
     if ports.records.initialised_by() is None:
         return SILENT
+    from lifecycle.succession import predecessors
+
     claims = {node: ports.records.claim(node) for node in ports.pins.declared()}
+    pins = [pin for pin in map(ports.pins.pin, claims) if pin]
+    claims |= {node: ports.records.claim(node) for node in predecessors(ports, pins, step.stack)}
     nodes = {
         node: "in" if claim.state is ClaimState.JOINED else "out"
         for node, claim in claims.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +15,11 @@ from cli.survey import AsJson, Image, OnRack, Stack, look
 from cli.table import table
 from lifecycle.errors import LifecycleError
 from lifecycle.repair import BROKEN_AFTER_S, Kind, Unwell, refuse_many, refuse_roll, to_replace, unwell
+from lifecycle.succession import host_of
 
 if TYPE_CHECKING:
     from components.environment import Environment
+    from lifecycle.ports import Pin
 
 app = typer.Typer(add_completion=False)
 
@@ -55,7 +57,7 @@ def repair(
     With --go it ends as `ingot up` does: 3 if it stopped as asked, between two nodes.
     """
     looked = look(stack, rack=rack, image=image)
-    found = in_order(looked.environment, unwell(looked.survey, broken_after))
+    found = in_order(looked.environment, looked.survey.pins, unwell(looked.survey, broken_after))
     if as_json:
         typer.echo(json.dumps({"stack": stack, "unwell": [asdict(sick) for sick in found]}))
     else:
@@ -72,18 +74,17 @@ def repair(
         _up(stack, to_replace(found), yes=yes)
 
 
-def in_order(environment: Environment, found: Sequence[Unwell]) -> tuple[Unwell, ...]:
-    """The order in which the engine will take them: the planner's, which heals before it spends."""
+def in_order(environment: Environment, pins: Mapping[str, Pin], found: Sequence[Unwell]) -> tuple[Unwell, ...]:
+    """The order in which the engine will take them: the planner's, which heals before it spends. pins: of all nodes."""
     from components.fleet import pool_orders
     from components.rollout.planner import Standing, plan
 
     known = {sick.node: sick for sick in found}
     standing = {
-        host: Standing.OUT if host in known and known[host].kind is not Kind.DRIFTED else Standing.IN
-        for pool in pool_orders(environment)
-        for host in pool.hosts
+        node: Standing.OUT if node in known and known[node].kind is not Kind.DRIFTED else Standing.IN for node in pins
     }
-    planned = [n.node for n in plan(pool_orders(environment), standing).nodes]
+    orders = pool_orders(environment, {host_of(pin): pin.generation for pin in pins.values()})
+    planned = [n.node for n in plan(orders, standing).nodes]
     return tuple(known[node] for node in planned if node in known)
 
 

@@ -68,10 +68,11 @@ class Drain(Closed):
 class PoolRollout(Closed):
     """How a pool's nodes are replaced."""
 
-    strategy: Literal["rolling"] = "rolling"
-    """rolling: replaced in place; data disks and identity are kept."""
+    strategy: Literal["rolling", "blue-green"] = "rolling"
+    """rolling: replaced in place; data disks and identity are kept. blue-green: a new machine serves before the old one
+    leaves; nothing is kept."""
     max_unavailable: Count = 1
-    """How many nodes of the pool may be out at once."""
+    """How many nodes of the pool may be out at once; blue-green takes as many machines more."""
     canary: bool = False
     """Whether the pool's first node goes alone before all others."""
     soak_s: Soak = 0
@@ -80,6 +81,11 @@ class PoolRollout(Closed):
     """What happens when a drain or a detach reaches its deadline."""
     drain: Drain = Drain()
     """What may be lost when a node is emptied."""
+
+    @property
+    def names_nodes(self) -> bool:
+        """Whether each generation of a host is a node of its own, with a name of its own."""
+        return self.strategy == "blue-green"
 
 
 class Pool(Closed):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -27,11 +27,12 @@ from components.kubernetes.pki import Foundation, register_pki
 from components.rollout.known import known
 from components.rollout.lanes import Lanes
 from components.rollout.nodes import NodePool, Nodes
-from components.rollout.planner import PoolOrder, Standing, plan
+from components.rollout.planner import Plan, PoolOrder, Standing, plan
 from components.rollout.steps import Runs, after, settled, step_resource
 from components.storage.policy import StorageClass, storage_classes
 from components.storage.simplyblock import SimplyblockDriver, register_simplyblock
 from lifecycle.commands import Step, Verb
+from lifecycle.succession import node_name
 
 
 class FleetArgs(BaseModel, extra="forbid", frozen=True):
@@ -72,7 +73,8 @@ class Fleet(pulumi.ComponentResource):
             parent=self,
         )
         served: pulumi.Output[str] = pulumi.Output.from_input(self._register())
-        self.standing = served.apply(lambda _: dict.fromkeys(args.generations, Standing.IN.value))
+        nodes = [o.nodes.get(h, h) for o in pool_orders(environment, args.generations) for h in o.hosts]
+        self.standing = served.apply(lambda _: dict.fromkeys(nodes, Standing.IN.value))
         self.register_outputs({"kubeconfig": self.kubeconfig, "standing": self.standing})
 
     def _found(self, cluster: str, server: str) -> Foundation:
@@ -88,13 +90,17 @@ class Fleet(pulumi.ComponentResource):
         environment = self._args.environment
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
         around = await register_infrastructure(environment, self._stack, self._args.particulars, self)
-        nodes = Nodes(self._stack, pools, self._args.generations, around)
+        orders = pool_orders(environment, self._args.generations)
+        generations = {o.nodes.get(h, h): self._args.generations[h] for o in orders for h in o.hosts}
+        nodes = Nodes(self._stack, pools, generations, around)
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)
         secrets = [*self._foundation.resources, self._administrator.certificate]
         foundation = [await settled("PKI", resource) for resource in secrets]
-        order = plan(pool_orders(environment), standing)
+        order = plan(orders, standing)
+        for line in machines_more(orders, order):
+            pulumi.log.info(line)
         lanes = Lanes(order, nodes, self._network, control_planes(environment), foundation)
         await lanes.run()
         return await self._storage_and_barrier()
@@ -156,8 +162,20 @@ def control_planes(environment: Environment) -> frozenset[str]:
     return frozenset(name for pool, name, _ in environment.hosts() if environment.pools[pool].role == "control-plane")
 
 
-def pool_orders(environment: Environment) -> list[PoolOrder]:
-    """What the planner must know of the pools, in file order."""
+def machines_more(orders: Sequence[PoolOrder], order: Plan) -> Iterator[str]:
+    """Of each pool whose nodes are made before others leave, how many machines more that takes at once: a line each."""
+    for pool in orders:
+        turns = sum(n.pool == pool.name and bool(n.succeeds) for n in order.nodes)
+        if turns:
+            most = min(pool.max_unavailable, turns)
+            yield (
+                f"pool {pool.name}: {turns} of {len(pool.hosts)} nodes are replaced blue-green, which takes "
+                f"{most} {'machine' if most == 1 else 'machines'} more than it has hosts at a time"
+            )
+
+
+def pool_orders(environment: Environment, generations: Mapping[str, str]) -> list[PoolOrder]:
+    """What the planner must know of the pools, in file order. generations: of each host."""
     return [
         PoolOrder(
             name=name,
@@ -165,6 +183,7 @@ def pool_orders(environment: Environment) -> list[PoolOrder]:
             hosts=tuple(pool.machines.hosts),
             max_unavailable=pool.rollout.max_unavailable,
             canary=pool.rollout.canary,
+            nodes={h: node_name(h, generations[h]) for h in pool.machines.hosts} if pool.rollout.names_nodes else {},
         )
         for name, pool in environment.pools.items()
     ]

@@ -11,21 +11,23 @@ import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 
-FORMAT = 1
-"""Version of the command grammar. Raised when a word is added; older ones stay readable."""
+FORMAT = 2
+"""Version of the command grammar. Raised when a word is added; older ones stay readable. A command carries the oldest
+that has its words, so that a newer checkout changes no command that is stored already."""
 
 PROGRAM = ".venv/bin/ingot"
 """Relative to the project's root, which is the engine's working directory: no checkout's path is stored."""
 
 
 class Verb(StrEnum):
-    """What a step does. The first five belong to a node, the others to the whole fleet."""
+    """What a step does. The first six belong to a node, the others to the whole fleet."""
 
     PROVISION = "provision"  # create of the machine: claim the host, install and boot the pinned image
     RELEASE = "release"  # delete of the machine: give the host back; data disks untouched
     ENROL = "enrol"  # create of the membership: the roster lists the node as declared
     LEAVE = "leave"  # delete of the membership: the node leaves safely
     JOIN = "join"  # create of the readiness: wait until the node serves
+    VACATE = "vacate"  # create of what says that a node is gone: nothing is left of it. Since format 2
     RETIRE = "retire"  # marks in the roster what the stack file says is retired
     GATE = "gate"  # the fleet-ready barrier: every gate, for the whole fleet
     ROSTER = "roster"  # prints the roster as JSON for the program; changes nothing
@@ -39,14 +41,18 @@ class Step:
     """One stored command. `node` and `generation` are empty for the verbs of the whole fleet.
 
     generation: the first 16 hex digits of the digest of what the machine boots (image and boot
-    configuration), or of the declared fleet for a gate.
+    configuration), or of the declared fleet for a gate. format: if it is not said, the oldest that has the verb.
     """
 
     verb: Verb
     stack: str
     node: str = ""
     generation: str = ""
-    format: int = FORMAT
+    format: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.format:
+            object.__setattr__(self, "format", 2 if self.verb is Verb.VACATE else 1)
 
     def command(self) -> str:
         """The shell line that is stored. Raises nothing; `parse` is its inverse."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lifecycle import image, labels, rolls, roster
+from lifecycle import image, labels, rolls, roster, succession
 from lifecycle.claims import placed
 from lifecycle.errors import LifecycleError, RosterMissing, RosterUnreadable
 from lifecycle.gate import FLEET
@@ -108,17 +108,41 @@ def drift(
     of `turning`, which is information.
     """
     found: list[Finding] = []
+    older = _older(pins, claims)
     for name, pin in pins.items():
-        if name in turning:
+        if name in older and claims.get(name) is None:
+            found += _of_older(pin, older[name], claims[older[name]], nodes.get(older[name]), turning)
+        elif name in turning:
             found.append(_in_turn(name, claims.get(name)))
         elif not pin.retire:
             found += _of_declared(pin, claims.get(name), nodes.get(name))
             found += _of_identity(name, claims.get(name), observed)
     held = {name for name, claim in claims.items() if claim.state is not ClaimState.LEFT}
-    for name in sorted((set(nodes) | held) - set(pins)):
+    compared = {old for new, old in older.items() if claims.get(new) is None}
+    for name in sorted((set(nodes) | held) - set(pins) - compared):
         claim = claims.get(name)
         found.append(_in_turn(name, claim) if name in turning else _undeclared(name, claim, nodes.get(name)))
     return tuple(found)
+
+
+def _older(pins: Mapping[str, Pin], claims: Mapping[str, Claim]) -> Mapping[str, str]:
+    """Of each declared node whose host has another that joined, that one; the last by name of several."""
+    joined = {n: c for n, c in claims.items() if n not in pins and c.state is ClaimState.JOINED}
+    by_host = {succession.host_of(claim): name for name, claim in sorted(joined.items())}
+    return {name: by_host[host] for name, pin in pins.items() if (host := succession.host_of(pin)) in by_host}
+
+
+def _of_older(pin: Pin, name: str, claim: Claim, node: Node | None, turning: frozenset[str]) -> Iterator[Finding]:
+    """A node that serves in the place of the declared one, which is still to be made."""
+    if name in turning:
+        yield _in_turn(name, claim)
+    elif pin.retire:
+        return
+    else:
+        yield Finding(name, GENERATION, pin.generation, claim.generation, True, f"{UP}: {pin.node} takes its place")
+        if node is None:
+            found = f"no Node object, though machine {claim.machine_id} joined"
+            yield Finding(name, PRESENCE, "a node that serves", found, True, UP)
 
 
 def _in_turn(name: str, claim: Claim | None) -> Finding:

@@ -149,7 +149,8 @@ class Pin:
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
     particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
-    order; none where its kind of machine has but one.
+    order; none where its kind of machine has but one. host: whose node it is, where each generation is a node of its
+    own; "" where the node is its host's for life (lifecycle/succession.py).
     """
 
     node: str
@@ -176,6 +177,7 @@ class Pin:
     way: Way = Way.KUBEADM
     particulars: object = None
     boot: tuple[BootMethod, ...] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -353,7 +355,8 @@ class Claim:
     installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
     the pin says it. mac: of the port that boots, as its pin said; "" in a claim that an older version wrote, and of a
     kind of machine that has none before it runs. identity: what the machine is known by since it was installed
-    (lifecycle/identity.py); {} where it does not say, and in a claim that an older version wrote."""
+    (lifecycle/identity.py); {} where it does not say, and in a claim that an older version wrote. host: as its pin
+    said."""
 
     stack: str
     node: str
@@ -372,6 +375,7 @@ class Claim:
     fault_domain: str = ""
     mac: str = ""
     identity: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from lifecycle import image, roster
+from lifecycle import image, roster, succession
 from lifecycle.claims import placed
 from lifecycle.commands import Step
 from lifecycle.errors import FleetNotReady, LifecycleError
@@ -85,11 +85,18 @@ def roster_json(step: Step, ports: Ports) -> str:
         if ports.records.initialised_by() is None or not ports.kubernetes.answers():
             return _told({}, answered=False)
         standing = roster.read(ports, FLEET)
+        listed = set(standing.nodes) | set(_succeeded(ports, step.stack))
         absent = roster.not_ready(ports, standing)
     except (LifecycleError, OSError):
         return _told({}, answered=False)
     serving = {n for n, e in standing.nodes.items() if e.standing is Standing.IN and e.slot_since_s is None}
-    return _told({n: "in" if n in serving - absent else "out" for n in standing.nodes}, answered=True)
+    return _told({n: "in" if n in serving - absent else "out" for n in sorted(listed)}, answered=True)
+
+
+def _succeeded(ports: Ports, stack: str) -> Collection[str]:
+    """Claimed nodes that others of their hosts take the place of: one that never enrolled is not in the roster."""
+    pins = [pin for pin in map(ports.pins.pin, ports.pins.declared()) if pin]
+    return succession.predecessors(ports, pins, stack)
 
 
 def _told(nodes: dict[str, str], *, answered: bool) -> str:

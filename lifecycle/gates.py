@@ -36,7 +36,8 @@ class Leaving:
     pin: None if the stack file no longer names it. seen: its Node object, None if there is none.
     itself_out: it did not serve when it asked to leave, or was cordoned for it in an earlier run, so what it
     lacks itself must not keep it from being replaced; what others lack does. serving: the fleet-ready barrier
-    was reached once; before that, storage may not be there yet.
+    was reached once; before that, storage may not be there yet. rules: the pin that says how its pool's nodes leave:
+    its own, or its successor's.
     """
 
     ports: Ports
@@ -46,6 +47,7 @@ class Leaving:
     seen: Node | None
     itself_out: bool
     serving: bool
+    rules: Pin | None = None
 
     @property
     def node(self) -> str:
@@ -64,17 +66,17 @@ class Leaving:
     @property
     def forces_drain(self) -> bool:
         """Whether its pods go at the drain's deadline, whatever their budgets say."""
-        return self.pin is not None and self.pin.drain_timeout is OnTimeout.FORCE and self._may_be_forced
+        return self.rules is not None and self.rules.drain_timeout is OnTimeout.FORCE and self._may_be_forced
 
     @property
     def forces_detach(self) -> bool:
         """Whether its power is cut at the detach's deadline, whatever is attached."""
-        return self.pin is not None and self.pin.detach_timeout is OnTimeout.FORCE and self._may_be_forced
+        return self.rules is not None and self.rules.detach_timeout is OnTimeout.FORCE and self._may_be_forced
 
     @property
     def _may_be_forced(self) -> bool:
         """By the claim too, which says what the host was when it joined: the stack file may have changed since."""
-        pin, claim = self.pin, self.claim
+        pin, claim = self.rules, self.claim
         roles = {claim.role} | ({pin.role} if pin else set())
         return roles == {Role.WORKER} and not claim.stores and not (pin and pin.stores)
 
@@ -120,7 +122,7 @@ def _refuse_pods(leaving: Leaving) -> None:
     """Raises UnmanagedPods, DataWouldBeLost, BudgetNeverAllows and BudgetsOverlap. A retiring node is drained past
     none; in a pool that forces its drains a budget holds until their deadline, and no longer."""
     pods = [p for p in drain.workloads(leaving.ports.kubernetes.pods_on(leaving.node)) if not p.terminating]
-    losses.refuse(leaving.node, pods, leaving.pin.drain if leaving.pin else DrainPolicy())
+    losses.refuse(leaving.node, pods, leaving.rules.drain if leaving.rules else DrainPolicy())
     if leaving.forces_drain:
         return
     keys, budgets = {p.key for p in pods}, leaving.ports.kubernetes.budgets(leaving.node)

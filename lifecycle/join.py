@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lifecycle import detach, etcd, fence, gates, image, roster, sharing
+from lifecycle import detach, etcd, fence, gates, image, moved, roster
 from lifecycle.admit import admit
-from lifecycle.before import Before, claims_of, remembered
+from lifecycle.before import Before, remembered
 from lifecycle.claims import advance, pinned, placed
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
@@ -42,15 +42,6 @@ class DaemonsNotReady(WaitedTooLong):
     expected = "every pod of a DaemonSet on it Ready, twice in a row"
     remedy = "runbooks/join.md#daemons, then run `pulumi up` again"
     shows = "kubectl get pods -A --field-selector spec.nodeName={node}"
-
-
-class BudgetNotRecovered(WaitedTooLong):
-    """Pods that left the node for its turn are not well elsewhere, so their budget allows nothing more. `names` are
-    the budgets, as `namespace/name`."""
-
-    expected = "every PodDisruptionBudget of pods that left it to allow an eviction again, twice in a row"
-    remedy = "runbooks/join.md#budgets, then run `pulumi up` again"
-    shows = "kubectl get pdb -A"
 
 
 @dataclass(frozen=True)
@@ -195,7 +186,13 @@ def _wait_attached(joining: Joining) -> None:
         paths = ports.storage.paths_complete()
         if not paths.ok:
             return Blocked("; ".join(paths.reasons), paths.reasons, look_s=OBSERVE_S)
-        return _claimants_wanting(joining) or _daemons_wanting(joining) or _budgets_wanting(joining) or True
+        node, before = joining.node, joining.before
+        return (
+            moved.claimants_wanting(ports, node, before)
+            or _daemons_wanting(joining)
+            or moved.budgets_wanting(ports, node, before)
+            or True
+        )
 
     wait_until(
         attached,
@@ -207,39 +204,6 @@ def _wait_attached(joining: Joining) -> None:
         error=AttachIncomplete,
         consecutive=STEADY,
     )
-
-
-def _claimants_wanting(joining: Joining) -> Blocked | None:
-    """Pods with volumes that are on the node, or left it for its turn. What other nodes that are out have to do with
-    is theirs: lanes that waited for each other's pods would halt together."""
-    ports, node = joining.ports, joining.node
-    unready = [p for p in ports.kubernetes.unready_claimants() if _concerns(joining, p)]
-    if any(p.node != node for p in unready):
-        others = sharing.others_out(ports, node)
-        unready = [p for p in unready if p.node == node or not others.answer_for(p)]
-    names = tuple(sorted(f"{p.key} (claims {', '.join(p.claims)})" for p in unready))
-    return Blocked("not Ready: " + ", ".join(names), names, about="claimants", look_s=OBSERVE_S) if names else None
-
-
-def _concerns(joining: Joining, pod: Pod) -> bool:
-    if pod.node == joining.node:
-        return True
-    return pod.key not in joining.before.unready and bool(claims_of(pod) & joining.before.claims)
-
-
-def _budgets_wanting(joining: Joining) -> Blocked | None:
-    """Budgets that allowed an eviction before its turn, and do not now. One that another node which is out has to do
-    with as well may be at its limit, not below: that node's join is the one that waits for it."""
-    if not joining.before.budgets:
-        return None
-    ports, node = joining.ports, joining.node
-    found = [b for b in ports.kubernetes.budgets_named(joining.before.budgets) if b.disruptions_allowed < 1]
-    if any(b.current_healthy >= b.desired_healthy for b in found):
-        shared = sharing.others_out(ports, node).budgets
-        found = [b for b in found if b.current_healthy < b.desired_healthy or b.key not in shared]
-    names = tuple(b.key for b in found)
-    why = ", ".join(f"{b.key} allows none: {b.current_healthy} healthy, {b.desired_healthy} wanted" for b in found)
-    return Blocked(why, names, BudgetNotRecovered, "budgets", OBSERVE_S) if names else None
 
 
 def _daemons_wanting(joining: Joining) -> Blocked | None:

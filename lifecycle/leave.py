@@ -1,9 +1,9 @@
 """How a node leaves: the delete of its membership, run with the generation it was stored with.
 
-Order: slot, gates, cordon, the power of a host that is dead, drain, detach, etcd, storage; then the roster
-says out and the claim says left. Each step is idempotent, so a leave that was killed or halted goes on from
-where it stood. A halt after the cordon keeps node and slot as they are: nothing else leaves until this node
-is healed.
+Order: slot, gates, cordon, the power of a host that is dead, drain, detach, etcd, storage; where another node of its
+host took its place, what it gave away serves elsewhere; then the roster says out and the claim says left. Each step
+is idempotent, so a leave that was killed or halted goes on from where it stood. A halt after the cordon keeps node
+and slot as they are: nothing else leaves until this node is healed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, fence, force, gates, roster, slots
-from lifecycle.before import look_at
+from lifecycle import detach, drain, etcd, fence, force, gates, moved, roster, slots, succession
+from lifecycle.before import look_at, remembered
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
 from lifecycle.errors import DrainBlocked, Halt, LifecycleError, NotEvacuated, PortError, VolumesStillAttached
@@ -36,7 +36,7 @@ def leave(step: Step, ports: Ports) -> str:
     claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step) or claim.state is ClaimState.LEFT:
         if claim is not None and is_for(claim, step):
-            _forget(ports, step.node)
+            forget(ports, step.node)
         return f"{step.node} has nothing to leave: {told(claim)}"
     try:
         _leave(ports, claim)
@@ -60,10 +60,10 @@ def _leave(ports: Ports, claim: Claim) -> None:
                 raise
     ports.delivery.withdraw(claim.node)
     advance(ports, claim, ClaimState.LEFT, machine_id)
-    _forget(ports, claim.node)
+    forget(ports, claim.node)
 
 
-def _forget(ports: Ports, node: str) -> None:
+def forget(ports: Ports, node: str) -> None:
     """A node that left and is declared no more is off the roster. If that cannot be said now, the next
     fleet-ready barrier does."""
     if ports.pins.pin(node) is None and ports.records.initialised_by() is not None and ports.kubernetes.answers():
@@ -78,15 +78,16 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     pin = ports.pins.pin(node)
     ports.fence.check(node)
     ports.evidence.begin(node, "slot")
-    standing, entry = slots.take_slot(ports, claim, pin)
+    successor = succession.successor(ports, claim)
+    standing, entry = slots.take_slot(ports, claim, pin, successor)
     seen = ports.kubernetes.node(node)
     begun = entry.standing is Standing.OUT or (entry.slot_since_s is not None and (seen is None or seen.unschedulable))
     itself_out = begun or (standing.serving and (seen is None or not seen.ready))
-    leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving)
+    leaving = Leaving(ports, claim, pin, retirement, seen, itself_out, standing.serving, pin or successor)
     ports.evidence.begin(node, "gates")
     try:
         gates.require(leaving)
-        if standing.serving and not begun:
+        if standing.serving and (not begun or (successor and entry.slot_since_s is None)):
             _remember(ports, node)
         members = etcd.ids_of(ports, node) if claim.role is Role.CONTROL_PLANE else frozenset()
     except LifecycleError as error:
@@ -95,6 +96,9 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
         raise
     _empty(leaving)
     _take_out(leaving, standing, members)
+    if successor and standing.serving and retirement is Retirement.NO:
+        # No join of its own will ask for them.
+        moved.wait_moved(ports, node, remembered(roster.read(ports, node).nodes[node]))
     detach.record(ports, node)
     if not (leaving.keeps_replicas and claim.stores):
         # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lifecycle import boot, power, way
+from lifecycle import boot, power, slots, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
@@ -21,11 +21,13 @@ def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, InstallerNeverRan, NeverBooted; before there is a cluster, what lifecycle.preflight.account does.
+    NeverPoweredOff, InstallerNeverRan, NeverBooted; RollPaused and RollStopped (slots.begin_turn); before there is a
+    cluster, what lifecycle.preflight.account does.
     """
     pin = pinned(step, ports)
     if ports.records.initialised_by() is None:
         account(ports, step.node, step.stack)  # later the run that has the roll has passed this
+    slots.begin_turn(ports, pin)
     state, begun = _claimed(step, ports, pin)
     if state is ClaimState.JOINED:
         return f"{step.node} runs generation {step.generation} already"
@@ -45,8 +47,11 @@ def coming_in(step: Step, ports: Ports) -> Claim:
     make the machine again. So is one whose install was killed before its system ran. Raises ClaimNotOurs,
     and what `provision` raises.
     """
-    claim = ports.records.claim(step.node)
-    if claim is not None and is_for(claim, step) and _to_install(claim):
+    claim, pin = ports.records.claim(step.node), pinned(step, ports)
+    if claim is None and pin.host:  # its machine was given back, and the stack file went back to it
+        provision(step, ports)
+        claim = ports.records.claim(step.node)
+    elif claim is not None and is_for(claim, step) and _to_install(claim):
         ports.evidence.note(step.node, f"{told(claim)}, not installed: its machine is installed again")
         provision(step, ports)
         claim = ports.records.claim(step.node)
@@ -86,6 +91,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
             retiring=pin.retire,
             way=pin.way,
             mac=pin.mac,
+            host=pin.host,
         )
         if ports.records.put_claim(step.node, new, old):
             begun = old is not None and old.state is ClaimState.PROVISIONING and is_for(old, step)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from lifecycle import power, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
-from lifecycle.commands import Step
-from lifecycle.errors import LifecycleError, NotLeft
+from lifecycle.commands import Step, Verb
+from lifecycle.errors import ClaimChanged, LifecycleError, NotLeft
 from lifecycle.ports import Claim, ClaimState, Ports
 
 
 def release(step: Step, ports: Ports) -> str:
-    """Power the step's host off, proven, and clear its boot override; the claim stays, as left.
+    """Power the step's host off, proven, and clear its boot override; the claim stays, as left. That of a node which
+    is one of several of its host goes: with its machine nothing of it is left.
 
     Does nothing unless the claim is this stack's, for this node and generation. Raises NotLeft while
     the node is in the cluster, ControllerUnreachable and NeverPoweredOff.
@@ -24,7 +25,18 @@ def release(step: Step, ports: Ports) -> str:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
         raise
     ports.evidence.end(step.node, "left")
+    for orphan in _orphans(ports, claim):
+        release(Step(Verb.RELEASE, step.stack, orphan.node, orphan.generation), ports)
     return f"{step.node} released"
+
+
+def _orphans(ports: Ports, claim: Claim) -> list[Claim]:
+    """Where the host goes for good, its other nodes whose machines were never made to the end: the engine has none of
+    them on record."""
+    if not claim.retiring or not claim.host:
+        return []
+    others = [c for c in ports.records.claims().values() if (c.stack, c.host) == (claim.stack, claim.host)]
+    return [c for c in others if c.node != claim.node and c.state is ClaimState.PROVISIONING]
 
 
 def _release(ports: Ports, claim: Claim) -> None:
@@ -48,4 +60,6 @@ def _release(ports: Ports, claim: Claim) -> None:
     power.order(
         ports, node, controller, "clear boot override", lambda: ports.machines.clear_boot_override(node, controller)
     )
-    advance(ports, claim, ClaimState.LEFT, claim.machine_id)
+    left = advance(ports, claim, ClaimState.LEFT, claim.machine_id)
+    if left.host and not ports.records.put_claim(node, None, left):
+        raise ClaimChanged(node, told(ports.records.claim(node)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
-from lifecycle import roster
+from lifecycle import roster, succession
 from lifecycle.claims import TRIES, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, PortError
@@ -37,13 +37,14 @@ def retirement_of(ports: Ports, claim: Claim) -> Retirement:
 def retire(step: Step, ports: Ports) -> str:
     """Mark what the stack file retires, clear the marks of what it does not; says what would be lost.
 
-    Marks of hosts that the stack file no longer names stay, their leave is still to come. Raises
-    ClusterSilent.
+    A node that another of its host is to succeed goes by the host's mark. Marks of hosts that the stack file no
+    longer names stay, their leave is still to come. Raises ClusterSilent.
     """
     if ports.records.initialised_by() is None:
         return "nothing to retire: the cluster was never initialised"
     pins = [pin for pin in map(ports.pins.pin, ports.pins.declared()) if pin]
     marks = {pin.node: pin.retire for pin in pins}
+    marks |= {node: pin.retire for node, pin in succession.predecessors(ports, pins, step.stack).items()}
     going = sorted(node for node, mark in marks.items() if mark)
     if not going and not any(_marked(ports, node, step.stack) for node in marks):
         return "nothing retires"

@@ -79,7 +79,7 @@ class Held:
         try:
             self._confirm(node)
         except PortError:
-            if self._verb is Verb.LEAVE:
+            if self._verb in (Verb.LEAVE, Verb.VACATE):
                 raise
 
     def begin(self, node: str) -> None:

@@ -35,7 +35,7 @@ class Standing(StrEnum):
 class Entry(BaseModel, frozen=True, extra="allow"):
     """One node. slot_since_s: since when it holds a slot of its budget; None: it holds none. unready_before,
     claims_before, budgets_before: what was so when its turn began (lifecycle.before.Before), until it serves.
-    halted: a step of its turn did, so nobody need wait for its end.
+    halted: a step of its turn did, so nobody need wait for its end. host: as its pin said.
 
     Extra fields are kept: a newer checkout may have written them.
     """
@@ -51,6 +51,7 @@ class Entry(BaseModel, frozen=True, extra="allow"):
     claims_before: tuple[str, ...] = ()
     budgets_before: tuple[str, ...] = ()
     halted: bool = False
+    host: str = ""
 
 
 class Paused(BaseModel, frozen=True, extra="allow"):
@@ -146,6 +147,7 @@ def enrolled(roster: Roster, pin: Pin) -> Roster:
         "role": pin.role,
         "generation": pin.generation,
         "fault_domain": pin.fault_domain,
+        "host": pin.host,
         "standing": Standing.IN if stays else Standing.OUT,
         "halted": False,
         "retiring": pin.retire,  # as `retire` marked it in this same up; a host that comes back brings no old mark
@@ -235,9 +237,10 @@ def without_slot(roster: Roster, node: str) -> Roster:
 
 
 def halted(roster: Roster, node: str) -> Roster:
-    """A step of the node's turn halted. A node that holds no slot has no turn."""
+    """A step of the node's turn halted. A node that holds no slot has no turn, unless it comes in beside another."""
     entry = roster.nodes.get(node)
-    return roster if entry is None or entry.slot_since_s is None else _changed(roster, node, halted=True)
+    turns = entry is not None and (entry.slot_since_s is not None or (bool(entry.host) and node in roster.taken))
+    return _changed(roster, node, halted=True) if turns else roster
 
 
 def without(roster: Roster, node: str) -> Roster:

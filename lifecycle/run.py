@@ -17,6 +17,7 @@ from lifecycle.retire import retire
 from lifecycle.rolls import fenced
 from lifecycle.slots import mark_halted
 from lifecycle.stops import EngineGone, NotPermitted, RollLost, RollTaken, StoppedAsAsked, UnknownMachines
+from lifecycle.vacate import vacate
 
 VERBS: dict[Verb, Callable[[Step, Ports], str]] = {
     Verb.PROVISION: provision,
@@ -24,6 +25,7 @@ VERBS: dict[Verb, Callable[[Step, Ports], str]] = {
     Verb.ENROL: enrol,
     Verb.LEAVE: leave,
     Verb.JOIN: join,
+    Verb.VACATE: vacate,
     Verb.RETIRE: retire,
     Verb.GATE: gate,
     Verb.ROSTER: roster_json,

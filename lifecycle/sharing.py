@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle import roster
+from lifecycle import roster, succession
 from lifecycle.before import claims_of, remembered
 from lifecycle.ports import Pod, Ports
 
@@ -26,7 +26,7 @@ class Others:
 def others_out(ports: Ports, node: str) -> Others:
     """By the roster as it stands now."""
     now = roster.read(ports, node)
-    out = roster.out_nodes(now, node, frozenset(ports.pins.declared()), roster.not_ready(ports, now))
+    out = roster.out_nodes(now, node, succession.missed(now, succession.hosts(ports)), roster.not_ready(ports, now))
     mine_s = now.nodes[node].slot_since_s if node in now.nodes else None
     claims: set[str] = set()
     budgets: set[str] = set()

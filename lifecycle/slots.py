@@ -7,10 +7,11 @@ already, because that one is missing until it is healed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from lifecycle import roster
+from lifecycle import roster, succession
 from lifecycle.claims import placed
 from lifecycle.errors import BudgetFull, LifecycleError, WaitedTooLong
 from lifecycle.ports import Claim, ClaimState, Limits, Pin, Ports, Rollout
@@ -21,14 +22,45 @@ from lifecycle.waiting import Blocked, wait_until
 from lifecycle.windows import next_opening
 
 
-def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entry]:
+def begin_turn(ports: Ports, pin: Pin) -> None:
+    """A host's turn begins with the machine of its next node: list that node, and count the turn.
+
+    Does nothing for a node that has its host's name, one that is listed already, and one that succeeds none. Raises
+    RollPaused and RollStopped, with nothing touched, once the nodes that are in a turn are through it.
+    """
+    if not pin.host or ports.records.initialised_by() is None or not ports.kubernetes.answers():
+        return
+    node, run, rollout = pin.node, ports.rolls.run().id, ports.pins.rollout()
+
+    def begin(now: Roster) -> Roster:
+        before = [n for n, e in now.nodes.items() if (e.host or n) == pin.host and e.standing is Standing.IN]
+        if not now.serving or node in now.nodes or not before:
+            return now
+        listed = roster.enrolled(now, pin)
+        if set(before) <= roster.not_ready(ports, now):
+            return listed  # its host is out until this one serves
+        stop = boundary(now, node, listed.nodes[node], run, rollout, ports.clock.now_s())
+        if stop is not None:
+            raise stop
+        return roster.counted(listed, node, run)
+
+    try:
+        roster.update(ports, node, begin)
+    except StoppedAsAsked:
+        _finish(ports, node)
+        raise
+
+
+def take_slot(ports: Ports, claim: Claim, pin: Pin | None, successor: Pin | None = None) -> tuple[Roster, Entry]:
     """Hold a slot of the node's budget; waits for one. Returns the roster and the entry found before.
 
-    A node that is itself out, or holds a slot from an earlier run, needs no further one. Raises BudgetFull
+    A node that is itself out, or holds a slot from an earlier run, needs no further one. One that has a successor
+    leaves once that one serves, in the turn that began with it. Raises BudgetFull
     naming who holds it and since when; RollPaused and RollStopped once the nodes that are out have come in.
     """
-    node, now_s = claim.node, ports.clock.now_s
-    declared = frozenset(ports.pins.declared())
+    node, now_s, rules = claim.node, ports.clock.now_s, pin or successor
+    turn = successor.node if successor else node
+    hosts = succession.hosts(ports)
     run, rollout = ports.rolls.run().id, ports.pins.rollout()
     found: list[Entry] = []
 
@@ -39,17 +71,19 @@ def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entr
         absent = roster.not_ready(ports, now)
         if roster.counts_as_out(node, entry, {node}, absent):
             return roster.with_slot(now, node, entry, now_s())
+        if successor and not entry.retiring and not _serves(now, turn, absent):
+            return Blocked(f"{turn}, which takes its place, does not serve", (turn,))
         stop = boundary(now, node, entry, run, rollout, now_s())
-        if stop is not None:
+        if stop is not None and not (successor and turn in roster.taken_by(now, run)):
             raise stop
-        found_out = roster.out_nodes(now, node, declared, absent)
+        found_out = roster.out_nodes(now, node, succession.missed(now, hosts), absent)
         pools = {n: p.pool for n in (node, *found_out) if (p := ports.pins.pin(n))}
         out = {n: roster.declared_in(pools, n, e) for n, e in found_out.items()}
-        why = roster.blockers(roster.declared_in(pools, node, entry), out, pin.max_unavailable if pin else 1)
+        why = roster.blockers(roster.declared_in(pools, node, entry), out, rules.max_unavailable if rules else 1)
         if why:
             return Blocked("; ".join(_holder(n, out[n], why[n], now_s()) for n in why), tuple(why))
         taken = roster.with_slot(now, node, entry, now_s())
-        return taken if entry.retiring else roster.counted(taken, node, run)
+        return taken if entry.retiring else roster.counted(taken, turn, run)
 
     try:
         held = wait_until(
@@ -62,9 +96,14 @@ def take_slot(ports: Ports, claim: Claim, pin: Pin | None) -> tuple[Roster, Entr
             error=BudgetFull,
         )
     except StoppedAsAsked:
-        _finish(ports, node, declared)
+        _finish(ports, node)
         raise
     return held, found[0]
+
+
+def _serves(now: Roster, node: str, absent: Collection[str]) -> bool:
+    entry = now.nodes.get(node)
+    return entry is not None and entry.standing is Standing.IN and node not in absent
 
 
 def boundary(now: Roster, node: str, entry: Entry, run: str, rollout: Rollout, now_s: float) -> StoppedAsAsked | None:
@@ -88,14 +127,14 @@ def boundary(now: Roster, node: str, entry: Entry, run: str, rollout: Rollout, n
     return RollStopped(node, found, opens.timestamp() if opens > at else None)
 
 
-def _finish(ports: Ports, node: str, declared: frozenset[str]) -> None:
+def _finish(ports: Ports, node: str) -> None:
     """Return once no other node is in the middle of its turn: the engine ends all lanes as soon as one says stop.
     Nodes whose step halted are not waited for, nor longer than their own deadlines let them take."""
+    hosts, run = succession.hosts(ports), ports.rolls.run().id
 
     def finished() -> bool | Blocked:
-        others = {n: e for n, e in roster.read(ports, node).nodes.items() if n != node and n in declared}
-        busy = sorted(n for n, e in others.items() if e.slot_since_s is not None and not e.halted)
-        return Blocked(f"{', '.join(busy)} on the way out or in", tuple(busy)) if busy else True
+        busy = succession.busy(roster.read(ports, node), node, hosts, run)
+        return Blocked(f"{', '.join(busy)} on the way out or in", busy) if busy else True
 
     with suppress(WaitedTooLong):  # why the roll stops is what the user must read
         wait_until(
@@ -136,4 +175,5 @@ def _entry_of(claim: Claim, pin: Pin | None) -> Entry:
         fault_domain=placed(pin, claim).fault_domain if pin else claim.fault_domain,
         standing=Standing.IN if claim.state is ClaimState.JOINED else Standing.OUT,
         retiring=claim.retiring,
+        host=claim.host,
     )

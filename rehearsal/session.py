@@ -31,6 +31,7 @@ from components.images.lock import Lock
 from components.rollout.planner import Plan, Standing, plan
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Limits, Pin
+from lifecycle.succession import host_of
 from rehearsal import letters, stand_in
 from rehearsal.engine_lock import clear_dead_run, engine_pid
 from rehearsal.providers.base import Provider
@@ -239,7 +240,8 @@ class Session:
         if not nodes and self.rack.world.served:
             return  # a cluster that does not answer: the program goes by its last outputs, the clock by quiet
         standing = {name: Standing(word) for name, word in nodes.items()}
-        made = plan(pool_orders(self.environment), standing)
+        generations = {host_of(pin): pin.generation for pin in self.rack.pins.values()}
+        made = plan(pool_orders(self.environment, generations), standing)
         self.plans.append(made)
         self.rack.clock.begin_phase(Course(made))
 

@@ -16,11 +16,12 @@ from components.boot.systems import pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
 from components.boot.user_data import UserData
-from components.environment import Drain, Environment
+from components.environment import Drain, Environment, Pool
 from components.images.lock import Lock, UnknownRelease
 from components.machines.contract import Own, Place
 from components.releases import schematic_of
 from lifecycle.ports import BootMethod, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.succession import host_of, may_be_of, node_name
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -29,20 +30,21 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 def pins(
     environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None, *, stack: str = ""
 ) -> dict[str, Pin]:
-    """The pin of every declared node by name, in the order of the environment. stack: whose it is, for the kinds of
+    """The pin of every declared node by its name, in the order of the environment. stack: whose it is, for the kinds of
     machine that are found by it.
 
     Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if
     no boot configuration can be made of it.
     """
-    found: dict[str, Pin] = {}
+    pinned: dict[str, Pin] = {}
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot, secret_versions)
         for name in declared.machines.hosts:
-            of = digest.digest(common, declared.machines.own(name))
-            found[name] = _pin(Place(name, pool, environment, boot.asked.release, stack), boot, of)
-    return found
+            found = _node_boot(declared, boot, common, name)
+            place = Place(name, pool, environment, boot.asked.release, stack, found.own.name)
+            pinned[found.own.name] = _pin(place, boot, found.generation)
+    return pinned
 
 
 def rollout(environment: Environment) -> Rollout:
@@ -73,7 +75,8 @@ def user_data(environment: Environment, lock: Lock, node: str, zone: str) -> Use
 
 @dataclass(frozen=True)
 class NodeBoot:
-    """What one node boots. generation: the one that its pin names."""
+    """What one node boots. own: under the node's name. generation: the one that its pin names; it is the digest of what
+    the host boots, so that a name which holds it does not change it."""
 
     boot: PoolBoot
     own: Own
@@ -83,18 +86,28 @@ class NodeBoot:
 def boot_of(
     environment: Environment, lock: Lock, node: str, secret_versions: Mapping[str, int] | None = None
 ) -> NodeBoot:
-    """What one declared node boots.
+    """What one declared node boots; `node` may be the name of its host.
 
     Raises BootConfigurationError if the stack file does not name the node; otherwise as `pins`.
     """
-    pool = environment.pool_of(node)
-    if pool is None:
-        names = ", ".join(name for _, name, _ in environment.hosts())
-        problem = f"expected a host of the stack file, found none of this name; it has {names}"
-        raise BootConfigurationError(node, (problem,))
-    boot, own = pool_boot(environment, lock, pool), environment.pools[pool].machines.own(node)
-    generation = digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own))
-    return NodeBoot(boot, own, generation)
+    for pool, name, _ in environment.hosts():
+        declared = environment.pools[pool]
+        if name == node or (declared.rollout.names_nodes and may_be_of(name, node)):
+            boot = pool_boot(environment, lock, pool)
+            found = _node_boot(declared, boot, digest.shared_digest(boot, secret_versions), name)
+            if node in (name, found.own.name):
+                return found
+    names = ", ".join(name for _, name, _ in environment.hosts())
+    problem = f"expected a host of the stack file, found none of this name; it has {names}"
+    raise BootConfigurationError(node, (problem,))
+
+
+def _node_boot(pool: Pool, boot: PoolBoot, common: str, host: str) -> NodeBoot:
+    """common: the pool's shared digest."""
+    own = pool.machines.own(host)
+    generation = digest.generation(digest.digest(common, own))
+    node = node_name(host, generation) if pool.rollout.names_nodes else host
+    return NodeBoot(boot, replace(own, name=node), generation)
 
 
 def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
@@ -103,8 +116,7 @@ def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot)
-        owns = map(declared.machines.own, declared.machines.hosts)
-        found += (NodeBoot(boot, own, digest.generation(digest.digest(common, own))) for own in owns)
+        found += (_node_boot(declared, boot, common, host) for host in declared.machines.hosts)
     return found
 
 
@@ -122,7 +134,8 @@ def node_patch(environment: Environment, lock: Lock, pin: Pin) -> tuple[str, str
     if not isinstance(boot, TalosPool):
         problem = f"expected a pool of Talos, found one of {boot.asked.release.os}"
         raise BootConfigurationError(pin.node, (problem,))
-    return boot.shared(), boot.own(environment.pools[pin.pool].machines.own(pin.node), pin.generation)
+    own = replace(environment.pools[pin.pool].machines.own(host_of(pin)), name=pin.node)
+    return boot.shared(), boot.own(own, pin.generation)
 
 
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
@@ -141,20 +154,19 @@ def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelea
     return tuple(found.values())
 
 
-def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
+def _pin(place: Place, boot: PoolBoot, generation: str) -> Pin:
     asked, name, pool, environment = boot.asked, place.host, place.pool, place.environment
     rollout, machines = environment.pools[pool].rollout, environment.pools[pool].machines
     hosts, declared = machines.hosts, machines.declare(place)
-    generation = digest.generation(of)
     canary = rollout.canary and name == next(iter(hosts))
     return Pin(
-        node=name,
+        node=place.node,
         pool=pool,
         role=Role(asked.role),
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url="" if boot.machine_image else boot_url(environment.store_url, generation, name),
+        boot_url="" if boot.machine_image else boot_url(environment.store_url, generation, place.node),
         controller=declared.controller,
         mac=declared.mac,
         os_disk=declared.os_disk,
@@ -170,6 +182,7 @@ def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
         kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
+        host=name if place.node != name else "",
         particulars=declared.particulars,
         boot=tuple(map(BootMethod, declared.boot)),
     )

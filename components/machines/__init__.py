@@ -7,7 +7,7 @@ components/infrastructure.py's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 from pydantic import Field
 
@@ -29,3 +29,10 @@ def adapters(kit: Kit) -> Mapping[str, ports.Machines]:
     return {
         scheme: found for kind in kinds if issubclass(kind, Switched) for scheme, found in kind.adapters(kit).items()
     }
+DOUBLING: Final = frozenset(
+    kind
+    for model in get_args(get_args(Machines)[0])
+    if model.doubles
+    for kind in get_args(model.model_fields["kind"].annotation)
+)
+"""The kinds of which a host can have two machines for a while."""

@@ -7,7 +7,7 @@ docs/decisions/0090.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -121,6 +121,8 @@ class AwsMachines(Closed):
     hosts: Annotated[dict[Label, AwsHost], InOrder] = Field(min_length=1)
     """By name; they roll in the natural order of their names (w2 before w10)."""
 
+    doubles: ClassVar[bool] = True
+
     @property
     def platform(self) -> Platform:
         return "aws"
@@ -146,14 +148,15 @@ class AwsMachines(Closed):
             ami=place.release.amis.get(aws.region, ""),
             zones=of.zones,
             instance_types=self.instance_types,
-            fixed_address=fixed(of),
+            fixed_address=fixed(of) and place.node == place.host,
             volumes=tuple(of.data_volumes),
             subnets=tuple(aws.network.subnets.items()) if isinstance(aws.network, ExistingNetwork) else (),
         )
-        controller = Controller(ec2.url(aws.region, cluster, place.host))
+        controller = Controller(ec2.url(aws.region, cluster, place.node))
         return Declared(controller, of.zones[0], particulars=instance)
 
 
 def fixed(host: AwsHost) -> bool:
-    """Whether the host has one address for life, which needs that it stays in one zone."""
+    """Whether the host has one address for life, which needs that it stays in one zone, and that it never has two
+    machines at once."""
     return len(host.zones) == 1

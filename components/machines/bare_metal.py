@@ -6,7 +6,7 @@ the rest are read from the stack file when a step runs.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -66,6 +66,8 @@ class BareMetal(Closed):
     """The kind of machine."""
     hosts: Annotated[dict[Label, Host], InOrder] = Field(min_length=1)
     """By name; they roll in the natural order of their names (w2 before w10)."""
+
+    doubles: ClassVar[bool] = False
 
     @property
     def platform(self) -> Platform:

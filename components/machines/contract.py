@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from components.images.lock import Release
 from lifecycle.facts import Controller
@@ -72,13 +72,16 @@ class Declared:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a host stands in its fleet. release: what it boots. stack: whose it is, as Pulumi has it."""
+    """Where a host stands in its fleet. release: what it boots. stack: whose it is, as Pulumi has it. node: whose
+    machine it is: the host's name, or that of one of its nodes, which have a machine each (lifecycle/succession.py).
+    """
 
     host: str
     pool: str
     environment: Environment
     release: Release
     stack: str
+    node: str
 
 
 class Host(Protocol):
@@ -97,6 +100,9 @@ class Kind(Protocol):
     def kind(self) -> str:
         """As the stack file names it."""
         ...
+
+    doubles: ClassVar[bool]
+    """Whether a host's next machine can be made while its last one runs, which blue-green needs."""
 
     @property
     def platform(self) -> Platform: ...

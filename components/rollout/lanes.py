@@ -42,6 +42,10 @@ class Registrar(Protocol[Machine]):
         """Register membership and readiness; return the readiness' URN once the node serves."""
         ...
 
+    async def leave(self, node: str, pool: str, *, after: Sequence[Urn]) -> None:
+        """Return once a node that is not declared any more has left, and its machine is given back."""
+        ...
+
 
 class NotItsTurn(Exception):
     """Another lane failed, so this one stopped before it registered a node. Never the first cause."""
@@ -126,6 +130,9 @@ class Lanes(Generic[Machine]):
             await self._registrar.ended(machine)
             raise
         urn = await self._registrar.serve(n.node, n.pool, machine, member_after=member_after, ready_after=ready_after)
+        for older in n.succeeds:
+            self._still_going()
+            await self._registrar.leave(older, n.pool, after=[urn])
         self._serves(n, urn)
 
     def _still_going(self) -> None:

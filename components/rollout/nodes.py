@@ -1,8 +1,9 @@
-"""A node is three resources, named by its host alone: machine, membership, readiness.
+"""A node is three resources, named by the node alone: machine, membership, readiness.
 
 So leave runs before a machine is deleted, on replacement and on destroy, also for a node whose first
-join never succeeded; and renaming a pool, or moving a host to another, touches no live host. Why:
-docs/decisions/0001.md. When each is registered: components/rollout/lanes.py.
+join never succeeded; and renaming a pool, or moving a host to another, touches no live host. A node has its host's
+name, but where each generation is a node of its own (docs/decisions/0094.md). Why: docs/decisions/0001.md. When
+each is registered: components/rollout/lanes.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.infrastructure import NONE, Surroundings
-from components.rollout.steps import Runs, settled, step_resource
+from components.rollout.steps import Runs, gone_resource, settled, step_resource
 from lifecycle.commands import Step, Verb
 
 
@@ -30,7 +31,7 @@ class NodePool(pulumi.ComponentResource):
 class Nodes:
     """Registers nodes with the engine. Fulfils components.rollout.lanes.Registrar.
 
-    pools: component of each pool. generations: of each host. around: what the kinds of machine registered for them.
+    pools: component of each pool. generations: of each node. around: what the kinds of machine registered for them.
     """
 
     stack: str
@@ -93,3 +94,10 @@ class Nodes:
             depends_on=ready_after,
         )
         return await settled(f"{host}.readiness", readiness)
+
+    async def leave(self, node: str, pool: str, *, after: Sequence[str]) -> None:
+        """Let a node leave that is not declared any more, now and not at the end of the update; return once its machine
+        is given back. Raises as `serve` does."""
+        step = Step(Verb.VACATE, self.stack, node)
+        gone = gone_resource(step, machine=f"{node}.machine", parent=self.pools[pool], depends_on=after)
+        await settled(f"{node}.gone", gone)

@@ -8,13 +8,18 @@ Order (docs/decisions, "the order of a roll"):
    machines boot in parallel; control planes come in one after another; workers come in after them.
 2. the known control planes, one at a time.
 3. pool by pool, in file order: its canary alone, then `max_unavailable` lanes.
+
+In a pool that rolls blue-green a node that is new but succeeds another, which serves, is no new one here: its turn
+comes in its pool's lanes, and ends once the other has left. So a pool needs as many machines more as it has lanes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from lifecycle.succession import may_be_of
 
 
 class Standing(StrEnum):
@@ -27,13 +32,15 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class PoolOrder:
-    """What the planner must know of a pool. hosts: in roll order."""
+    """What the planner must know of a pool. hosts: in roll order. nodes: of a pool that rolls blue-green, the name of
+    each host's node; a host that is not in it names its node itself."""
 
     name: str
     control_plane: bool
     hosts: tuple[str, ...]
     max_unavailable: int = 1
     canary: bool = False
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class PlannedNode:
 
     wave: its turn starts once every node of all earlier waves serves. lane: nodes of one wave and lane
     go one after another. machine_after: the node that must serve before this one's machine is touched;
-    member_after: the node that must serve before this one comes in. why: for a reader.
+    member_after: the node that must serve before this one comes in. why: for a reader. succeeds: nodes of the same
+    host that leave once this one serves, which ends its turn.
     """
 
     node: str
@@ -52,6 +60,7 @@ class PlannedNode:
     machine_after: str | None
     member_after: str | None
     why: str
+    succeeds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,14 @@ class Plan:
 
 
 def plan(pools: Sequence[PoolOrder], standing: Mapping[str, Standing]) -> Plan:
-    """Order all hosts of `pools`. A host that `standing` does not name is new.
+    """Order the nodes of all hosts of `pools`. A node that `standing` does not name is new, unless it succeeds one.
 
     Deterministic: depends on the order of `pools` and of their hosts only.
     """
+    declared = {p.nodes.get(h, h) for p in pools for h in p.hosts}
+    older = {p.nodes.get(h, h): _older(h, declared, standing) for p in pools if p.nodes for h in p.hosts}
+    pools = [replace(p, hosts=tuple(p.nodes.get(h, h) for h in p.hosts), nodes={}) for p in pools]
+    standing = {**standing, **dict(_stand_ins(older, standing))}
     ordered = [p for p in pools if p.control_plane] + [p for p in pools if not p.control_plane]
     stands = {h: standing.get(h, Standing.NEW) for p in ordered for h in p.hosts}
     waves: list[list[PlannedNode]] = [_heal_and_bring_up(ordered, stands)]
@@ -92,7 +105,8 @@ def plan(pools: Sequence[PoolOrder], standing: Mapping[str, Standing]) -> Plan:
         why = f"{p.max_unavailable} out at most"
         waves.append([n for i in range(lanes) for n in _chain(hosts[i::lanes], f"lane {i + 1}", why)])
     numbered = [wave for wave in waves if wave]
-    return Plan(tuple(_in_wave(n, i) for i, wave in enumerate(numbered) for n in wave))
+    in_waves = ((i, n) for i, wave in enumerate(numbered) for n in wave)
+    return Plan(tuple(replace(n, wave=i, succeeds=older.get(n.node, ())) for i, n in in_waves))
 
 
 def _heal_and_bring_up(pools: Sequence[PoolOrder], stands: Mapping[str, Standing]) -> list[PlannedNode]:
@@ -118,5 +132,16 @@ def _chain(hosts: Sequence[tuple[str, str]], lane: str, why: str) -> list[Planne
     ]
 
 
-def _in_wave(n: PlannedNode, wave: int) -> PlannedNode:
-    return PlannedNode(n.node, n.pool, wave, n.lane, n.machine_after, n.member_after, n.why)
+def _older(host: str, declared: Collection[str], standing: Mapping[str, Standing]) -> tuple[str, ...]:
+    """The nodes of the host that are to leave."""
+    return tuple(sorted(name for name in standing if name not in declared and may_be_of(host, name)))
+
+
+def _stand_ins(
+    older: Mapping[str, tuple[str, ...]], standing: Mapping[str, Standing]
+) -> Iterator[tuple[str, Standing]]:
+    """How a host stands whose node is still to be made: as the one that is there."""
+    for node, before in older.items():
+        if before and node not in standing:
+            serves = any(standing[name] is Standing.IN for name in before)
+            yield node, Standing.IN if serves else Standing.OUT

@@ -66,6 +66,28 @@ def step_resource(
     )
 
 
+def gone_resource(
+    step: Step, *, machine: str, parent: pulumi.Resource, depends_on: Sequence[str] = ()
+) -> local.Command:
+    """Register `<node>.gone`: the machine of that name, and what stands on it, is gone for good.
+
+    As that machine's replacement it makes the engine run their deletes here and now, as they were stored, instead of
+    at the end of the update. step: what is left to do then. The next update does not register it, and so forgets it.
+    """
+    return local.Command(
+        f"{step.node}.gone",
+        create=step.command(),
+        update=NO_UPDATE,
+        triggers=["gone"],
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            delete_before_replace=True,
+            depends_on=after(depends_on),
+            aliases=[pulumi.Alias(name=machine)],
+        ),
+    )
+
+
 async def settled(name: str, resource: pulumi.CustomResource) -> str:
     """The resource's URN, once its step is done (in a preview: once it is planned).
 

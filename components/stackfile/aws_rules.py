@@ -119,14 +119,16 @@ def types_of_architecture(s: Sketch) -> Iterator[Flaw]:
 
 def spread_has_room(s: Sketch) -> Iterator[Flaw]:
     """A spread placement group takes so many instances in a zone, and no more."""
+    extra = {p.name: p.extra for p in s.pools or ()}
     for pool in s.aws.pools:
         if pool.placement != "spread":
             continue
+        more = extra.get(pool.name, 0)
         tied = Counter(h.zones[0][1] for h in pool.hosts if h.zones is not None and len(h.zones) == 1)
-        for zone, count in sorted(tied.items()):
+        for zone, count in sorted((zone, count + more) for zone, count in tied.items()):
             if count > SPREAD_MAX:
                 fix = "write placement: partition, or spread the hosts over more zones"
-                found = f"spread with {count} hosts in {zone}"
+                found = f"spread with {count} hosts in {zone}" + (f", {more} of them for a second time" if more else "")
                 at = (*pool.path, "machines", "placement")
                 yield Flaw(at, found, f"spread with {SPREAD_MAX} hosts in a zone at most", fix)
 

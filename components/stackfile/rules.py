@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from components.stackfile.aws_rules import AWS_RULES
+from components.stackfile.blue_green_rules import BLUE_GREEN_RULES
 from components.stackfile.problem import Flaw, Path, counted, path_text
 from components.stackfile.sketch import PoolSketch, Sketch
 
@@ -261,10 +262,12 @@ def pods_have_room(s: Sketch) -> Iterator[Flaw]:
     pods = ipaddress.ip_network(s.pod_cidr)
     each = NODE_PREFIX[pods.version]
     room = 1 << (each - pods.prefixlen) if pods.prefixlen <= each else 0
-    if len(s.hosts) > room:
+    extra = sum(p.extra for p in s.pools or ())
+    if len(s.hosts) + extra > room:
         fix = "write a larger range, with a smaller number after the /"
         found = f"{pods}, which has room for {counted(room, 'node')}"
-        yield Flaw(("cluster", "pod_cidr"), found, f"a /{each} for each of {counted(len(s.hosts), 'host')}", fix)
+        more = f", and {extra} more while pools roll blue-green" if extra else ""
+        yield Flaw(("cluster", "pod_cidr"), found, f"a /{each} for each of {counted(len(s.hosts), 'host')}{more}", fix)
 
 
 def no_login_on_talos(s: Sketch) -> Iterator[Flaw]:
@@ -310,4 +313,5 @@ RULES: Final[tuple[Rule, ...]] = (
     no_login_on_talos,
     talos_alone,
     *AWS_RULES,
+    *BLUE_GREEN_RULES,
 )

@@ -65,7 +65,8 @@ class HostSketch:
 class PoolSketch:
     """A pool as far as it can be read. name: fit to be shown, whatever it is.
 
-    hosts: None if they are no mapping, or an empty one. forced: what its on_timeout says `force` for.
+    hosts: None if they are no mapping, or an empty one. forced: what its on_timeout says `force` for. kind: of its
+    machines, whatever the file says there. strategy: likewise.
     """
 
     name: str
@@ -76,6 +77,13 @@ class PoolSketch:
     canary: bool | None
     soak_s: float | None
     forced: tuple[str, ...]
+    kind: object
+    strategy: object
+
+    @property
+    def extra(self) -> int:
+        """Machines that it has at most while it rolls, besides one for each host."""
+        return (self.max_unavailable or 1) if self.strategy == "blue-green" else 0
 
     @property
     def domains(self) -> frozenset[str] | None:
@@ -147,6 +155,8 @@ def _pool(name: object, pool: object) -> PoolSketch:
         canary=read(_BOOL, rollout, "canary", default(PoolRollout, "canary")),
         soak_s=read(_SOAK, rollout, "soak_s", default(PoolRollout, "soak_s")),
         forced=tuple(key for key in OnTimeout.model_fields if get(get(rollout, "on_timeout"), key) == "force"),
+        kind=kind,
+        strategy=get(rollout, "strategy"),
     )
 
 

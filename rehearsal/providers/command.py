@@ -106,6 +106,8 @@ class Command(Provider):
                 course.machine_done(step.node)
             elif step.verb is Verb.JOIN:
                 course.node_done(step.node)
+            elif step.verb is Verb.VACATE:
+                course.node_left(step.node)
             elif step.verb is Verb.GATE:
                 course.node_done(FLEET)
         self._rack.clock.progressed()

@@ -3,7 +3,8 @@
 A node's turn has two parts: its machine (released, provisioned) and its coming in (enrolled, joined).
 The first part is due once every node of all earlier waves serves and the node before it in its lane
 serves; the second once its machine is there and `member_after` serves. What the engine has not been
-able to ask for yet is not due, so a lane behind a barrier never holds the clock.
+able to ask for yet is not due, so a lane behind a barrier never holds the clock. The turn of a node that succeeds
+another goes on with that one's leave and release, in a lane of the other's name.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Course:
                 self._machine_waiters[n.machine_after].append(n.node)
             if n.member_after:
                 self._member_waiters[n.member_after].append(n.node)
+        self._to_leave = {n.node: list(n.succeeds) for n in plan.nodes if n.succeeds}
+        self._successor = {older: node for node, those in self._to_leave.items() for older in those}
         self._left = {wave: len(names) for wave, names in self._by_wave.items()}
         self._wave = 0
         self._machine_done: set[str] = set()
@@ -46,7 +49,7 @@ class Course:
 
     def knows(self, lane: str) -> bool:
         """Whether the plan has a turn for it."""
-        return lane in self._nodes
+        return lane in self._nodes or lane in self._successor
 
     def machine_done(self, node: str) -> None:
         """The node's machine is as declared (provisioned, or it never differed)."""
@@ -62,8 +65,11 @@ class Course:
         if node not in self._nodes or node in self.done:
             return
         self._machine_done.add(node)
-        self.done.add(node)
         self.due.discard(node)
+        if self._to_leave.get(node):
+            self.due.add(self._to_leave[node][0])
+            return
+        self.done.add(node)
         for follower in self._machine_waiters[node]:
             if self._nodes[follower].wave <= self._wave and follower not in self.done:
                 self.due.add(follower)
@@ -74,6 +80,14 @@ class Course:
         while self._left.get(self._wave) == 0:
             self._wave += 1
             self._open_wave()
+
+    def node_left(self, older: str) -> None:
+        """The node has left and its machine is given back, if it was in its successor's turn to do so."""
+        node = self._successor.get(older)
+        if node is not None and older in self._to_leave[node]:
+            self._to_leave[node].remove(older)
+            self.due.discard(older)
+            self.node_done(node)
 
     def _open_wave(self) -> None:
         for name in self._by_wave.get(self._wave, ()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lifecycle.ports import OnTimeout
+from lifecycle.succession import host_of
 from rehearsal.rack import quorum, volumes, workloads
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ TEXTS = {
     "volume-live": "every volume keeps a live replica that is in sync",
     "one-domain": "a volume misses replicas in one fault domain at most",
     "budget": "no pool has more nodes out than its max_unavailable",
+    "succession": "no node leaves before the node that succeeds it serves",
     "drained": "no machine stops while a workload's volume is attached to it, unless its pool forces that",
     "data-disks": "no data disk is written by an installer",
     "disruption": "no PodDisruptionBudget is ever violated, unless a node's pool forces that",
@@ -75,10 +77,12 @@ class Laws:
         if planes > 1 and not cluster_retires and voters < planes - 1:
             found.append((("voters", "etcd"), f"{voters} voters of {planes} control planes"))
         for pool, names in rack.out.items():
-            declared = [n for n in names if n in rack.pins and not self._retired(n)]
+            declared = [n for n in names if n in rack.pins and not self._retired(n) and not self._stood_in(n)]
             limit = max((rack.pins[n].max_unavailable for n in declared), default=0)
             if len(declared) > limit:
                 found.append((("budget", pool), f"{', '.join(sorted(declared))} are out, {limit} at most may be"))
+        if rack.successors:
+            found += self._find_in_successions()
         if not cluster_retires:
             found += self._find_in_volumes()
         if world.settled and not cluster_retires:
@@ -87,6 +91,23 @@ class Laws:
                 least = app.healthy_min
                 if least is not None and healthy < least - workloads.forced_pods(rack, app.name):
                     found.append((("disruption", app.name), f"{healthy} healthy pods, {least} at least"))
+        return found
+
+    def _stood_in(self, name: str) -> bool:
+        """Whether another node of its host serves: then nobody misses this one, which may have been here before."""
+        rack, host = self._rack, self._rack.pins[name].host
+        others = [n for n, claim in rack.world.claims.items() if host and n != name and host_of(claim) == host]
+        return any(_serves(rack, n) for n in others)
+
+    def _find_in_successions(self) -> list[tuple[tuple[str, str], str]]:
+        rack, found = self._rack, []
+        for name, node in rack.world.nodes.items():
+            claim = rack.world.claims.get(name)
+            if name in rack.pins or not node.unschedulable or claim is None or self._retired(name):
+                continue
+            successor = rack.successors.get(host_of(claim))
+            if successor is not None and name in rack.world.served and not _serves(rack, successor):
+                found.append((("succession", name), f"{name} leaves while {successor} does not serve"))
         return found
 
     def _find_in_volumes(self) -> list[tuple[tuple[str, str], str]]:
@@ -102,3 +123,8 @@ class Laws:
                     (("one-domain", volume.name), f"{volume.name} misses replicas in {', '.join(sorted(domains))}")
                 )
         return found
+
+
+def _serves(rack: Rack, node: str) -> bool:
+    known = rack.world.nodes.get(node)
+    return known is not None and known.ready and not known.unschedulable

@@ -44,6 +44,7 @@ class Rack:
         self.world = world
         self.pins: dict[str, Pin] = {}
         self.planes: tuple[str, ...] = ()
+        self.successors: dict[str, str] = {}
         self.declare(pins)
         self.faults = faults or Faults()
         self.aws: OnAws | None = None
@@ -59,10 +60,12 @@ class Rack:
             self.note_standing(name)
 
     def declare(self, pins: Mapping[str, Pin]) -> None:
-        """Take over the nodes that a stack file declares now. planes: the control planes among them."""
+        """Take over the nodes that a stack file declares now. planes: the control planes among them.
+        successors: the node of each host that has others at other times, by host."""
         self.pins.clear()
         self.pins.update(pins)
         self.planes = tuple(n for n, pin in pins.items() if pin.role is Role.CONTROL_PLANE)
+        self.successors = {pin.host: name for name, pin in pins.items() if pin.host}
 
     def begin_run(self) -> None:
         """The engine begins a run: no run that has the roll, or had it, is called so."""

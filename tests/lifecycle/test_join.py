@@ -29,7 +29,8 @@ from lifecycle.errors import (
     StillDegraded,
     WrongImage,
 )
-from lifecycle.join import BudgetNotRecovered, DaemonsNotReady, wait_ready
+from lifecycle.join import DaemonsNotReady, wait_ready
+from lifecycle.moved import BudgetNotRecovered
 from lifecycle.ports import Budget, Claim, ClaimState, Credentials, Node, Pod, Ports, Power, Verdict
 from lifecycle.run import execute
 from lifecycle.waiting import WATCHED_S

@@ -158,10 +158,15 @@ class World:
         out: dict[str, set[str]] = {}
         for name, pin in self.pins.items():
             seen = self.nodes.get(name)
-            if not retiring and (seen is None or seen.unschedulable):
+            if not retiring and (seen is None or seen.unschedulable) and not self._stood_in(pin):
                 out.setdefault(pin.pool, set()).add(name)
         limit = {pin.pool: pin.max_unavailable for pin in self.pins.values()}
         self.broken += [f"{sorted(n)} of {p} are out" for p, n in out.items() if len(n) > limit[p]]
+
+    def _stood_in(self, pin: Pin) -> bool:
+        """Whether another node of its host serves."""
+        others = [n for n, c in self.claims.items() if pin.host and c.host == pin.host and n != pin.node]
+        return any(n in self.nodes and self.nodes[n].ready and not self.nodes[n].unschedulable for n in others)
 
     # ------------------------------------------------------------ what happens by itself
 
@@ -195,7 +200,8 @@ class World:
 
     def _takes(self, name: str, but: str) -> bool:
         node = self.nodes[name]
-        return name != but and node.ready and not node.unschedulable and self.pins[name].role is Role.WORKER
+        of = self.pins.get(name) or self.claims[name]
+        return name != but and node.ready and not node.unschedulable and of.role is Role.WORKER
 
     def engine_ends(self, run: str) -> None:
         """Another run begins, after this one's process went away."""

@@ -159,16 +159,19 @@ class Fleet:
         loaded = Store(self.folder).load() if self.folder.exists() else None
         return len(loaded[1]) if loaded is not None else 0
 
-    def killed_up(self, version: str, victim: str, step: int) -> int:
+    def killed_up(self, version: str, victim: str, step: int, change: str = "") -> int:
         """Run `up` in a process of its own that is killed when its `step`-th step begins; its exit code.
 
-        0: it ended before it came to that step.
+        0: it ended before it came to that step. change: where one is, as `module:name`.
         """
         code = (
-            "import sys; from pathlib import Path; from tests.rehearsal.fleet import Fleet; "
-            "sys.exit(1 if 'halted' in Fleet(Path(sys.argv[1])).up(sys.argv[2], sys.argv[3]).error else 0)"
+            "import sys; from pathlib import Path; from pkgutil import resolve_name; "
+            "from tests.rehearsal.fleet import Fleet; "
+            "change = resolve_name(sys.argv[4]) if sys.argv[4] else None; "
+            "outcome = Fleet(Path(sys.argv[1])).up(sys.argv[2], sys.argv[3], change=change); "
+            "sys.exit(1 if 'halted' in outcome.error else 0)"
         )
-        arguments = [str(self.folder), version, f"kill:{victim}:{step}"]
+        arguments = [str(self.folder), version, f"kill:{victim}:{step}", change]
         with subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=ROOT,

@@ -28,6 +28,7 @@ class World:
 
     machine_breaks: frozenset[str] = frozenset()
     serve_breaks: frozenset[str] = frozenset()
+    leave_breaks: frozenset[str] = frozenset()
     network_breaks: bool = False
     log: list[str] = field(default_factory=list)
     after: dict[str, list[str]] = field(default_factory=dict)
@@ -59,6 +60,14 @@ class World:
         self.log.append(f"{host} serves")
         self.out.discard(host)
         return f"urn:{host}"
+
+    async def leave(self, node: str, pool: str, *, after: Sequence[str]) -> None:
+        self.log.append(f"{node} leaves")
+        self.after[f"{node}.gone"] = list(after)
+        await self._step(f"{node} gone")
+        if node in self.leave_breaks:
+            raise Broken(node)
+        self.log.append(f"{node} gone")
 
     async def network(self, api: str) -> str:
         self.log.append(f"network after {api}")
