@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from components.boot import layout
-from lab import processes, redfish
-from lab.layout import HOST, Layout, Shape
+from lab import redfish
+from lab.layout import HOST, Layout
 from lab.proxy import Asked, Fault, When, undisturbed
 from lab.redfish_front import SYSTEMS, ControllerFront
 from lifecycle.adapters.boot_store import BootStore
@@ -31,6 +31,7 @@ from lifecycle.commands import Step, Verb
 from lifecycle.errors import ControllerUnreachable, NeedsAttention
 from lifecycle.ports import BootMethod, ClaimState, Controller, Pin, Ports, Power
 from lifecycle.run import execute
+from tests.lab.controllers import controllers_alone
 from tests.lab.eventually import eventually
 from tests.lifecycle import fakes
 from tests.lifecycle.adapters.wire_server import free_port
@@ -149,17 +150,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """Management controllers alone, of systems that are on."""
-    folder = tmp_path_factory.mktemp("redfish")
-    found = Layout(folder, Shape.choose(1, 40), {})
-    part = redfish.part(found)
-    child = processes.start(part, folder)
-    try:
-        processes.wait_until_it_answers(part, child, folder, 120)
-        yield found
-    finally:
-        processes.stop(folder)
-        child.wait(processes.KILL_LIMIT_S)
+    yield from controllers_alone(tmp_path_factory.mktemp("redfish"), 40)
 
 
 _systems = itertools.count(1)
