@@ -147,8 +147,10 @@ def _host(row: Mapping[str, str]) -> tuple[str, Mapping[str, Any], list[str]]:
 
 
 def _told(error: ValidationError, column: str = "") -> Iterator[str]:
-    """A line for each thing that is wrong, without the value."""
-    for one in error.errors(include_input=False, include_url=False):
+    """A line for each column that is wrong, without the value."""
+    # Of a list with a wrong item, pydantic first says that it is too short without it.
+    last = {one["loc"][:1]: one for one in error.errors(include_input=False, include_url=False)}
+    for one in last.values():
         context = one.get("ctx", {})
         key = str(one["loc"][0]) if one["loc"] else ""
         expected = context.get("expected") or one["msg"][0].lower() + one["msg"][1:]
