@@ -17,7 +17,7 @@ DRIVES = (Drive("Disk 0", "S4EVNX01", "ACME 960", gib=894), Drive("Disk 1", "S4E
 
 
 def declared(node: str = "w1", **changes: object) -> Pin:
-    return pin(node, boot=(HTTP, PXE), **{"os_disk": OS, "data_disks": (DATA,), **changes})
+    return replace(pin(node, boot=(HTTP, PXE), os_disk=OS, data_disks=(DATA,)), **changes)  # type: ignore[arg-type]
 
 
 def told(**changes: object) -> Inspection:
