@@ -103,7 +103,8 @@ def ports(
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
-    redfish = _redfish(_boot(stores, pins, contents, installers or _no_installers), wall, env)
+    boots = _boot(stores, pins, contents, installers or _no_installers)
+    redfish = _redfish(boots, wall, env)
     instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
@@ -118,7 +119,7 @@ def ports(
             namespace,
         ),
         machines=MachinesByScheme(
-            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(Kit(store, wall, env))
+            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(Kit(boots, wall, env))
         ),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
@@ -140,12 +141,31 @@ def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: I
     )
 
 
-def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str]) -> RedfishMachines:
+def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str], call_s: float | None = None) -> RedfishMachines:
     """Their sessions end with this process."""
     authority = env.get("INGOT_BMC_CA_FILE", "")
-    made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority)
+    made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority, call_s=call_s)
     atexit.register(made.close)
     return made
+
+
+def controllers(pins: StackFilePins | None, env: Mapping[str, str], call_s: float) -> RedfishMachines:
+    """Management controllers, to look at and never to change. pins: of a stack, whose boot store is looked at too.
+    One caller at a time: sessions are not shared between threads."""
+    clock = WallClock()
+    stores = Stores(lambda: _place(pins), clock)
+    url = (lambda: pins.stack_file.boot_url) if pins else str
+    return _redfish(stores.boot(url, lambda pin: {}, _publishes_nothing), clock, env, call_s)
+
+
+def _place(pins: StackFilePins | None) -> Place:
+    if pins is None:
+        raise NeedsAttention("boot store", "no stack file that names one", "name the stack")
+    return pins.stack_file.boot_store
+
+
+def _publishes_nothing(pin: Pin) -> Installer:
+    raise NeedsAttention(f"installer of {pin.node}", "a look that asks for it", "report this line")
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from sushy.resources.system.system import System
 
     from lifecycle.adapters.redfish_session import Sessions
+    from lifecycle.hosts import Inspection
 
 
 class RedfishMachines:
     """Fulfils `lifecycle.ports.Machines` for hosts with a management controller.
 
     credentials: by host, asked on the first call for it. store: publishes what a pin boots. authority: a file of
-    certificates that controllers' are verified by, instead of the well-known ones. answer_s: for one answer, None
-    for what real controllers need. Every request is sent once, so callers ask again.
+    certificates that controllers' are verified by, instead of the well-known ones. answer_s, call_s: for one answer,
+    and for all of one call; None for what real controllers need. Every request is sent once, so callers ask again.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class RedfishMachines:
         *,
         authority: str = "",
         answer_s: float | None = None,
+        call_s: float | None = None,
     ) -> None:
         self._credentials, self._store, self._clock = credentials, store, clock
-        self._authority, self._answer_s = authority, answer_s
+        self._authority, self._answer_s, self._call_s = authority, answer_s, call_s
         self._opened: Sessions | None = None
         self._ejected: set[str] = set()
 
@@ -133,6 +135,28 @@ class RedfishMachines:
             found = {"serial": serial.strip() if isinstance(serial, str) else "", "mac": SEVERAL.join(_macs(system))}
         return {key: value for key, value in found.items() if value}
 
+    def inspect(self, host: str, pin: Pin) -> Inspection:
+        """What the controller tells of its host. Changes nothing."""
+        target = self._store.target()
+        with self._system(host, pin.controller) as system:
+            from lifecycle.adapters import redfish_inventory
+
+            power = _power(host, pin.controller, system)
+            return redfish_inventory.read(system, power, pin.boot, target)
+
+    def scan(self, address: str, controller: Controller) -> dict[str, Inspection]:
+        """What each system of a controller tells, by path. address: whose credentials are asked for."""
+        from lifecycle.adapters import redfish_inventory
+        from lifecycle.adapters.boot_store import BootTarget
+
+        found: dict[str, Inspection] = {}
+        with self._sessions().root(address, controller) as root:
+            for path in redfish_inventory.systems(root):
+                system = root.get_system(path)
+                power = _power(address, controller, system)
+                found[path] = redfish_inventory.read(system, power, (), BootTarget(""))
+        return found
+
     def close(self) -> None:
         """End the sessions. Asks once, never raises."""
         if self._opened is not None:
@@ -141,13 +165,16 @@ class RedfishMachines:
     @contextmanager
     def _system(self, host: str, controller: Controller) -> Iterator[System]:
         """Raises as `Sessions.system` does."""
-        from lifecycle.adapters.redfish_session import ANSWER_S, Sessions
+        with self._sessions().system(host, controller) as system:
+            yield system
+
+    def _sessions(self) -> Sessions:
+        from lifecycle.adapters.redfish_session import ANSWER_S, CALL_S, Sessions
 
         if self._opened is None:
-            answer_s = ANSWER_S if self._answer_s is None else self._answer_s
-            self._opened = Sessions(self._credentials, self._clock, self._authority, answer_s)
-        with self._opened.system(host, controller) as system:
-            yield system
+            answer_s, call_s = self._answer_s or ANSWER_S, self._call_s or CALL_S
+            self._opened = Sessions(self._credentials, self._clock, self._authority, answer_s, call_s)
+        return self._opened
 
 
 def _power(host: str, controller: Controller, system: System) -> Power:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from sushy.resources.system.system import System
 
 DEFAULT = (BootMethod.UEFI_HTTP, BootMethod.PXE)
-PASSING = frozenset({409, 500, 502, 504})
-"""What a controller says that cannot do it just now, or that fails over it: worth asking again, unlike a 400."""
+PASSING = frozenset({404, 409, 500, 502, 504})
+"""What a controller says that cannot do it just now, that starts, or that fails over it: worth asking again, unlike a
+400."""
 NO_SUCH_THING = frozenset({404, 405, 501})
 
 

@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -177,7 +178,7 @@ def _told(error: Exception, host: str, controller: Controller, retry_after_s: fl
             "runbooks/bmc.md#certificate: renew it, or name the authority that signed it in INGOT_BMC_CA_FILE",
         )
     if isinstance(error, exceptions.SushyError):
-        found = f"{type(error).__name__}: {shown(str(error))}"
+        found = f"{type(error).__name__}: {shown(_innermost(error) or str(error))}"
     elif isinstance(error, ValueError | TypeError | AttributeError | KeyError):  # sushy cannot take the body apart
         found = f"an answer that is not Redfish ({type(error).__name__})"
     else:
@@ -186,14 +187,26 @@ def _told(error: Exception, host: str, controller: Controller, retry_after_s: fl
 
 
 def _untrusted(error: BaseException) -> str:
-    """Why the certificate was refused, "" if it was not: each layer wraps the error of the one below."""
+    """Why the certificate was refused, "" if it was not."""
+    return next((str(e.verify_message) for e in _layers(error) if isinstance(e, ssl.SSLCertVerificationError)), "")
+
+
+def _innermost(error: BaseException) -> str:
+    """What the connection itself met, "" if it is not that which failed. The layers above repeat address and path."""
+    of_python = ("builtins", "http.client", "socket", "ssl")
+    met = [e for e in _layers(error) if isinstance(e, OSError | HTTPException) and type(e).__module__ in of_python]
+    if not isinstance(error, exceptions.ConnectionError) or not met:
+        return ""
+    return f"{type(met[-1]).__name__}: {met[-1]}"
+
+
+def _layers(error: BaseException) -> list[Any]:
+    """The error and all that it is about: each layer wraps the error of the one below, in one of several ways."""
     seen: list[Any] = [error]
     for found in seen:
-        if isinstance(found, ssl.SSLCertVerificationError):
-            return str(found.verify_message)
         inner = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
         seen += [e for e in inner if isinstance(e, BaseException) and e not in seen]
-    return ""
+    return seen
 
 
 def address(host: str, controller: Controller) -> SplitResult:

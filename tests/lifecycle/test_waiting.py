@@ -129,3 +129,20 @@ class TestObservationsInARow:
 def test_a_port_error_says_who_and_what() -> None:
     error = PortError("BMC of w3", "a closed connection", "look at it")
     assert str(error) == "BMC of w3: expected an answer, found a closed connection. Remedy: look at it"
+
+
+class TestRetryAfter:
+    """A far side that asks to be left alone is, within the limit."""
+
+    def test_no_sooner_than_it_says(self) -> None:
+        world, asked_s = World(), list[float]()
+
+        def check() -> bool:
+            asked_s.append(world.now_s)
+            if len(asked_s) == 1:
+                raise PortError("BMC of w1", "HTTP 503", "wait", retry_after_s=40)
+            return True
+
+        at = ports(world)
+        wait_until(check, what="it", node="w1", about="host/w1", ports=at, limit_s=60, error=NeverReady)
+        assert asked_s[1] - asked_s[0] == 40
