@@ -1,7 +1,8 @@
 """Faults that can be asked of the rack, each a cause that lasts until the run ends.
 
-A spec is `KIND:SUBJECT`, or for a call `fails:PORT.METHOD:NODE[:TIMES]` and for a kill
-`kill:engine|program|both:STEP`. The next run without the spec is the world with the cause gone.
+A spec is `KIND:SUBJECT`, or for a call `fails:PORT.METHOD:NODE[:TIMES]`, for a kill
+`kill:engine|program|both:STEP`, and for a power cut `power-cut:STEP[:SECONDS]`. The next run without
+the spec is the world with the cause gone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ KINDS = {
     "storage-degraded": "replicas on the node never get back in sync",
     "other-roll": "a run of that name, elsewhere, has the roll and renews it",
     "fails": "a port's method fails for a node, the given number of times (all, if none is given)",
+    "power-cut": "every host loses power at once, when a step begins or so many seconds later, and gets it back",
     "kill": "SIGKILL of the engine, the program or both when a step begins",
 }
 """Each kind, in words."""
@@ -35,14 +37,15 @@ class BadFault(ValueError):
 
 @dataclass
 class Fault:
-    """One cause. times: how often a `fails` still strikes, None for always; for a kill, the step. struck:
-    whether it made a difference yet."""
+    """One cause. times: how often a `fails` still strikes, None for always; for a kill and a power cut, the
+    step. after_s: how long after it. struck: whether it made a difference yet."""
 
     kind: str
     subject: str
     method: str = ""
     times: int | None = None
     spec: str = ""
+    after_s: float = 0
     struck: bool = False
 
 
@@ -54,21 +57,24 @@ def parse(spec: str) -> Fault:
         return Fault("kill", parts[0], times=int(parts[1]), spec=spec)
     if kind == "fails" and len(parts) in (2, 3) and "." in parts[0] and (len(parts) == 2 or parts[2].isdigit()):
         return Fault("fails", parts[1], parts[0], int(parts[2]) if len(parts) == 3 else None, spec)
-    if kind in KINDS and kind not in ("kill", "fails") and len(parts) == 1:
+    if kind == "power-cut" and 1 <= len(parts) <= 2 and all(part.isdigit() for part in parts):
+        return Fault("power-cut", "", times=int(parts[0]), spec=spec, after_s=float(parts[1]) if parts[1:] else 0)
+    if kind in KINDS and kind not in ("kill", "fails", "power-cut") and len(parts) == 1:
         return Fault(kind, parts[0], spec=spec)
     kinds = "\n".join(f"  {name}: {text}" for name, text in KINDS.items())
     raise BadFault(
-        f"fault {spec!r}: expected KIND:SUBJECT, fails:PORT.METHOD:NODE[:TIMES] or kill:{'|'.join(VICTIMS)}:STEP, "
-        f"found something else. The kinds:\n{kinds}"
+        f"fault {spec!r}: expected KIND:SUBJECT, fails:PORT.METHOD:NODE[:TIMES], kill:{'|'.join(VICTIMS)}:STEP or "
+        f"power-cut:STEP[:SECONDS], found something else. The kinds:\n{kinds}"
     )
 
 
 @dataclass
 class Faults:
-    """The causes in force during one run."""
+    """The causes in force during one run. cut_power: takes the power from every host after so many seconds."""
 
     faults: list[Fault] = field(default_factory=list)
     engine_pid: Callable[[], int | None] = lambda: None
+    cut_power: Callable[[float], None] = lambda after_s: None
     steps: int = 0
 
     @classmethod
@@ -104,12 +110,15 @@ class Faults:
         return False
 
     def step_begins(self) -> None:
-        """Count a step of the engine, and kill whom a fault names at that count."""
+        """Count a step of the engine, and do what a fault says of that count."""
         self.steps += 1
         for f in self.faults:
-            if f.kind == "kill" and f.times == self.steps:
+            if f.kind in ("kill", "power-cut") and f.times == self.steps:
                 f.struck = True
-                self._kill(f.subject)
+                if f.kind == "kill":
+                    self._kill(f.subject)
+                else:
+                    self.cut_power(f.after_s)
 
     def _kill(self, victim: str) -> None:
         engine = self.engine_pid()
