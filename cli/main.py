@@ -68,6 +68,12 @@ VERBS = {
     "lab": Verb("cli.lab", "app", "Real parts on this machine, for tests: up, down, status.", "ingot lab up --nodes 9"),
     "drift": Verb("cli.drift", "app", "Show what of the fleet is not as it is pinned.", "ingot drift metal --json"),
     "repair": Verb("cli.repair", "app", "List broken and drifted nodes, or replace them.", "ingot repair metal --go"),
+    "hosts": Verb(
+        "cli.hosts",
+        "app",
+        "Prove hosts and their management controllers before a roll; import them from an inventory.",
+        "ingot hosts check metal",
+    ),
     "timeline": Verb(
         "cli.timeline",
         "app",

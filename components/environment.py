@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 
 from components.fields import (
     BootLimit,
+    BootMethods,
     ChartVersion,
     Cidr,
     Closed,
@@ -87,6 +88,8 @@ class Host(Closed):
     """Where its power is switched."""
     mac: Mac
     """Of the port that boots; quoted."""
+    boot: BootMethods = ("uefi-http", "pxe")
+    """The ways to its installer, each tried if those before it fail (docs/bare-metal.md)."""
     os_disk: StableDisk
     """Written by every installation."""
     data_disks: tuple[StableDisk, ...] = ()
@@ -270,6 +273,8 @@ class Limits(Closed):
     """Until etcd's members are as they should be."""
     power_s: Limit = 180
     """Until a machine's power is proven to be as asked."""
+    start_s: Limit = 900
+    """Until a host's installer runs, before its next way to boot is tried."""
     boot_s: BootLimit = 1800
     """Until an installed machine runs."""
     join_s: Limit = 900

@@ -47,13 +47,19 @@ class Authority:
         """A client certificate for a user in groups; the same files if they are there."""
         return self._issue(file, _name(common_name, organisations), (), (ExtendedKeyUsageOID.CLIENT_AUTH,))
 
-    def server(self, file: str, *hosts: str) -> Pair:
-        """A certificate for a server reached by `hosts`, names or addresses; it may be a client of its peers too."""
+    def server(self, file: str, *hosts: str, expired: bool = False) -> Pair:
+        """A certificate for a server reached by `hosts`, names or addresses; it may be a client of its peers too.
+        expired: since yesterday."""
         usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
-        return self._issue(file, _name(hosts[0], ()), hosts, usages)
+        return self._issue(file, _name(hosts[0], ()), hosts, usages, -BEFORE / 2 if expired else AFTER)
 
     def _issue(
-        self, file: str, subject: x509.Name, hosts: tuple[str, ...], usages: tuple[x509.ObjectIdentifier, ...]
+        self,
+        file: str,
+        subject: x509.Name,
+        hosts: tuple[str, ...],
+        usages: tuple[x509.ObjectIdentifier, ...],
+        after: timedelta = AFTER,
     ) -> Pair:
         pair = Pair(self._folder / f"{file}.crt", self._folder / f"{file}.key")
         if pair.certificate.exists():
@@ -63,7 +69,8 @@ class Authority:
         if not isinstance(signer, ec.EllipticCurvePrivateKey):
             raise TypeError(f"{self.pair.key}: expected an elliptic-curve key, found {type(signer).__name__}")
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _builder(subject, issuer.subject, key).add_extension(x509.BasicConstraints(False, None), critical=True)
+        made = _builder(subject, issuer.subject, key, after)
+        made = made.add_extension(x509.BasicConstraints(False, None), critical=True)
         usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
         made = made.add_extension(usage, critical=True).add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if hosts:
@@ -85,11 +92,13 @@ def service_account_key(folder: Path) -> Pair:
     return pair
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, after: timedelta = AFTER
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     made = made.serial_number(x509.random_serial_number())
-    return made.not_valid_before(now - BEFORE).not_valid_after(now + AFTER)
+    return made.not_valid_before(now - BEFORE).not_valid_after(now + after)
 
 
 def _name(common_name: str, organisations: tuple[str, ...]) -> x509.Name:

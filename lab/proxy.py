@@ -1,4 +1,5 @@
-"""A proxy before the lab's API server that does to requests what networks and busy servers do.
+"""Proxies before the lab's servers that do to requests what networks and busy servers do: here the one before its API
+server, and all that it has in common with others.
 
 It is a thread of the caller, ends with its `with` block, and listens on loopback. It serves one user: who comes
 with that user's certificate, and nobody else, is passed on under it. What becomes of a request its rule says,
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lab.certificates import write_private
 from lab.layout import HOST, Layout
@@ -52,6 +53,7 @@ class When(Enum):
     BEFORE = auto()  # the API server never hears of it
     AFTER = auto()  # it is carried out, and its answer lost
     MIDST = auto()  # half of the answer comes through, of a watch half of its first event; then the connection ends
+    NEVER = auto()  # it is carried out, and the connection stays open without an answer until the client ends it
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Asked:
     path: str
     query: str
     turn: int
+    body: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def watch(self) -> bool:
@@ -103,33 +106,21 @@ def in_turn(*faults: Fault | None) -> Rule:
     return lambda asked: faults[asked.turn % len(faults)]
 
 
-class Proxy:
-    """One proxy. kubeconfig: whose user it serves; of the lab of `layout`."""
+class Front:
+    """What stands before a server. below: how it speaks TLS with clients. address, above: of the server, and how."""
 
-    def __init__(self, layout: Layout, kubeconfig: Path) -> None:
+    def __init__(self, below: ssl.SSLContext, address: tuple[str, int], above: ssl.SSLContext) -> None:
         self.rule: Rule = undisturbed
         self.exchanges: list[Exchange] = []
-        document = json.loads(kubeconfig.read_text(encoding="utf-8"))
-        user = document["users"][0]["user"]
-        authority, server = layout.authority().pair.certificate, layout.server()
-        self._certificate = ssl.PEM_cert_to_DER_cert(Path(user["client-certificate"]).read_text(encoding="ascii"))
-        self._above = ssl.create_default_context(cafile=str(authority))
-        self._above.load_cert_chain(user["client-certificate"], user["client-key"])
-        self._address = (HOST, layout.shape.api_port)
-        below = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
-        below.verify_mode = ssl.CERT_REQUIRED
-        below.load_cert_chain(server.certificate, server.key)
+        self._address, self._above = address, above
         self._server = _Server((HOST, 0), type("Handler", (_Handler,), {"proxy": self}))
         self._server.socket = below.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        port = int(self._server.server_address[1])
-        document["clusters"][0]["cluster"]["server"] = f"https://{HOST}:{port}"
-        self.kubeconfig = layout.folder / f"proxy-{port}.kubeconfig"
-        write_private(self.kubeconfig, json.dumps(document, indent=2).encode())
+        self.port = int(self._server.server_address[1])
         self._lock = threading.Lock()
         self._turns: dict[tuple[str, str, bool], int] = {}
         self._open: set[socket.socket] = set()
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="lab-proxy", daemon=True).start()
         return self
 
@@ -137,7 +128,6 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
         self.cut()
-        self.kubeconfig.unlink(missing_ok=True)
 
     def cut(self) -> None:
         """Break every connection that is open now, watches too."""
@@ -146,25 +136,31 @@ class Proxy:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
+    def answered(self, asked: Asked, text: bytes) -> bytes:
+        """What becomes of an answer that was read whole."""
+        del asked
+        return text
+
     # ------------------------------------------------------------ for its own threads
 
     def serves(self, connection: ssl.SSLSocket) -> bool:
-        """Whether it is the user: whoever else came would act under a name that is not his."""
-        return connection.getpeercert(binary_form=True) == self._certificate
+        """Whether whoever comes by it is passed on."""
+        del connection
+        return True
 
-    def begin(self, method: str, path: str, query: str) -> Exchange:
+    def begin(self, method: str, path: str, query: str, body: bytes = b"") -> Exchange:
         """A request has come."""
         with self._lock:
             key = (method, path, Asked(method, path, query, 0).watch)
             turn = self._turns[key] = self._turns.get(key, -1) + 1
-            asked = Asked(method, path, query, turn)
+            asked = Asked(method, path, query, turn, body)
             exchange = Exchange(asked, self.rule(asked))
             self.exchanges.append(exchange)
             return exchange
 
     @contextmanager
     def above(self) -> Iterator[http.client.HTTPSConnection]:
-        """A connection to the API server, as the user."""
+        """A connection to the server."""
         connection = http.client.HTTPSConnection(*self._address, context=self._above, timeout=ANSWER_S)
         connection.connect()
         tied = connection.sock  # the client lets go of it when the answer is to be the last
@@ -184,6 +180,33 @@ class Proxy:
             self._open.discard(connection)
 
 
+class Proxy(Front):
+    """The one before the API server. kubeconfig: whose user it serves; of the lab of `layout`."""
+
+    def __init__(self, layout: Layout, kubeconfig: Path) -> None:
+        document = json.loads(kubeconfig.read_text(encoding="utf-8"))
+        user = document["users"][0]["user"]
+        authority, server = layout.authority().pair.certificate, layout.server()
+        self._certificate = ssl.PEM_cert_to_DER_cert(Path(user["client-certificate"]).read_text(encoding="ascii"))
+        above = ssl.create_default_context(cafile=str(authority))
+        above.load_cert_chain(user["client-certificate"], user["client-key"])
+        below = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
+        below.verify_mode = ssl.CERT_REQUIRED
+        below.load_cert_chain(server.certificate, server.key)
+        super().__init__(below, (HOST, layout.shape.api_port), above)
+        document["clusters"][0]["cluster"]["server"] = f"https://{HOST}:{self.port}"
+        self.kubeconfig = layout.folder / f"proxy-{self.port}.kubeconfig"
+        write_private(self.kubeconfig, json.dumps(document, indent=2).encode())
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self.kubeconfig.unlink(missing_ok=True)
+
+    def serves(self, connection: ssl.SSLSocket) -> bool:
+        """Whether it is the user: whoever else came would act under a name that is not his."""
+        return connection.getpeercert(binary_form=True) == self._certificate
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -196,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
 
     protocol_version = "HTTP/1.1"
-    proxy: Proxy
+    proxy: Front
 
     def setup(self) -> None:
         self.request.do_handshake()
@@ -216,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
         """One request."""
         path, _, query = self.path.partition("?")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        exchange = self.proxy.begin(self.command, path, query)
+        exchange = self.proxy.begin(self.command, path, query, body)
         asked, fault = exchange.asked, exchange.fault
         if fault is not None and fault.when is When.BEFORE:
             self._fail(fault)
@@ -226,7 +249,11 @@ class _Handler(BaseHTTPRequestHandler):
                 above.request(self.command, self.path, body or None, _of_both(self.headers.items()))
                 answer = above.getresponse()
                 exchange.status = answer.status
-                if fault is not None and fault.when is When.AFTER:
+                if fault is not None and fault.when is When.NEVER:
+                    answer.read()
+                    self.rfile.read(1)  # nothing, once the client ends it
+                    self._end()
+                elif fault is not None and fault.when is When.AFTER:
                     exchange.begin = b"" if asked.watch else answer.read()[:KEPT_BYTES]
                     self._fail(fault)
                 else:
@@ -247,7 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self._stream(exchange, answer, broken=broken)
             return
-        text = answer.read()
+        text = self.proxy.answered(exchange.asked, answer.read())
         exchange.begin = text[:KEPT_BYTES]
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

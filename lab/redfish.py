@@ -21,6 +21,10 @@ SYSTEMS = uuid.uuid5(uuid.NAMESPACE_URL, "ingot:lab:redfish")
 """Of it the systems' ids are made, so that they are the same in every lab."""
 
 
+DRIVE = {"Id": "1", "Name": "Disk 1", "CapacityBytes": 100 * 1024**3, "Protocol": "NVMe"}
+"""Of each system; the emulator says of every drive that its model is C123 and its serial number 1234570."""
+
+
 def system_name(number: int) -> str:
     """The name of a system; systems count from 1."""
     return f"w{number}"
@@ -65,11 +69,16 @@ def _write_config(layout: Layout) -> Path:
         }
         for number in range(1, layout.shape.systems + 1)
     ]
+    numbers = range(1, layout.shape.systems + 1)
+    storage = {system_id(number): [{"Id": "1", "Name": "NVMe", "Drives": [DRIVE["Id"]]}] for number in numbers}
+    drives = {(system_id(number), "1"): [DRIVE] for number in numbers}
     config = folder / "emulator.conf.py"
     config.write_text(
         f"SUSHY_EMULATOR_STATE_DIR = {str(folder / 'state')!r}\n"
         f"SUSHY_EMULATOR_AUTH_FILE = {str(users)!r}\n"
-        f"SUSHY_EMULATOR_FAKE_SYSTEMS = {systems!r}\n",
+        f"SUSHY_EMULATOR_FAKE_SYSTEMS = {systems!r}\n"
+        f"SUSHY_EMULATOR_STORAGE = {storage!r}\n"
+        f"SUSHY_EMULATOR_DRIVES = {drives!r}\n",
         encoding="utf-8",
     )
     return config

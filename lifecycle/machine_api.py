@@ -37,9 +37,11 @@ class Machines(Protocol):
         """Whether a machine of the pin's very generation is coming already, which `install` would go on with."""
         ...
 
-    def install(self, host: str, pin: Pin) -> None:
+    def install(self, host: str, pin: Pin) -> str | None:
         """Have the machine boot what is pinned, and return. A host boots once into the installer at
-        `pin.boot_url`, which writes the OS disk named by the pin and nothing else. Idempotent."""
+        `pin.boot_url`, which writes the OS disk named by the pin and nothing else. Idempotent.
+
+        Returns which of `pin.boot` it took, the first that could be ordered; None where the kind has no choice."""
         ...
 
     def progress(self, host: str, pin: Pin) -> Progress: ...

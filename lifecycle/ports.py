@@ -16,6 +16,7 @@ from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
+    BootMethod,
     Budget,
     Claim,
     ClaimState,
@@ -46,6 +47,7 @@ from lifecycle.permissions import Access
 __all__ = [
     "Access",
     "Attachment",
+    "BootMethod",
     "Budget",
     "Claim",
     "ClaimState",

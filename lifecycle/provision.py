@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle import power, way
+from lifecycle import boot, power, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
-from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
-from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
-from lifecycle.waiting import Blocked, wait_until
+from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
+from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
 
 
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, NeverBooted.
+    NeverPoweredOff, InstallerNeverRan, NeverBooted.
     """
     pin = pinned(step, ports)
     if _claimed(step, ports, pin) is ClaimState.JOINED:
@@ -79,6 +78,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             machine_id=old.machine_id if old and ours else "",
             retiring=pin.retire,
             way=pin.way,
+            mac=pin.mac,
         )
         if ports.records.put_claim(step.node, new, old):
             return ClaimState.PROVISIONING
@@ -101,10 +101,7 @@ def _install(ports: Ports, pin: Pin) -> None:
         way.wipe(ports, host, pin.controller, pin.way)
         power.off(ports, host, pin.controller)
     _note_last_machine(ports, host)
-    ports.fence.check(host)
-    ports.evidence.begin(host, "install", pin.os_image)
-    power.order(ports, host, pin.controller, "install", lambda: ports.machines.install(host, pin))
-    _wait_booted(ports, pin)
+    boot.installed(ports, pin)
     _note_installed(ports, host)
 
 
@@ -125,32 +122,3 @@ def _note_last_machine(ports: Ports, node: str) -> None:
     seen = ports.kubernetes.node(node)
     if seen is not None and seen.machine_id:
         advance(ports, claim, claim.state, seen.machine_id)
-
-
-def _wait_booted(ports: Ports, pin: Pin) -> None:
-    """Return once the installed system runs, or the controller does not report how far it is (then the
-    join's own gates decide). Raises NeverBooted, at once if the installer starts a second time."""
-    limit_s, start_s = ports.pins.limits().boot_s, ports.clock.now_s()
-    installed: list[bool] = []
-
-    def booted() -> bool | Blocked:
-        far = ports.machines.progress(pin.node, pin)
-        if far is Progress.INSTALLING and installed:
-            why = "the installer started again: the host does not boot its disk first"
-            raise NeverBooted(pin.node, why, (pin.os_disk,), ports.clock.now_s() - start_s)
-        if far is Progress.INSTALLED and not installed:
-            installed.append(True)
-            ports.evidence.begin(pin.node, "boot")
-        if far in (Progress.RUNNING, Progress.UNKNOWN):
-            return True
-        return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}")
-
-    wait_until(
-        booted,
-        what="the pinned image boots",
-        node=pin.node,
-        about=f"host/{pin.node}",
-        ports=ports,
-        limit_s=limit_s,
-        error=NeverBooted,
-    )

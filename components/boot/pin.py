@@ -18,7 +18,7 @@ from components.boot.talos import PoolPatch, TalosPool
 from components.environment import Drain, Environment, Host
 from components.images.lock import Lock, UnknownRelease
 from components.releases import schematic_of
-from lifecycle.ports import Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.ports import BootMethod, Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -157,6 +157,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
+        boot=tuple(BootMethod(method) for method in host.boot),
     )
 
 

@@ -25,6 +25,8 @@ FILE_MODE, DIRECTORY_MODE = 0o644, 0o755
 NEXT, PROGRESS = "next", "progress"
 LOADER = "ipxe.efi"
 """The network boot program, put there with the boot store: it chains to `next/${mac:hexhyp}.ipxe` beside it."""
+ISO = "ipxe.iso"
+"""The same program as a bootable image, for a controller's virtual CD; put there likewise."""
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 STATES = {
     "installing": Progress.INSTALLING,
@@ -36,9 +38,11 @@ STATES = {
 
 @dataclass(frozen=True)
 class BootTarget:
-    """What a host boots once. url: an EFI program, "" if the network's own boot service (PXE) names it."""
+    """What a host boots once. url: an EFI program. iso: an image for a virtual CD. Each "" where the boot store has
+    none: then the network's own boot service (PXE) names it."""
 
     url: str
+    iso: str = ""
 
 
 class BootStore:
@@ -70,7 +74,12 @@ class BootStore:
         pointer = store / NEXT / f"{_mac(pin).replace(':', '-')}.ipxe"
         make_directory(pointer.parent, DIRECTORY_MODE, below=store)
         write_atomically(pointer, f"#!ipxe\nchain --replace {pin.boot_url}\n".encode(), FILE_MODE)
-        return BootTarget(f"{url}/{LOADER}" if (store / LOADER).is_file() else "")
+        return self.target()
+
+    def target(self) -> BootTarget:
+        """What there is to boot a host with, whichever it is. Publishes nothing."""
+        store, url = self._directory(), self._url().rstrip("/")
+        return BootTarget(*(f"{url}/{name}" if (store / name).is_file() else "" for name in (LOADER, ISO)))
 
     def withdraw(self, host: str) -> None:
         """No network boot of `host` installs any more. Idempotent."""

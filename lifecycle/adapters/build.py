@@ -96,8 +96,7 @@ def ports(
 
     boot_store = partial(_boot_store, pins)
     store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
-    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
-    atexit.register(redfish.close)
+    redfish = _redfish(store, wall, env)
     return Ports(
         clock=clock,
         pins=pins,
@@ -120,6 +119,21 @@ def ports(
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
     )
+
+
+def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str], call_s: float | None = None) -> RedfishMachines:
+    """Their sessions end with this process."""
+    authority = env.get("INGOT_BMC_CA_FILE", "")
+    made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority, call_s=call_s)
+    atexit.register(made.close)
+    return made
+
+
+def controllers(pins: StackFilePins | None, env: Mapping[str, str], call_s: float) -> RedfishMachines:
+    """Management controllers, to look at and never to change. pins: of a stack, whose boot store is looked at too.
+    One caller at a time: sessions are not shared between threads."""
+    directory, url = (partial(_boot_store, pins), lambda: pins.stack_file.boot_url) if pins else (Path, str)
+    return _redfish(BootStore(directory, url, lambda pin: {}), WallClock(), env, call_s)
 
 
 def _boot_store(pins: StackFilePins) -> Path:

@@ -4,17 +4,18 @@
 one host, nor one machine under two names; `records/stacks/<stack>/initialised.json` belongs to one. A
 record that cannot be read is an error, never an absent one: absent means "free" and "not initialised".
 
-`records/machines/<digest>.json` says which host took a machine last, written before that host's claim, so that
-one claim has to be read to know who holds it, not all. It decides nothing alone: the claim does. One that is
-absent means "not known", and all claims are read.
+`records/machines/<digest>.json` says which host took a machine last, one file for each of its marks, written before
+that host's claim, so that one claim has to be read to know who holds it, not all. It decides nothing alone: the claim
+does. One that is absent means "not known", and all claims are read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -49,35 +50,38 @@ class DirectoryRecords:
             if new is None:
                 if expected is not None:
                     _remove(path)
-            elif owners.takes(new, expected):
-                # Two hosts of one machine hold different locks, so that of the machine comes on top.
-                with locked(path.parent / f".{_digest(owners.machine(new.controller))}.lock", self._clock):
-                    owners.refuse_second(host, new, self._rivals(new.controller))
-                    self._file(new.controller, host)
+            elif marks := owners.taken(new, expected):
+                # Two hosts of one machine hold different locks, so those of the machine come on top: in one order.
+                with contextlib.ExitStack() as locks:
+                    for name in sorted(map(_digest, marks)):
+                        locks.enter_context(locked(path.parent / f".{name}.lock", self._clock))
+                    owners.refuse_second(host, new, self._rivals(marks))
+                    for mark in marks:
+                        self._file(mark, host)
                     _write(path, new)
             else:
                 _write(path, new)
             return True
 
     def holder(self, host: str, controller: Controller) -> str:
-        return owners.holder(host, controller, self._rivals(controller))
+        return owners.holder(host, controller, self._rivals((owners.machine(controller),)))
 
-    def _rivals(self, controller: Controller) -> dict[str, Claim]:
-        """Every claim that may hold the machine, by host. Whoever takes it is filed first, so no other than the
-        last one can."""
-        last = _text_in(self._filed(controller), "host")
-        if last is None:
+    def _rivals(self, marks: Iterable[str]) -> dict[str, Claim]:
+        """Every claim that may hold a machine of one of these marks, by host. Whoever takes one is filed first, so
+        no other than the last one can."""
+        last = [_text_in(self._filed(mark), "host") for mark in marks]
+        if None in last:
             return self.claims()
-        claim = self.claim(last)
-        return {} if claim is None else {last: claim}
+        found = {host: self.claim(host) for host in last if host is not None}
+        return {host: claim for host, claim in found.items() if claim is not None}
 
-    def _file(self, controller: Controller, host: str) -> None:
-        path = self._filed(controller)
+    def _file(self, mark: str, host: str) -> None:
+        path = self._filed(mark)
         if _text_in(path, "host") != host:
             write_atomically(path, as_filed(host), FILE_MODE)
 
-    def _filed(self, controller: Controller) -> Path:
-        return self._made("machines") / machine_file(controller)
+    def _filed(self, mark: str) -> Path:
+        return self._made("machines") / f"{_digest(mark)}.json"
 
     def initialised_by(self) -> str | None:
         return _text_in(self._own() / "initialised.json", "node")

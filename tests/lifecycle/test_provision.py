@@ -98,6 +98,11 @@ def renamed(world: World) -> None:
     world.claims["x1"] = replace(claim("w1", ClaimState.JOINED), node="x1")
 
 
+def rewired(world: World) -> None:
+    moved = replace(claim("w1", ClaimState.JOINED), node="x1", controller=Controller("https://bmc-x1.example"))
+    world.claims["x1"] = replace(moved, stack="other")
+
+
 def joined(world: World) -> None:
     world.initialised = "c1"
     world.claims["w1"] = claim("w1", ClaimState.JOINED, "g0")
@@ -117,6 +122,7 @@ class TestProvisionRefuses:
             (gone, NotDeclared, "expected a host of that name in the stack file, found none"),
             (changed, GenerationDiffers, "generation g9 declared, g1 planned"),
             (taken, HostClaimed, "a claim of stack other for w1"),
+            (rewired, MachineClaimed, "MAC address 02:00:00:00:77:01 claimed for x1 by stack other"),
             (renamed, MachineClaimed, "claimed for x1 by stack"),
             (joined, HostStillJoined, "generation g0, joined, power off"),
             (joined_but_off, HostStillJoined, "joined, power off"),
