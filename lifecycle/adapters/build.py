@@ -28,6 +28,7 @@ from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, 
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.machines import Adapters, Kit, MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
+from lifecycle.adapters.place import Place
 from lifecycle.adapters.records import StoredRecords
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls

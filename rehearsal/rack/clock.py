@@ -160,6 +160,15 @@ class VirtualClock:
                 waiter.at_s = self.now_s
                 heapq.heappush(self._heap, (self.now_s, lane))
 
+    def let_pass(self, seconds: float) -> None:
+        """Let the world go on by itself for so long, while no step runs."""
+        with self.lock:
+            until_s = self.now_s + seconds
+            while (event_s := self._next_event_s()) is not None and event_s <= until_s:
+                self.now_s = max(self.now_s, event_s)
+                self._run_event()
+            self.now_s = until_s
+
     # ---------------------------------------------------------------- the jump
 
     def _may_jump(self) -> bool:

@@ -1,8 +1,9 @@
 """Faults that can be asked of the rack, each a cause that lasts until the run ends.
 
 A spec is `KIND:SUBJECT`, or for a call `fails:PORT.METHOD:NODE[:TIMES]`, for one of AWS's
-`throttled:OPERATION[:TIMES]`, and for a kill `kill:engine|program|both:STEP` or, once that call was made and before
-its answer, `kill:engine|program|both:PORT.METHOD:NODE`. The next run without the spec is the world with the cause gone.
+`throttled:OPERATION[:TIMES]`, for a power cut `power-cut:STEP[:SECONDS]`, and for a kill
+`kill:engine|program|both:STEP` or, once that call was made and before its answer,
+`kill:engine|program|both:PORT.METHOD:NODE`. The next run without the spec is the world with the cause gone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ KINDS = {
     "storage-degraded": "replicas on the node never get back in sync",
     "other-roll": "a run of that name, elsewhere, has the roll and renews it",
     "fails": "a port's method fails for a node, the given number of times (all, if none is given)",
+    "power-cut": "every host loses power at once, when a step begins or so many seconds later, and gets it back",
     "kill": "SIGKILL of the engine, the program or both when a step begins, or once a port's method did its work",
 }
 """Each kind, in words."""
@@ -40,15 +42,16 @@ class BadFault(ValueError):
 
 @dataclass
 class Fault:
-    """One cause. times: how often a `fails` or a `throttled` still strikes, None for always; for a kill, the
-    step. method: the call that fails, or after which is killed. struck:
-    whether it made a difference yet."""
+    """One cause. times: how often a `fails` or a `throttled` still strikes, None for always; for a kill and a power
+    cut, the step. method: the call that fails, or after which is killed. after_s: how long after its step a power cut
+    comes. struck: whether it made a difference yet."""
 
     kind: str
     subject: str
     method: str = ""
     times: int | None = None
     spec: str = ""
+    after_s: float = 0
     struck: bool = False
 
 
@@ -64,22 +67,25 @@ def parse(spec: str) -> Fault:
         return Fault("throttled", parts[0], times=int(parts[1]) if len(parts) == 2 else None, spec=spec)
     if kind == "kill" and len(parts) == 3 and parts[0] in VICTIMS and "." in parts[1]:
         return Fault("kill", parts[0], f"{parts[1]}:{parts[2]}", spec=spec)
-    if kind in KINDS and kind not in ("kill", "fails", "throttled") and len(parts) == 1:
+    if kind == "power-cut" and 1 <= len(parts) <= 2 and all(part.isdigit() for part in parts):
+        return Fault("power-cut", "", times=int(parts[0]), spec=spec, after_s=float(parts[1]) if parts[1:] else 0)
+    if kind in KINDS and kind not in ("kill", "fails", "throttled", "power-cut") and len(parts) == 1:
         return Fault(kind, parts[0], spec=spec)
     kinds = "\n".join(f"  {name}: {text}" for name, text in KINDS.items())
     raise BadFault(
         f"fault {spec!r}: expected KIND:SUBJECT, fails:PORT.METHOD:NODE[:TIMES], throttled:OPERATION[:TIMES], "
-        f"kill:{'|'.join(VICTIMS)}:STEP or kill:{'|'.join(VICTIMS)}:PORT.METHOD:NODE, found something else. "
-        f"The kinds:\n{kinds}"
+        f"kill:{'|'.join(VICTIMS)}:STEP, kill:{'|'.join(VICTIMS)}:PORT.METHOD:NODE or power-cut:STEP[:SECONDS], "
+        f"found something else. The kinds:\n{kinds}"
     )
 
 
 @dataclass
 class Faults:
-    """The causes in force during one run."""
+    """The causes in force during one run. cut_power: takes the power from every host after so many seconds."""
 
     faults: list[Fault] = field(default_factory=list)
     engine_pid: Callable[[], int | None] = lambda: None
+    cut_power: Callable[[float], None] = lambda after_s: None
     steps: int = 0
 
     @classmethod
@@ -132,12 +138,15 @@ class Faults:
                 self._kill(f.subject)
 
     def step_begins(self) -> None:
-        """Count a step of the engine, and kill whom a fault names at that count."""
+        """Count a step of the engine, and do what a fault says of that count."""
         self.steps += 1
         for f in self.faults:
-            if f.kind == "kill" and f.times == self.steps:
+            if f.kind in ("kill", "power-cut") and f.times == self.steps:
                 f.struck = True
-                self._kill(f.subject)
+                if f.kind == "kill":
+                    self._kill(f.subject)
+                else:
+                    self.cut_power(f.after_s)
 
     def _kill(self, victim: str) -> None:
         engine = self.engine_pid()

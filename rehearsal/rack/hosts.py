@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.ports import Pin, Progress, Role, Way
 from rehearsal.rack import quorum, volumes, workloads
-from rehearsal.rack.world import Event, Host, KubeNode
+from rehearsal.rack.world import Event, Host, Kept, KubeNode
 
 if TYPE_CHECKING:
     from rehearsal.rack.rack import Rack
@@ -46,6 +46,9 @@ def install(rack: Rack, host: Host, pin: Pin) -> None:
     host.boots += 1
     host.progress = Progress.NONE
     host.credentials, host.joined = "", False
+    if host.kept is None and host.holds is not None:
+        kept = Kept(generation=host.generation, os_image=host.os_image, kubelet=host.kubelet, way=host.holds)
+        host.kept = kept
     host.os_disk, host.way = pin.os_disk, pin.way
     host.generation, host.os_image, host.kubelet = pin.generation, pin.os_image, pin.kubelet
     for disk in pin.data_disks:
@@ -62,7 +65,7 @@ def deliver(rack: Rack, host: Host, *, init: bool) -> None:
         return
     host.credentials = "init" if init else "join"
     if host.progress is Progress.RUNNING:
-        _start_kubeadm(rack, host)
+        start_kubeadm(rack, host)
 
 
 def bootstrap(rack: Rack, host: Host) -> None:
@@ -70,16 +73,17 @@ def bootstrap(rack: Rack, host: Host) -> None:
     if host.credentials == "join" and not host.joined:
         host.credentials = "init"
         if host.progress is Progress.RUNNING:
-            _start_kubeadm(rack, host)
+            start_kubeadm(rack, host)
 
 
 def wipe(rack: Rack, host: Host) -> None:
     """A Talos machine erases its own disk and switches itself off; its data disks stay."""
-    host.holds = None
+    host.holds, host.kept, host.member = None, None, False
     rack.later(rack.draw(*WIPE_S, host.name, host.boots, "wipe"), "power-off", host.name, host.boots)
 
 
-def _start_kubeadm(rack: Rack, host: Host) -> None:
+def start_kubeadm(rack: Rack, host: Host) -> None:
+    """It has its credentials, and runs."""
     span = INIT_S if host.credentials == "init" else JOIN_S
     rack.later(rack.draw(*span, host.name, host.boots, "kubeadm"), "kubeadm", host.name, host.boots)
 
@@ -115,7 +119,7 @@ def _installing(rack: Rack, event: Event) -> None:
     if rack.faults.active("never-boots", host.name):
         rack.later(RETRY_S, "installing", host.name, host.boots)
         return
-    host.progress = Progress.INSTALLING
+    host.progress, host.holds, host.kept, host.member = Progress.INSTALLING, None, None, False
     rack.later(rack.draw(*WRITE_IMAGE_S, host.name, host.boots, "write"), "installed", host.name, host.boots)
     rack.changed(f"host/{host.name}")
 
@@ -142,7 +146,7 @@ def _running(rack: Rack, event: Event) -> None:
         return
     host.progress = Progress.RUNNING
     if host.credentials:
-        _start_kubeadm(rack, host)
+        start_kubeadm(rack, host)
     rack.changed(f"host/{host.name}")
 
 
@@ -154,7 +158,7 @@ def _kubeadm(rack: Rack, event: Event) -> None:
     if waits_for_api or rack.faults.active("never-joins", host.name):
         rack.later(RETRY_S, "kubeadm", host.name, host.boots)
         return
-    host.joined = True
+    host.joined = host.member = True
     if rack.role(host.name) is Role.CONTROL_PLANE:
         quorum.member_starts(rack, host.name)
     image = "Fedora CoreOS 39.20240101.3.0" if rack.faults.active("wrong-image", host.name) else host.os_image
@@ -165,7 +169,7 @@ def _kubeadm(rack: Rack, event: Event) -> None:
         os_image=image,
         kubelet=host.kubelet,
         machine_id=host.machine_id,
-        boot_id=f"{host.machine_id}-{host.boots}",
+        boot_id=boot_id(host),
         ready_changed_s=rack.now_s,
     )
     rack.journal.add(rack.now_s, "image", node=host.name, image=image)
@@ -173,6 +177,11 @@ def _kubeadm(rack: Rack, event: Event) -> None:
         rack.later(rack.draw(*READY_S, host.name, host.boots, "ready"), "node-ready", host.name, host.boots)
     rack.note_standing(host.name)
     rack.changed(f"node/{host.name}", "etcd")
+
+
+def boot_id(host: Host) -> str:
+    """Of the boot that it runs."""
+    return f"{host.machine_id}-{host.boots}"
 
 
 def cni_comes_up(rack: Rack) -> None:
@@ -192,6 +201,7 @@ def _node_ready(rack: Rack, event: Event) -> None:
     if host is None or node is None or not host.joined:
         return
     node.ready, node.ready_changed_s = True, rack.now_s
+    rack.world.dark.discard(node.name)
     rack.note_standing(node.name)
     workloads.place_pending(rack)
     rack.changed(f"node/{node.name}")

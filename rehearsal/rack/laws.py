@@ -41,6 +41,11 @@ class Laws:
         """Look at everything that can be wrong now; journal what newly is."""
         self.checks += 1
         found = dict(self._find())
+        if self._rack.world.excused:
+            # What a power cut broke is nobody's doing until all is whole again. What else holds meanwhile: no
+            # node leaves past its budget (those that are dark do not count), nor with its volumes attached.
+            self._rack.world.excused = bool(found or self._rack.world.dark)
+            found = {(law, subject): text for (law, subject), text in found.items() if law == "budget"}
         for (law, subject), text in found.items():
             if (law, subject) not in self._broken:
                 self._rack.journal.add(self._rack.now_s, "law", law=law, subject=subject, text=text)
@@ -77,7 +82,8 @@ class Laws:
         if planes > 1 and not cluster_retires and voters < planes - 1:
             found.append((("voters", "etcd"), f"{voters} voters of {planes} control planes"))
         for pool, names in rack.out.items():
-            declared = [n for n in names if n in rack.pins and not self._retired(n) and not self._stood_in(n)]
+            of = names - world.dark
+            declared = [n for n in of if n in rack.pins and not self._retired(n) and not self._stood_in(n)]
             limit = max((rack.pins[n].max_unavailable for n in declared), default=0)
             if len(declared) > limit:
                 found.append((("budget", pool), f"{', '.join(sorted(declared))} are out, {limit} at most may be"))

@@ -23,6 +23,7 @@ class Part:
     @contextmanager
     def _call(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
         with self._rack.clock.lock:
+            self._rack.asked[f"{self.name}.{method}"] += 1
             if self._rack.faults.call_fails(f"{self.name}.{method}", node or self._lane):
                 raise PortError(
                     f"{self.name}.{method} for {node or self._lane}", "a fault asked of the rack", "run again"

@@ -30,7 +30,7 @@ from lifecycle.ports import (
     Verdict,
     Way,
 )
-from rehearsal.rack import hosts, volumes
+from rehearsal.rack import hosts, quorum, volumes
 from rehearsal.rack.cluster_ports import RackAccess, RackEtcd, RackKubernetes, RackRolls, RackRosterStore
 from rehearsal.rack.part import Part, Save
 from rehearsal.rack.rack import Rack
@@ -80,7 +80,8 @@ class RackStorage(Part):
     @contextmanager
     def _control(self, method: str, node: str = "", *, changes: bool = False) -> Iterator[None]:
         with self._call(method, node, changes=changes):
-            if not self._rack.world.storage_up:
+            silent = self._rack.world.dark and not quorum.api_answers(self._rack)
+            if silent or not self._rack.world.storage_up:
                 raise PortError("storage control plane", "nothing, it is not up yet", "wait until its driver serves")
             yield
 
@@ -149,7 +150,7 @@ class RackMachines(Part):
     @contextmanager
     def _bmc(self, method: str, host: str, url: str, *, changes: bool = False) -> Iterator[Host]:
         with self._call(method, host, changes=changes):
-            if self._rack.faults.active("bmc-timeout", host):
+            if self._rack.faults.active("bmc-timeout", host) or self._rack.now_s < self._rack.world.mains_back_s:
                 raise PortError(
                     f"BMC of {host} at {url}", "no answer within 30 s", "check its network and power, then run again"
                 )

@@ -51,7 +51,9 @@ def member_starts(rack: Rack, node: str) -> None:
 
 def _caught_up(rack: Rack, event: Event) -> None:
     member = rack.world.members.get(event.subject)
-    if member is not None:
+    if member is not None and rack.world.dark and not api_answers(rack):
+        rack.later(CATCH_UP_S[0], "caught-up", event.subject)
+    elif member is not None:
         member.voter, member.lag = True, 0
         rack.changed("etcd")
 

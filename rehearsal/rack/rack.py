@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from lifecycle.ports import ClaimState, Pin, Role, Run
-from rehearsal.rack import hosts, instances, latency, laws, quorum, volumes, workloads
+from rehearsal.rack import hosts, instances, latency, laws, outage, quorum, volumes, workloads
 from rehearsal.rack.clock import VirtualClock
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.journal import Journal
@@ -27,16 +28,18 @@ HOST = "rack"
 HANDLERS: Mapping[str, Handler] = {
     **hosts.HANDLERS,
     **instances.HANDLERS,
+    **outage.HANDLERS,
     **quorum.HANDLERS,
-    **workloads.HANDLERS,
     **volumes.HANDLERS,
+    **workloads.HANDLERS,
 }
 """What each kind of event does."""
 
 
 class Rack:
     """A world in motion. pins: the declared nodes of the stack file in force. read_letters: takes in, lock held,
-    what another terminal asks of the cluster. aws: where a fleet has machines there."""
+    what another terminal asks of the cluster. asked: how often steps called each method of each port. aws: where a
+    fleet has machines there."""
 
     def __init__(
         self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
@@ -48,6 +51,7 @@ class Rack:
         self.declare(pins)
         self.faults = faults or Faults()
         self.aws: OnAws | None = None
+        self.faults.cut_power = lambda after_s: self.later(after_s, "power-cut", outage.EVERYTHING)
         self.journal = journal or Journal()
         self._heap = [(e.at_s, e.seq, e) for e in world.events]
         heapq.heapify(self._heap)
@@ -55,6 +59,7 @@ class Rack:
         self.laws = laws.Laws(self)
         self.out: dict[str, set[str]] = {}
         self.read_letters: Callable[[], None] = lambda: None
+        self.asked: Counter[str] = Counter()
         self.begin_run()
         for name in world.served:
             self.note_standing(name)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lifecycle.ports import Move
-from rehearsal.rack import workloads
+from rehearsal.rack import quorum, workloads
 from rehearsal.rack.world import Event, Moving, Pod, Volume
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ def _unmounted(rack: Rack, event: Event) -> None:
 
 
 def _detached(rack: Rack, event: Event) -> None:
+    if rack.world.dark and not quorum.api_answers(rack):
+        rack.later(RETRY_S, "detached", event.subject)
+        return
     volume = rack.world.volumes[event.subject]
     node, volume.attached_to = volume.attached_to, ""
     moving = rack.world.moving.get(volume.name)
@@ -141,6 +144,9 @@ def _attached(rack: Rack, event: Event) -> None:
     volume = rack.world.volumes[pod.volume]
     if pod.incarnation != event.number or pod.phase != "attaching":
         return
+    if not live_replicas(rack, volume):
+        rack.later(RECONNECT_S, "attached", event.subject, event.number)
+        return
     volume.in_use = pod.node
     moving = rack.world.moving.get(volume.name)
     if moving is not None:
@@ -148,7 +154,18 @@ def _attached(rack: Rack, event: Event) -> None:
     workloads.start(rack, pod)
 
 
+def remount(rack: Rack, pod: Pod) -> None:
+    """The pod's node is back from a power cut: the volume is mounted there again, or comes once it is free."""
+    if rack.world.volumes[pod.volume].attached_to == pod.node:
+        rack.later(rack.draw(*ATTACH_S, pod.name, pod.incarnation, "attach"), "attached", pod.name, pod.incarnation)
+    else:
+        want_attached(rack, pod)
+
+
 def pod_ready(rack: Rack, pod: Pod) -> None:
+    since_s = rack.world.reattaching.pop(pod.volume, None)
+    if since_s is not None:
+        rack.journal.add(rack.now_s, "reattached", volume=pod.volume, pod=pod.name, node=pod.node, since_s=since_s)
     moving = rack.world.moving.pop(pod.volume, None)
     if moving is not None:
         moving.ready_s = rack.now_s
@@ -167,6 +184,24 @@ def moves(rack: Rack, node: str) -> tuple[Move, ...]:
 
 
 # ---------------------------------------------------------------- redundancy
+
+
+def go_dark(rack: Rack, node: str) -> None:
+    """The node's host lost its power, and so did all others: nothing was written that its replicas miss."""
+    for volume in rack.world.volumes.values():
+        rack.world.resyncing.discard(f"{volume.name}@{node}")
+
+
+def host_returns(rack: Rack, node: str) -> None:
+    """The node's storage serves again: the first replica of a volume to be back goes on, any other catches up."""
+    for volume in rack.world.volumes.values():
+        if node in volume.replicas:
+            if any(other != node for other in live_replicas(rack, volume)):
+                volume.replicas[node] = False
+            rack.world.paths_until_s[volume.name] = rack.now_s + RECONNECT_S
+            rack.later(RECONNECT_S, "path-back", volume.name)
+    if node not in rack.world.maintenance:
+        _catch_up(rack, node)
 
 
 def host_stopped(rack: Rack, node: str) -> None:
@@ -193,20 +228,24 @@ def _fall_behind(rack: Rack, node: str) -> None:
 def end_maintenance(rack: Rack, node: str) -> None:
     """The node is back: every replica on it that fell behind catches up."""
     rack.world.maintenance.discard(node)
+    _catch_up(rack, node)
+    rack.changed("storage")
+
+
+def _catch_up(rack: Rack, node: str) -> None:
     boots = rack.world.hosts[node].boots
     for volume in rack.world.volumes.values():
         key = f"{volume.name}@{node}"
         if volume.replicas.get(node) is False and key not in rack.world.resyncing and serves(rack, node):
             rack.world.resyncing.add(key)
             rack.later(rack.draw(*RESYNC_S, key, boots), "resynced", key, boots)
-    rack.changed("storage")
 
 
 def _resynced(rack: Rack, event: Event) -> None:
     name, _, node = event.subject.partition("@")
     if rack.world.hosts[node].boots != event.number or event.subject not in rack.world.resyncing:
         return
-    if rack.faults.active("storage-degraded", node):
+    if rack.faults.active("storage-degraded", node) or not live_replicas(rack, rack.world.volumes[name]):
         rack.later(RETRY_S, "resynced", event.subject, event.number)
         return
     rack.world.resyncing.discard(event.subject)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lifecycle.ports import Eviction, Role
-from rehearsal.rack import volumes
+from rehearsal.rack import quorum, volumes
 from rehearsal.rack.world import App, Event, Pod
 
 if TYPE_CHECKING:
@@ -114,8 +114,32 @@ def give_up(rack: Rack, node: str) -> None:
     place_pending(rack)
 
 
+def go_dark(rack: Rack) -> None:
+    """Every host lost its power: no pod runs, and each stays bound to its node."""
+    for pod in rack.world.pods.values():
+        if pod.node and pod.phase != "terminating":
+            pod.phase, pod.incarnation = "attaching" if pod.volume else "starting", pod.incarnation + 1
+            if pod.volume:
+                rack.world.reattaching.setdefault(pod.volume, rack.now_s)
+
+
+def node_returns(rack: Rack, node: str) -> None:
+    """Its kubelet starts the pods that are bound to it, and ends those that were ending."""
+    for pod in rack.world.pods.values():
+        if pod.node != node:
+            continue
+        if pod.phase == "terminating":
+            rack.later(rack.draw(*GRACE_S, pod.name, pod.incarnation, "again"), "pod-gone", pod.name, pod.incarnation)
+        elif pod.volume:
+            volumes.remount(rack, pod)
+        else:
+            start(rack, pod)
+
+
 def place_pending(rack: Rack) -> None:
     """Give every pending pod a node, if one will have it."""
+    if rack.world.dark and not quorum.api_answers(rack):
+        return
     for pod in rack.world.pods.values():
         if pod.phase == "pending":
             node = _choose(rack, pod)

@@ -13,6 +13,15 @@ from pydantic import BaseModel, Field
 from lifecycle.ports import Claim, Progress, Roll, Way
 
 
+class Kept(BaseModel):
+    """What an OS disk holds for as long as the installer that is to overwrite it has not begun to."""
+
+    generation: str
+    os_image: str
+    kubelet: str
+    way: Way
+
+
 class Host(BaseModel):
     """A machine and its management controller.
 
@@ -37,9 +46,11 @@ class Host(BaseModel):
     machine_id: str = ""
     credentials: Literal["", "init", "join"] = ""
     joined: bool = False
+    member: bool = False
     way: Way = Way.KUBEADM
     holds: Way | None = None
     serial: str = ""
+    kept: Kept | None = None
     markers: dict[str, str] = Field(default_factory=dict)
     url: str = ""
     instance: str = ""
@@ -140,7 +151,12 @@ class Event(BaseModel):
 
 class World(BaseModel):
     """The whole rack. version: of this shape, so that an old file is refused with words. deleted: the engine's
-    resources that it deleted, and did not make again yet."""
+    resources that it deleted, and did not make again yet.
+
+    Of a power cut (rehearsal/rack/outage.py): dark: nodes that served and do not yet again. mains_back_s: when the
+    power is back, and the management controllers with it. excused: what it broke is not whole again yet.
+    reattaching: volumes that it took from their pods, and since when.
+    """
 
     version: int = 1
     seed: int
@@ -171,6 +187,10 @@ class World(BaseModel):
     roll: Roll | None = None
     roll_version: int = 0
     deleted: set[str] = Field(default_factory=set)
+    dark: set[str] = Field(default_factory=set)
+    mains_back_s: float = 0
+    excused: bool = False
+    reattaching: dict[str, float] = Field(default_factory=dict)
     objects: dict[str, str] = Field(default_factory=dict)
     events: list[Event] = Field(default_factory=list)
     journal_lines: int = 0

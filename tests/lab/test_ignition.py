@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +19,7 @@ from components.boot.pin import publish
 from components.boot.systems import pool_boot
 from components.boot.user_data import BYTES_MAX, user_data
 from components.environment import Environment
-from tests.components.boot.fleet import IMAGES, changed, fleet
+from tests.components.boot.fleet import IMAGES, LAYOUTS, changed, fleet
 from tests.components.boot.generated import IGNITION, LOCK, AnyFleet, bases, fleets, mutated
 from tests.components.boot.test_ignition import BROKEN, VERSION
 from tools.lab.obtain import ensure
@@ -28,20 +27,6 @@ from tools.lab.parts import PARTS
 from tools.lab.verdicts import NAME, Validator, validator
 
 pytestmark = pytest.mark.lab
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "converged": {"storage/nodes": ["hci"]},
-    "with storage on control planes": {"storage/nodes": ["control", "hci"]},
-    "with storage elsewhere": {"storage/nodes": ["another"]},
-    "with disks that are mounted": {
-        "pools/hci/machines/hosts/w1/mounts": {
-            "scratch": {"disk": "/dev/disk/by-id/nvme-S_1", "filesystem": "ext4"},
-            "my-logs": {"disk": "/dev/disk/by-path/pci-0000:01:00.0-nvme-1"},
-        },
-        "settings": {"time_servers": ["ntp.example"], "registry_mirrors": {"docker.io": ["https://m.example/v2/d"]}},
-    },
-    "without data disks": {f"pools/hci/machines/hosts/w{i}/data_disks": [] for i in (1, 2, 3)},
-}
-"""Which nodes hold replicas, and on what."""
 KINDS = {"bare-metal": "hosts"}
 """Kinds of machines, and where a pool lists them. What installs bare metal is a configuration of its own."""
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -18,6 +18,9 @@ from pulumi.automation.events import EngineEvent
 
 from components import stackfile
 from components.rollout.planner import Plan
+from rehearsal.rack import outage
+from rehearsal.rack.journal import Journal
+from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
 from rehearsal.rack.world import World
 from rehearsal.session import ROOT, Halted, Options, open_session
@@ -39,6 +42,15 @@ def metal() -> dict[str, Any]:
 def example_of(stack: str) -> dict[str, Any]:
     """The same of any of them."""
     return stackfile.environment_of(ROOT / "stacks" / f"Pulumi.{stack}.yaml")
+
+
+def moved(data: dict[str, Any], hosts: Sequence[str], to: str) -> None:
+    """These hosts in a pool `to` that is like the workers' in all but what it keeps."""
+    workers = data["pools"]["workers"]
+    made = copy.deepcopy(workers)
+    for pool, keeps in ((workers, False), (made, True)):
+        pool["machines"]["hosts"] = {n: h for n, h in pool["machines"]["hosts"].items() if (n in hosts) is keeps}
+    data["pools"][to] = made
 
 
 def _plain(part: object) -> object:
@@ -81,6 +93,7 @@ class Outcome:
         assert [n for n in nodes if not self.world.nodes[n].ready or self.world.nodes[n].unschedulable] == []
         assert [v.name for v in self.world.volumes.values() if not all(v.replicas.values())] == []
         assert not self.world.maintenance
+        assert not self.world.excused, "what a power cut broke is not whole again"
         assert [p.name for p in self.world.pods.values() if p.phase != "ready"] == []
         assert sorted(m.node for m in self.world.members.values() if m.voter) == CONTROL_PLANES
         roster = json.loads(self.world.roster)["nodes"]
@@ -125,6 +138,23 @@ class Fleet:
         world = self.world()
         change(world)
         Store(self.folder).save(world, [])
+
+    def cut_power(self, seconds: float = 0) -> Outcome:
+        """Every host loses its power, and nobody is there: no stack file, no step. What the rack is so long after."""
+        loaded = Store(self.folder).load()
+        assert loaded is not None
+        world, entries = loaded
+        rack = Rack(world, {}, journal=Journal(entries))
+        try:
+            with rack.clock.lock:
+                outage.power_cut(rack)
+            rack.clock.let_pass(seconds)
+        finally:
+            rack.clock.close()
+        assert not rack.asked, "somebody asked something of the rack"
+        said = rack.journal.entries[world.journal_lines :]
+        Store(self.folder).save(rack.freeze(), said)
+        return Outcome("", self.world(), said)
 
     def _run(
         self, verb: str, version: str, faults: tuple[str, ...], change: Change | None, options: dict[str, Any]

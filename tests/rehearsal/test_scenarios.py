@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import os
 from collections.abc import Sequence
@@ -21,18 +20,9 @@ from components.stackfile.example import example
 from lifecycle.ports import ClaimState
 from rehearsal.session import PASSPHRASE
 from tests.rehearsal.conftest import Rolled
-from tests.rehearsal.fleet import NEW, NODES, OLD, WORKERS, Fleet
+from tests.rehearsal.fleet import NEW, NODES, OLD, WORKERS, Fleet, moved
 
 Data = dict[str, Any]
-
-
-def moved(data: Data, hosts: Sequence[str], to: str) -> None:
-    """These hosts in a pool `to` that is like the workers' in all but what it keeps."""
-    workers = data["pools"]["workers"]
-    made = copy.deepcopy(workers)
-    for pool, keeps in ((workers, False), (made, True)):
-        pool["machines"]["hosts"] = {n: h for n, h in pool["machines"]["hosts"].items() if (n in hosts) is keeps}
-    data["pools"][to] = made
 
 
 class TestNamesOfPools:

@@ -18,6 +18,21 @@ IMAGES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 """System -> two of its images, as a stack file names them. A new system is one more line, and its pins below."""
 
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "converged": {"storage/nodes": ["hci"]},
+    "with storage on control planes": {"storage/nodes": ["control", "hci"]},
+    "with storage elsewhere": {"storage/nodes": ["another"]},
+    "with disks that are mounted": {
+        "pools/hci/machines/hosts/w1/mounts": {
+            "scratch": {"disk": "/dev/disk/by-id/nvme-S_1", "filesystem": "ext4"},
+            "my-logs": {"disk": "/dev/disk/by-path/pci-0000:01:00.0-nvme-1"},
+        },
+        "settings": {"time_servers": ["ntp.example"], "registry_mirrors": {"docker.io": ["https://m.example/v2/d"]}},
+    },
+    "without data disks": {f"pools/hci/machines/hosts/w{i}/data_disks": [] for i in (1, 2, 3)},
+}
+"""Which nodes hold replicas, and on what."""
+
 
 def host(name: str, number: int, *data_disks: str) -> dict[str, Any]:
     return {

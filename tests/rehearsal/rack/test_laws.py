@@ -9,7 +9,8 @@ import pytest
 from components import stackfile
 from components.boot.pin import pins
 from components.images import lock
-from lifecycle.ports import Claim, ClaimState, Limits, Pin, Ports, Role
+from lifecycle.ports import Claim, ClaimState, Limits, Pin, Ports, Progress, Role
+from rehearsal.rack import outage
 from rehearsal.rack.ports import ports
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import App, Host, KubeNode, Member, Pod, Volume, World
@@ -113,3 +114,34 @@ class TestLaws:
         broken(rack)
         broken(rack)
         assert sum(e["kind"] == "law" for e in rack.journal.entries) == 1
+
+
+class TestAPowerCut:
+    """What it breaks is nobody's doing, until all is whole again; what somebody does meanwhile still is."""
+
+    def test_is_excused_until_all_is_whole_again(self, rack: Rack) -> None:
+        with rack.clock.lock:
+            outage.power_cut(rack)
+        assert broken(rack) == set()
+        for host in rack.world.hosts.values():
+            host.power, host.joined, host.member, host.progress = "on", True, True, Progress.RUNNING
+        rack.world.dark.clear()
+        rack.world.pods["db-0"].phase = "ready"
+        assert broken(rack) == set()
+        rack.world.pods["db-0"].phase = "starting"
+        assert broken(rack) == {"disruption"}
+
+    def test_excuses_no_node_that_is_out_besides(self, rack: Rack) -> None:
+        rack.world.nodes["w1"].ready = rack.world.nodes["w2"].ready = False
+        with rack.clock.lock:
+            outage.power_cut(rack)
+        for name in ("w1", "w2", "w3"):
+            rack.world.nodes[name].ready = False
+            rack.note_standing(name)
+        assert broken(rack) == {"budget"}
+
+    def test_excuses_no_power_that_a_step_takes(self, rack: Rack) -> None:
+        with rack.clock.lock:
+            outage.power_cut(rack)
+        rack.laws.machine_stops("w1")
+        assert broken(rack) == {"drained"}
