@@ -29,6 +29,8 @@ def adapters(kit: Kit) -> Mapping[str, ports.Machines]:
     return {
         scheme: found for kind in kinds if issubclass(kind, Switched) for scheme, found in kind.adapters(kit).items()
     }
+
+
 DOUBLING: Final = frozenset(
     kind
     for model in get_args(get_args(Machines)[0])

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from components.boot.contract import Own, Publication
+from components.boot.contract import Publication
 from components.boot.digest import BLANK
 from components.boot.ignition import Ignition, parse
 from components.boot.systems import SYSTEMS, pool_boot
 from components.environment import Environment
+from components.machines.contract import Own
 from tests.components.boot.fleet import IMAGES, LAYOUTS, changed, fleet
 from tests.components.boot.generated import LOCK
 from tests.components.boot.test_systems import everything
@@ -66,8 +67,8 @@ def hosts(os: str, architecture: str, layout: str) -> Iterator[Told]:
             continue
         document = changed(document, at, value)
     stack = Environment.model_validate(document)
-    for pool, name, host in stack.hosts():
-        boot, own = pool_boot(stack, LOCK, pool), Own.of(name, host)
+    for pool, name, _ in stack.hosts():
+        boot, own = pool_boot(stack, LOCK, pool), stack.pools[pool].machines.own(name)
         yield Told(own, everything(boot, own, BLANK), boot.publication(own, BLANK))
 
 

@@ -17,7 +17,7 @@ RELEASE = lock.load(ROOT / lock.LOCK_FILE).release("fedora-coreos", ENVIRONMENT.
 
 
 def place(host: str, pool: str) -> Place:
-    return Place(host, pool, ENVIRONMENT, RELEASE, "blue")
+    return Place(host, pool, ENVIRONMENT, RELEASE, "blue", host)
 
 
 class TestDeclared:
@@ -65,4 +65,4 @@ class TestOwn:
 def test_needs_an_environment_that_was_validated() -> None:
     bare = ENVIRONMENT.model_copy(update={"aws": None})
     with pytest.raises(ValueError, match="expected an environment with `aws`"):
-        ENVIRONMENT.pools["web"].machines.declare(Place("web1", "web", bare, RELEASE, "blue"))
+        ENVIRONMENT.pools["web"].machines.declare(Place("web1", "web", bare, RELEASE, "blue", "web1"))
