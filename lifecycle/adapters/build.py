@@ -33,7 +33,7 @@ from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
-from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.storage import Control, SimplyblockStorage, find_control
 from lifecycle.adapters.stores import Stores
 from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
@@ -44,7 +44,7 @@ from lifecycle.address import authority
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.permissions import Owner
-from lifecycle.ports import Clock, Pin, Ports, Role
+from lifecycle.ports import Clock, Machines, Pin, Ports, Role
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -99,30 +99,21 @@ def ports(
     clock = WatchingClock(source)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
     own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
+    control = partial(_control, env, own_of_storage, namespace, pins)
     guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
     administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
-    store = _boot(stores, pins, contents, installers or _no_installers)
-    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), store)
-    atexit.register(redfish.close)
+    kit = Kit(_boot(stores, pins, contents, installers or _no_installers), wall, env)
     instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
         pins=pins,
         kubernetes=kubernetes,
         etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
-        storage=SimplyblockStorage(
-            lambda: find_control(env, own_of_storage, namespace, pins.stack_file.storage_cluster),
-            kubernetes,
-            storage_api,
-            clock,
-            namespace,
-        ),
-        machines=MachinesByScheme(
-            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(Kit(store, wall, env))
-        ),
+        storage=SimplyblockStorage(control, kubernetes, storage_api, clock, namespace),
+        machines=_machines(kit, instances, switched),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
@@ -141,6 +132,16 @@ def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: I
         lambda pin: contents(pins.root, pins.stack, pin),
         lambda pin: installers(pins.root, pins.stack, pin),
     )
+
+
+def _control(env: Mapping[str, str], kubernetes: ApiKubernetes, namespace: str, pins: StackFilePins) -> Control:
+    return find_control(env, kubernetes, namespace, pins.stack_file.storage_cluster)
+
+
+def _machines(kit: Kit, instances: Machines, switched: Adapters) -> Machines:
+    redfish = RedfishMachines(lambda host: bmc_credentials(host, kit.environment), kit.store)
+    atexit.register(redfish.close)
+    return MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(kit))
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
