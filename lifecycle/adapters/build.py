@@ -83,16 +83,15 @@ def ports(
     read: reads a stack file. contents: makes what a pin boots. patches: makes what its configuration is
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
-    there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. installers: for a matchbox. launches: for hosts on EC2. switched: of kinds of machine that
-    bring their own adapter. Raises nothing: the adapter that misses something says so.
+    there for all steps; without one, with INGOT_VIEW=own, and for a preview's roster, this process keeps its own.
+    installers: for a matchbox. launches: for EC2. switched: of kinds of machine that bring their own adapter. Raises
+    nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
     pins, secrets, api = _way_in(step.stack, read, start, env, wall, patches)
     storage_api = KubeApi(lambda: _connect(env, pins, secrets, wall, Owner.STORAGE_POLICY), wall)
-    namespace = storage_namespace(env)
-    own = View(api, wall, namespaces := frozenset({namespace}))
+    own = View(api, wall, namespaces := frozenset({namespace := storage_namespace(env)}))
     source: Source = own
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
@@ -139,7 +138,9 @@ def _control(env: Mapping[str, str], kubernetes: ApiKubernetes, namespace: str, 
 
 
 def _machines(kit: Kit, instances: Machines, switched: Adapters) -> Machines:
-    redfish = RedfishMachines(lambda host: bmc_credentials(host, kit.environment), kit.store)
+    """The sessions of controllers end with this process."""
+    env, authority = kit.environment, kit.environment.get("INGOT_BMC_CA_FILE", "")
+    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), kit.store, kit.clock, authority=authority)
     atexit.register(redfish.close)
     return MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(kit))
 

@@ -9,10 +9,10 @@ known, and not reported as missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from lifecycle import ec2
-from lifecycle.adapters.ec2_api import FORBIDDEN, Answered, Aws, Refused, lacking
+from lifecycle.adapters.ec2_api import FORBIDDEN, Answered, Aws, Json, Refused, lacking
 from lifecycle.adapters.ec2_find import Finder
 from lifecycle.aws_permissions import BY_ACTION, On, Right
 from lifecycle.ec2 import DEVICES, Instance, Place
@@ -86,7 +86,7 @@ class AwsAccount:
 
     def _lacking(self, place: Place, pins: Sequence[Pin]) -> Iterator[Right]:
         for call in LOOKS:
-            arguments = {"LaunchTemplateName": _of(pins[0]).template} if "Template" in call else {}
+            arguments: Json = {"LaunchTemplateName": _of(pins[0]).template} if "Template" in call else {}
             yield from self._dry(place, call, **arguments)
         for pin in {_of(pin).template: pin for pin in pins}.values():
             yield from self._launch(place, pin)
@@ -95,7 +95,7 @@ class AwsAccount:
         if bucket is not None:
             yield from self._store(Place(bucket[1], place.cluster, ""), bucket[0])
 
-    def _dry(self, place: Place, call: str, **arguments: object) -> Iterator[Right]:
+    def _dry(self, place: Place, call: str, **arguments: Any) -> Iterator[Right]:
         """The permission that a call lacks. Any other answer is no verdict: it may be about the arguments."""
         try:
             self._aws.ask(place, call, told=FORBIDDEN | {WOULD}, DryRun=True, **arguments)

@@ -15,6 +15,7 @@ import pytest
 from moto import mock_aws
 
 from lifecycle.adapters.boot_store import DirectoryBoot
+from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.ports import Controller, Machines, Pin, Power, Progress
@@ -24,7 +25,7 @@ from rehearsal.rack.rack import Rack
 from rehearsal.rack.world import Host, World
 from tests.lifecycle.adapters import cloud as aws
 from tests.lifecycle.adapters.pinned import pin_of
-from tests.lifecycle.adapters.test_redfish import PASSWORD, SYSTEM, Played
+from tests.lifecycle.adapters.played_controller import PASSWORD, SYSTEM, Played
 from tests.lifecycle.adapters.wire_server import Reply, Wire, serving
 from tests.lifecycle.fakes import ports
 from tests.lifecycle.fleets import fresh
@@ -113,7 +114,7 @@ class OfRedfish(Trial):
         super().__init__(pin_of("w1", Controller(f"{wire.url}{SYSTEM}")))
 
     def machines(self) -> Machines:
-        self.opened.append(RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), self.store, try_delay_s=0.001))
+        self.opened.append(RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), self.store, WallClock()))
         return self.opened[-1]
 
     def passes(self) -> None:

@@ -28,7 +28,10 @@ from tests.lifecycle.adapters.cloud import (
 )
 from tests.lifecycle.world import Killed
 
-STORING = {"zones": ZONES[:1], "fixed_address": True, "volumes": ("data-1", "data-2")}
+
+def bound(*volumes: str) -> Pin:
+    """A host with an address, and with the two volumes of `storing` unless others are named."""
+    return pin(zones=ZONES[:1], fixed_address=True, volumes=volumes or ("data-1", "data-2"))
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ class TestInstall:
 
     def test_on_the_address_that_is_the_hosts(self, cloud: Cloud, of: Ec2Machines) -> None:
         address, _ = storing(cloud)
-        of.install("w1", pin(**STORING))
+        of.install("w1", bound())
         (one,) = cloud.instances()
         assert [each["NetworkInterfaceId"] for each in one["NetworkInterfaces"]] == [address]
 
@@ -140,7 +143,7 @@ class TestInstallRefuses:
     def test_a_volume_that_is_not_there(self, cloud: Cloud, of: Ec2Machines) -> None:
         storing(cloud)
         with pytest.raises(NeedsAttention, match="none of the name data-3"):
-            of.install("w1", pin(**{**STORING, "volumes": ("data-1", "data-3")}))
+            of.install("w1", bound("data-1", "data-3"))
 
     def test_a_volume_in_another_zone(self, cloud: Cloud, of: Ec2Machines) -> None:
         volume = cloud.volume("w1", "data-1", ZONES[1])
@@ -192,7 +195,7 @@ class TestCapacity:
         storing(cloud)
         cloud.fails("RunInstances", "InsufficientInstanceCapacity", times=2)
         with pytest.raises(PortError) as refused:
-            of.install("w1", pin(**STORING))
+            of.install("w1", bound())
         assert ZONES[1] not in str(refused.value)
 
 
@@ -335,7 +338,7 @@ class TestPower:
 
     def test_a_terminated_one_that_holds_a_volume_is_no_proof(self, cloud: Cloud, of: Ec2Machines) -> None:
         _, volumes = storing(cloud)
-        one = come_up(cloud, of, pin(**STORING))
+        one = come_up(cloud, of, bound())
         of.power_off("w1", controller())
         held = {"State": "detaching", "InstanceId": one, "VolumeId": volumes["data-1"], "Device": "/dev/sdf"}
         cloud.held[volumes["data-1"]] = held

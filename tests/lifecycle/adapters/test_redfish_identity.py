@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from lifecycle.adapters.boot_store import DirectoryBoot
+from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.errors import PortError
 from lifecycle.ports import Controller
-from tests.lifecycle.adapters.test_redfish import PASSWORD, SYSTEM, Played
+from tests.lifecycle.adapters.played_controller import PASSWORD, SYSTEM, Played
 from tests.lifecycle.adapters.wire_server import Reply, Wire
 
 PORTS = f"{SYSTEM}/EthernetInterfaces"
@@ -41,7 +42,7 @@ class Known(Played):
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[RedfishMachines]:
     store = DirectoryBoot(lambda: tmp_path, lambda: "https://boot.example", lambda _: {})
-    made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, try_delay_s=0.001)
+    made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, WallClock())
     yield made
     made.close()
 
