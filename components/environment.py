@@ -193,6 +193,8 @@ class Limits(Closed):
     """Until etcd's members are as they should be."""
     power_s: Limit = 180
     """Until a machine's power is proven to be as asked."""
+    start_s: Limit = 900
+    """Until a host's installer runs, before its next way to boot is tried."""
     boot_s: BootLimit = 1800
     """Until an installed machine runs."""
     join_s: Limit = 900

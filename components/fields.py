@@ -13,7 +13,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -203,6 +203,12 @@ def _directory(path: str) -> str:
     return path.rstrip("/")
 
 
+def _each_once(methods: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(methods)) < len(methods):
+        raise refused("each way to boot once", "take the second one out")
+    return methods
+
+
 def _ssh_key(line: str) -> str:
     if "PRIVATE KEY" in line:
         raise Refused("write the public key; the private one never leaves its owner")
@@ -360,6 +366,11 @@ Limit = Annotated[
     Field(ge=10, le=DAY_S, allow_inf_nan=False),
     number("seconds: 10 to 86400"),
 ]
+
+BootMethods = Annotated[
+    tuple[Literal["uefi-http", "pxe", "virtual-media"], ...], Field(min_length=1), AfterValidator(_each_once)
+]
+"""In the order in which they are tried."""
 
 # Firmware alone takes minutes on metal.
 BootLimit = Annotated[

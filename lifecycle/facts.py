@@ -34,10 +34,19 @@ class Limits:
     detach_s: float = 300
     etcd_s: float = 300
     power_s: float = 180
+    start_s: float = 900
     boot_s: float = 1800
     join_s: float = 900
     redundancy_s: float = 3600
     attach_s: float = 300
+
+
+class BootMethod(StrEnum):
+    """How a host's firmware gets to its installer."""
+
+    UEFI_HTTP = "uefi-http"  # from an address that its controller is given
+    PXE = "pxe"  # from the address that the network's own boot service names
+    VIRTUAL_MEDIA = "virtual-media"  # from an image that its controller plays a CD of
 
 
 class OnTimeout(StrEnum):
@@ -139,7 +148,8 @@ class Pin:
     drain_timeout, detach_timeout: what happens at the deadline of each.
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
-    particulars: what only the adapter of its kind of machine reads.
+    particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
+    order; none where its kind of machine has but one.
     """
 
     node: str
@@ -165,6 +175,7 @@ class Pin:
     drain: DrainPolicy = DrainPolicy()
     way: Way = Way.KUBEADM
     particulars: object = None
+    boot: tuple[BootMethod, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -315,6 +326,7 @@ class Progress(StrEnum):
     NONE = "none"
     INSTALLING = "installing"
     INSTALLED = "installed"
+    ELSEWHERE = "booted past its installer"  # the controller shows that its boot override was not followed
     RUNNING = "running"  # the installed system runs and awaits its join credentials
     UNKNOWN = "unknown"  # this controller does not report it; the join's own gates decide
 
@@ -339,7 +351,9 @@ class Claim:
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
     installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
-    the pin says it."""
+    the pin says it. identity: what the machine is known by since it was installed (lifecycle/identity.py); {} where
+    it does not say, and in a claim that an older version wrote. mac: of the port that boots, as its pin said; "" in a
+    claim that an older version wrote, and of a kind of machine that has none before it runs."""
 
     stack: str
     node: str
@@ -356,6 +370,8 @@ class Claim:
     boot_id: str = ""
     way: Way = Way.KUBEADM
     fault_domain: str = ""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    mac: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,11 @@ class Machines(Protocol):
         only if an installation of it was begun; False for one that had its time and did not come."""
         ...
 
-    def install(self, host: str, pin: Pin) -> None:
+    def install(self, host: str, pin: Pin) -> str | None:
         """Have the machine boot what is pinned, and return. A host boots once into the installer at
-        `pin.boot_url`, which writes the OS disk named by the pin and nothing else. Idempotent."""
+        `pin.boot_url`, which writes the OS disk named by the pin and nothing else. Idempotent.
+
+        Returns which of `pin.boot` it took, the first that could be ordered; None where the kind has no choice."""
         ...
 
     def progress(self, host: str, pin: Pin) -> Progress:
@@ -53,6 +55,7 @@ class Machines(Protocol):
         ...
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        """What the machine itself is known by, such as `serial`, `mac` or `instance`; empty if there is none. `zone`:
-        the fault domain that it came up in, of a kind that may choose one."""
+        """What the machine itself is known by, such as `serial`, `mac` (several with commas between) or `instance`: the
+        same over reboots and installations of one machine, another for another machine; empty if there is nothing.
+        `zone`: the fault domain that it came up in, of a kind that may choose one."""
         ...

@@ -17,6 +17,7 @@ from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
+    BootMethod,
     Budget,
     Claim,
     ClaimState,
@@ -47,6 +48,7 @@ from lifecycle.permissions import Access
 __all__ = [
     "Access",
     "Attachment",
+    "BootMethod",
     "Budget",
     "Claim",
     "ClaimState",

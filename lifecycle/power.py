@@ -21,7 +21,8 @@ POLL_S = 5.0
 
 
 def order(ports: Ports, host: str, controller: Controller, what: str, ask: Callable[[], T]) -> T:
-    """What `ask` returns, asked again with growing pauses while the controller fails to answer.
+    """What `ask` returns, asked again with growing pauses while the controller fails to answer, and no sooner than it
+    asks for.
 
     Raises ControllerUnreachable after `power_s`, naming host, URL and last answer (lifecycle.switches).
     """
@@ -39,9 +40,10 @@ def order(ports: Ports, host: str, controller: Controller, what: str, ask: Calla
                 error = switches.of(controller).silent(host, said, (controller.url,), limit_s)
                 error.url = controller.url
                 raise error from None
+            wait_s = min(max(pause_s, failed.retry_after_s), left_s)
             name = switches.of(controller).name
-            ports.evidence.note(host, f"{what}: {name} failed, asking again in {pause_s:g} s")
-        clock.sleep(min(pause_s, left_s))
+            ports.evidence.note(host, f"{what}: {name} failed, asking again in {wait_s:g} s")
+        clock.sleep(wait_s)
         ports.fence.alive(host)
         pause_s = min(pause_s * 2, BACKOFF_MAX_S)
 

@@ -5,22 +5,23 @@ Writes the OS disk named by the pin and nothing else. A host whose node has not 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from lifecycle import power, way
+from lifecycle import boot, power, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
-from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
-from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
+from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
+from lifecycle.identity import ZONE
+from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
 from lifecycle.preflight import account
-from lifecycle.waiting import Blocked, wait_until
 
 
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, NeverBooted; before there is a cluster, what lifecycle.preflight.account does.
+    NeverPoweredOff, InstallerNeverRan, NeverBooted; before there is a cluster, what lifecycle.preflight.account does.
     """
     pin = pinned(step, ports)
     if ports.records.initialised_by() is None:
@@ -84,6 +85,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
             machine_id=old.machine_id if old and ours else "",
             retiring=pin.retire,
             way=pin.way,
+            mac=pin.mac,
         )
         if ports.records.put_claim(step.node, new, old):
             begun = old is not None and old.state is ClaimState.PROVISIONING and is_for(old, step)
@@ -111,19 +113,19 @@ def _install(ports: Ports, pin: Pin, *, begun: bool) -> None:
         way.wipe(ports, host, pin.controller, pin.way)
         power.off(ports, host, pin.controller)
         _note_last_machine(ports, host)  # else it is on record, and what is coming may have registered since
-    ports.fence.check(host)
-    ports.evidence.begin(host, "install", pin.os_image)
-    power.order(ports, host, pin.controller, "install", lambda: machines.install(host, pin))
-    _wait_booted(ports, pin)
+    boot.installed(ports, pin)
     known = power.order(ports, host, pin.controller, "identity", lambda: machines.identity(host, pin.controller))
-    _note_installed(ports, host, known.get("zone", ""))
+    _note_installed(ports, host, known)
 
 
-def _note_installed(ports: Ports, host: str, zone: str) -> None:
-    """A step that is killed before this is known leaves a host that the next one installs again. zone: the fault
-    domain that its machine came up in, if it had the choice."""
+def _note_installed(ports: Ports, host: str, known: Mapping[str, str]) -> None:
+    """A step that is killed before this is known leaves a host that the next one installs again. known: what its
+    machine is known by, and the fault domain that it came up in, if it had the choice."""
     claim = ports.records.claim(host)
-    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True, fault_domain=zone), claim):
+    if claim is None:
+        raise ClaimChanged(host, told(claim))
+    new = replace(claim, installed=True, fault_domain=known.get(ZONE, ""), identity=dict(known))
+    if not ports.records.put_claim(host, new, claim):
         raise ClaimChanged(host, told(ports.records.claim(host)))
 
 
@@ -137,32 +139,3 @@ def _note_last_machine(ports: Ports, node: str) -> None:
     seen = ports.kubernetes.node(node)
     if seen is not None and seen.machine_id:
         advance(ports, claim, claim.state, seen.machine_id)
-
-
-def _wait_booted(ports: Ports, pin: Pin) -> None:
-    """Return once the installed system runs, or the controller does not report how far it is (then the
-    join's own gates decide). Raises NeverBooted, at once if the installer starts a second time."""
-    limit_s, start_s = ports.pins.limits().boot_s, ports.clock.now_s()
-    installed: list[bool] = []
-
-    def booted() -> bool | Blocked:
-        far = ports.machines.progress(pin.node, pin)
-        if far is Progress.INSTALLING and installed:
-            why = "the installer started again: the host does not boot its disk first"
-            raise NeverBooted(pin.node, why, (pin.os_disk,), ports.clock.now_s() - start_s)
-        if far is Progress.INSTALLED and not installed:
-            installed.append(True)
-            ports.evidence.begin(pin.node, "boot")
-        if far in (Progress.RUNNING, Progress.UNKNOWN):
-            return True
-        return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}")
-
-    wait_until(
-        booted,
-        what="the pinned image boots",
-        node=pin.node,
-        about=f"host/{pin.node}",
-        ports=ports,
-        limit_s=limit_s,
-        error=NeverBooted,
-    )

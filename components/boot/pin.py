@@ -20,7 +20,7 @@ from components.environment import Drain, Environment
 from components.images.lock import Lock, UnknownRelease
 from components.machines.contract import Own, Place
 from components.releases import schematic_of
-from lifecycle.ports import DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.ports import BootMethod, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -171,6 +171,7 @@ def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
         particulars=declared.particulars,
+        boot=tuple(map(BootMethod, declared.boot)),
     )
 
 

@@ -24,6 +24,8 @@ from lifecycle.ports import Pin, Progress, Way
 
 LOADER = "ipxe.efi"
 """The network boot program, put there with the boot store: it chains to `next/${mac:hexhyp}.ipxe` beside it."""
+ISO = "ipxe.iso"
+"""The same program as a bootable image, for a controller's virtual CD; put there likewise."""
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 STATES = {
     "installing": Progress.INSTALLING,
@@ -35,9 +37,11 @@ STATES = {
 
 @dataclass(frozen=True)
 class BootTarget:
-    """What a host boots once. url: an EFI program, "" if the network's own boot service (PXE) names it."""
+    """What a host boots once. url: an EFI program. iso: an image for a virtual CD. Each "" where the boot store has
+    none: then the network's own boot service (PXE) names it."""
 
     url: str
+    iso: str = ""
 
 
 class BootStore(Protocol):
@@ -45,6 +49,10 @@ class BootStore(Protocol):
 
     def publish(self, pin: Pin) -> BootTarget:
         """Make sure that everything the pin boots is there, forget earlier reports, point the host at it."""
+        ...
+
+    def target(self) -> BootTarget:
+        """What there is to boot a host with, whichever it is. Publishes nothing."""
         ...
 
     def withdraw(self, host: str) -> None:
@@ -58,6 +66,11 @@ class BootStore(Protocol):
         Raises NeedsAttention if the machine reports a failure, or something that is no report.
         """
         ...
+
+
+def target(objects: Objects, url: str) -> BootTarget:
+    """What there is to boot a host with, whichever it is. url: where machines fetch from."""
+    return BootTarget(*(f"{url.rstrip('/')}/{name}" if objects.read(name) else "" for name in (LOADER, ISO)))
 
 
 class StoredBoot:
@@ -89,7 +102,10 @@ class StoredBoot:
         self._objects.erase(layout.progress_of(pin))
         pointer = f"{NEXT}/{mac_of(pin).replace(':', '-')}.ipxe"
         self._objects.put(pointer, f"#!ipxe\nchain --replace {pin.boot_url}\n".encode())
-        return BootTarget(f"{url}/{LOADER}" if self._objects.read(LOADER) else "")
+        return self.target()
+
+    def target(self) -> BootTarget:
+        return target(self._objects, self._url())
 
     def withdraw(self, host: str) -> None:
         for pointer in self._objects.below(f"{NEXT}/"):

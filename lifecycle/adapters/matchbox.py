@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from lifecycle.adapters import layout
-from lifecycle.adapters.boot_store import LOADER, BootTarget, mac_of, reported
+from lifecycle.adapters.boot_store import BootTarget, mac_of, reported, target
 from lifecycle.adapters.directory_objects import DirectoryObjects
 from lifecycle.adapters.installer import Artifact, Installer
 from lifecycle.errors import NeedsAttention
@@ -67,7 +67,10 @@ class MatchboxBoot:
         self._data.write_once(f"profiles/{_profile_id(pin)}.json", _json(profile))
         self._assets.erase(layout.progress_of(pin))
         self._data.put(f"groups/{_id(pin.node)}.json", _json({**group, "selector": {"mac": mac_of(pin)}}))
-        return BootTarget(f"{self._url}/{LOADER}" if self._assets.read(LOADER) else "")
+        return self.target()
+
+    def target(self) -> BootTarget:
+        return target(self._assets, self._url)
 
     def withdraw(self, host: str) -> None:
         self._data.erase(f"groups/{_id(host)}.json")

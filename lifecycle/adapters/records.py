@@ -4,9 +4,9 @@
 one host, nor one machine under two names; `records/stacks/<stack>/initialised.json` belongs to one. A
 record that cannot be read is an error, never an absent one: absent means "free" and "not initialised".
 
-`records/machines/<digest>.json` says which host took a machine last, written before that host's claim, so that
-one claim has to be read to know who holds it, not all. It decides nothing alone: the claim does. One that is
-absent means "not known", and all claims are read.
+`records/machines/<digest>.json` says which host took a machine last, one for each of its marks (lifecycle.owners),
+written before that host's claim, so that one claim has to be read to know who holds it, not all. It decides nothing
+alone: the claim does. One that is absent means "not known", and all claims are read.
 
 No store changes two objects at once, so a machine is taken in an order that lets no two hosts have it
 (docs/decisions/0092.md says why): read the host's claim; file the machine for the host, in any case anew; write
@@ -41,7 +41,7 @@ HOSTS, MACHINES, STACKS = f"{RECORDS}/hosts", f"{RECORDS}/machines", f"{RECORDS}
 """`stacks` keeps a stack that is called `hosts` away from the claims."""
 TRIES = 8
 """Of a change that others keep interfering with: each is a few requests long, so two rivals settle it sooner."""
-PAUSE_S = 0.1
+PAUSE_S = 0.2
 """At most, before the second try; twice as long before each further one. By chance, so that rivals fall out of step."""
 
 
@@ -70,14 +70,14 @@ class StoredRecords:
                 return False
             if new is None and expected is None:
                 return True
-            if new is not None and owners.takes(new, expected) and not self._reserve(host, new):
+            if new is not None and not all(self._reserve(host, new, mark) for mark in owners.taken(new, expected)):
                 continue
             if self._replace(path, new, version):
                 return True
         raise self._contended(path)
 
     def holder(self, host: str, controller: Controller) -> str:
-        return owners.holder(host, controller, self._rivals(controller))
+        return owners.holder(host, controller, self._rivals(owners.machine(controller)))
 
     def claims(self) -> dict[str, Claim]:
         """Every claim of the boot store, of all stacks, by host. Raises NeedsAttention if one cannot be read."""
@@ -115,18 +115,19 @@ class StoredRecords:
                 return True
         raise self._contended(path)
 
-    def _rivals(self, controller: Controller) -> dict[str, Claim]:
-        """Every claim that may hold the machine, by host. Whoever takes it is filed first, so no other than the
-        last one can."""
-        last = self._text_in(_of_machine(controller), "host")
+    def _rivals(self, mark: str) -> dict[str, Claim]:
+        """Every claim that may hold the machine of this mark, by host. Whoever takes it is filed first, so no other
+        than the last one can."""
+        last = self._text_in(_of_machine(mark), "host")
         if last is None:
             return self.claims()
         claim = self.claim(last)
         return {} if claim is None else {last: claim}
 
-    def _reserve(self, host: str, new: Claim) -> bool:
-        """File the machine of `new` for `host`. False if another host or step interfered. Raises MachineClaimed."""
-        path = _of_machine(new.controller)
+    def _reserve(self, host: str, new: Claim, mark: str) -> bool:
+        """File the machine of `new`, by one of its marks, for `host`. False if another host or step interfered.
+        Raises MachineClaimed."""
+        path = _of_machine(mark)
         filed = self._objects.read(path)
         last = None if filed is None else self._text(path, filed, "host")
         if last is None:
@@ -136,14 +137,14 @@ class StoredRecords:
             owners.refuse_second(host, new, {} if claim is None else {last: claim})
             if not self._replace(_of_host(last), claim, version, fence=True):
                 return False
-        return self._objects.write(path, as_filed(host, _mark()), None if filed is None else filed.version)
+        return self._objects.write(path, as_filed(host, _nonce()), None if filed is None else filed.version)
 
     def _replace(self, path: str, claim: Claim | None, version: str | None, *, fence: bool = False) -> bool:
         """Write a claim, or take it away, if its record is the version that was read. fence: write it even where it
         is none, so that whoever read it before cannot write."""
         if claim is None and not fence:
             return version is None or self._objects.remove(path, version)
-        return self._objects.write(path, as_stored(claim, _mark() if fence else ""), version)
+        return self._objects.write(path, as_stored(claim, _nonce() if fence else ""), version)
 
     def _claim(self, path: str) -> tuple[Claim | None, str | None]:
         """The claim in a record and the record's version; None for each that there is not."""
@@ -214,26 +215,26 @@ class DirectoryRecords(StoredRecords):
         super().__init__(lambda: DirectoryObjects(directory(), clock), stack, clock)
 
 
-def as_stored(claim: Claim | None, mark: str = "") -> bytes:
-    """The bytes of a claim's record. mark: makes them others than all before."""
-    return _json({"claim": None if claim is None else dataclasses.asdict(claim), **_marked(mark)})
+def as_stored(claim: Claim | None, nonce: str = "") -> bytes:
+    """The bytes of a claim's record. nonce: makes them others than all before."""
+    return _json({"claim": None if claim is None else dataclasses.asdict(claim), **_with(nonce)})
 
 
 def machine_file(controller: Controller) -> str:
     """The name of the record that says which host took a machine last."""
-    return f"{hashlib.sha256(owners.machine(controller).encode()).hexdigest()[:32]}.json"
+    return _machine_file(owners.machine(controller))
 
 
-def as_filed(host: str, mark: str = "") -> bytes:
+def as_filed(host: str, nonce: str = "") -> bytes:
     """The bytes of that record."""
-    return _json({"host": host, **_marked(mark)})
+    return _json({"host": host, **_with(nonce)})
 
 
-def _marked(mark: str) -> dict[str, str]:
-    return {"mark": mark} if mark else {}
+def _with(nonce: str) -> dict[str, str]:
+    return {"nonce": nonce} if nonce else {}
 
 
-def _mark() -> str:
+def _nonce() -> str:
     return secrets.token_hex(8)
 
 
@@ -241,8 +242,12 @@ def _of_host(host: str) -> str:
     return f"{HOSTS}/{safe_name(host)}.json"
 
 
-def _of_machine(controller: Controller) -> str:
-    return f"{MACHINES}/{machine_file(controller)}"
+def _of_machine(mark: str) -> str:
+    return f"{MACHINES}/{_machine_file(mark)}"
+
+
+def _machine_file(mark: str) -> str:
+    return f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.json"
 
 
 def _json(found: dict[str, Any]) -> bytes:

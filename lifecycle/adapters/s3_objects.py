@@ -40,7 +40,7 @@ def client(bucket: Bucket) -> S3Client:
     config = Config(
         connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"total_max_attempts": 1, "mode": "standard"}
     )
-    return boto3.client("s3", region_name=bucket.region, config=config)
+    return boto3.Session().client("s3", region_name=bucket.region, config=config)
 
 
 class S3Objects:

@@ -66,6 +66,9 @@ class _Late:
     def publish(self, pin: Pin) -> BootTarget:
         return self._store.publish(pin)
 
+    def target(self) -> BootTarget:
+        return self._store.target()
+
     def withdraw(self, host: str) -> None:
         self._store.withdraw(host)
 

@@ -17,6 +17,7 @@ from lab import redfish
 from lab.fleet import Fleet
 from lab.lab import Lab
 from lifecycle.adapters.boot_store import DirectoryBoot
+from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import TOKEN_GROUP, ApiKubernetes
@@ -265,7 +266,7 @@ class TestRedfish:
 
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(lab.layout.bmc_authority().pair.certificate))
         store = DirectoryBoot(lambda: tmp_path, lambda: "https://boot.example", files)
-        made = RedfishMachines(lambda _: BmcCredentials(redfish.USERNAME, redfish.PASSWORD), store, try_delay_s=0)
+        made = RedfishMachines(lambda _: BmcCredentials(redfish.USERNAME, redfish.PASSWORD), store, WallClock())
         yield made
         made.close()
 
@@ -283,7 +284,7 @@ class TestRedfish:
     def test_another_password_needs_attention(self, lab: Lab, machines: RedfishMachines, tmp_path: Path) -> None:
         del machines  # for its certificate authority
         store = DirectoryBoot(lambda: tmp_path, lambda: "", lambda _: {})
-        wrong = RedfishMachines(lambda _: BmcCredentials("lab", "another"), store, try_delay_s=0)
+        wrong = RedfishMachines(lambda _: BmcCredentials("lab", "another"), store, WallClock())
         with pytest.raises(NeedsAttention, match="the credentials are refused"):
             wrong.power("w2", Controller(redfish.system_url(lab.layout, 2)))
         wrong.close()

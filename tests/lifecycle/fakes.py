@@ -56,7 +56,8 @@ class Tap:
             name = f"{self._inner.name}.{method}"
             if world.failing.get(name, 0) > 0:
                 world.failing[name] -= 1
-                raise PortError(name, "503 from the fake", "ask again")
+                about = f" for {args[0]}" if args and isinstance(args[0], str) else ""
+                raise PortError(f"{name}{about}", "503 from the fake", "ask again")
             result: object = call(*args, **keywords)
             if doomed:
                 world.dead = True
@@ -299,15 +300,19 @@ class FakeMachines(_Part):
         if host in self.world.nodes:
             self.world.nodes[host] = replace(self.world.nodes[host], ready=False)
 
-    def install(self, host: str, pin: Pin) -> None:
+    def install(self, host: str, pin: Pin) -> str | None:
+        method = pin.boot[0] if pin.boot else None
         at = self.world.hosts.setdefault(host, Host())
         at.power, at.progress, at.joined, at.credentials = Power.ON, Progress.NONE, False, None
         at.generation, at.machine = pin.generation, at.machine + 1
         machine = at.machine
-        self.world.changed(f"install {host} {pin.generation}")
-        if self.world.boots:
+        self.world.changed(f"install {host} {pin.generation}{f' by {method}' if method else ''}")
+        if method in self.world.ignored:
+            at.progress = self.world.ignored[method]
+        elif self.world.boots:
             for i, step in enumerate(self.world.install_progress):
                 self.world.later(60 * (i + 1), lambda step=step: self._at(host, machine, step))  # type: ignore[misc]  # now
+        return method
 
     def _at(self, host: str, machine: int, step: Progress) -> None:
         at = self.world.hosts[host]
@@ -324,7 +329,7 @@ class FakeMachines(_Part):
         return False
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        return {"serial": f"serial-{host}"}
+        return {"serial": f"{host}-{self.world.hosts[host].serial}"}
 
     def clear_boot_override(self, host: str, controller: Controller) -> None:
         self.world.changed(f"clear override {host}")

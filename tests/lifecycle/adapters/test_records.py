@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -99,6 +100,20 @@ class TestClaims:
         assert found is not None
         assert (found.retiring, found.fault_domain) == (False, "")
 
+    def test_one_of_a_time_before_machines_were_known(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        file = tmp_path / "records/hosts/w1.json"
+        stored = json.loads(file.read_text())
+        del stored["claim"]["identity"], stored["claim"]["fault_domain"]
+        file.write_text(json.dumps(stored))
+        assert records.claim("w1") == claim_of("metal")
+
+    def test_what_its_machine_is_known_by(self, tmp_path: Path) -> None:
+        known = dataclasses.replace(claim_of("metal"), identity={"serial": "4711", "mac": "a,b"})
+        records_of(tmp_path).put_claim("w1", known, None)
+        assert records_of(tmp_path).claim("w1") == known
+
     def test_only_its_owner_may_read_it(self, tmp_path: Path) -> None:
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
         assert (tmp_path / "records/hosts/w1.json").stat().st_mode & 0o777 == 0o600
@@ -190,6 +205,46 @@ class TestOneMachineOneClaim:
 
     def test_two_names_at_the_same_moment(self, tmp_path: Path) -> None:
         assert sorted(raced(tmp_path, ("metal", "w1"), ("metal", "x1"))) == ["MachineClaimed", "True"]
+
+
+class TestOneMacOneClaim:
+    """Two hosts with one MAC address would fetch each other's boot configuration, whatever their controllers are."""
+
+    MAC = "52:54:00:00:01:01"
+    OTHER = "https://bmc-x1.example/redfish/v1/Systems/1"
+
+    def held(self, records: DirectoryRecords, state: ClaimState = ClaimState.JOINED) -> Claim:
+        claim = dataclasses.replace(claim_of("metal", state), mac=self.MAC)
+        records.put_claim("w1", claim, None)
+        return claim
+
+    @pytest.mark.parametrize("mac", [MAC, MAC.upper().replace("00", "00")])
+    def test_a_second_one_is_refused_and_told_whose_it_is(self, tmp_path: Path, mac: str) -> None:
+        held = self.held(records_of(tmp_path))
+        new = dataclasses.replace(renamed(held, self.OTHER), stack="lab", mac=mac)
+        with pytest.raises(MachineClaimed, match=f"found MAC address {mac} claimed for w1 by stack metal"):
+            records_of(tmp_path, "lab").put_claim("x1", new, None)
+        assert records_of(tmp_path).claim("x1") is None
+
+    def test_one_that_was_left_may_be_taken_and_not_be_taken_back(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        left = self.held(records, ClaimState.LEFT)
+        assert records.put_claim("x1", renamed(dataclasses.replace(left, state=ClaimState.JOINED), self.OTHER), None)
+        with pytest.raises(MachineClaimed, match=r"MAC address .* claimed for x1"):
+            records.put_claim("w1", dataclasses.replace(left, state=ClaimState.PROVISIONING), left)
+
+    def test_a_claim_that_moves_to_a_claimed_port(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        held = self.held(records)
+        own = dataclasses.replace(renamed(held, self.OTHER), mac="52:54:00:00:01:02")
+        records.put_claim("x1", own, None)
+        with pytest.raises(MachineClaimed, match=r"MAC address .* claimed for w1"):
+            records.put_claim("x1", dataclasses.replace(own, mac=self.MAC), own)
+
+    def test_machines_that_have_none_are_no_rivals(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        assert records.put_claim("x1", renamed(claim_of("metal"), self.OTHER), None)
 
 
 class TestWhoHoldsAMachine:
