@@ -34,7 +34,7 @@ from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
-from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.storage import Control, SimplyblockStorage, find_control
 from lifecycle.adapters.stores import Stores
 from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
@@ -99,28 +99,23 @@ def ports(
     clock = WatchingClock(source)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
     own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
+    control = partial(_control, env, own_of_storage, namespace, pins)
     guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
     administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
     boots = _boot(stores, pins, contents, installers or _no_installers)
-    redfish = _redfish(boots, wall, env)
+    redfish, kit = _redfish(boots, wall, env), Kit(boots, wall, env)
     instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
         pins=pins,
         kubernetes=kubernetes,
         etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
-        storage=SimplyblockStorage(
-            lambda: find_control(env, own_of_storage, namespace, pins.stack_file.storage_cluster),
-            kubernetes,
-            storage_api,
-            clock,
-            namespace,
-        ),
+        storage=SimplyblockStorage(control, kubernetes, storage_api, clock, namespace),
         machines=MachinesByScheme(
-            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(Kit(boots, wall, env))
+            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(kit)
         ),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
@@ -148,6 +143,10 @@ def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str], call_s: flo
     made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority, call_s=call_s)
     atexit.register(made.close)
     return made
+
+
+def _control(env: Mapping[str, str], kubernetes: ApiKubernetes, namespace: str, pins: StackFilePins) -> Control:
+    return find_control(env, kubernetes, namespace, pins.stack_file.storage_cluster)
 
 
 def controllers(pins: StackFilePins | None, env: Mapping[str, str], call_s: float) -> RedfishMachines:

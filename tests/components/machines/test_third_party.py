@@ -102,7 +102,7 @@ def project(tmp_path: Path) -> Path:
         (root / name).symlink_to(ROOT / name)
     (module, listed, tests), (pool,) = [[t for lang, t in blocks() if lang == of] for of in ("python", "yaml")]
     (root / "components/machines/ipmi.py").write_text(module)
-    imported, line = listed.strip().splitlines()
+    imported, line = filter(None, listed.splitlines())
     text, count = re.subn(r"^Machines = .*$", line, (root / LIST).read_text(), flags=re.MULTILINE)
     assert count == 1
     (root / LIST).write_text(
