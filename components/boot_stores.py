@@ -9,7 +9,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.fields import Bucket, Closed, Directory, HttpsUrl
+from components.fields import Closed, Directory, HttpsUrl, Refused, text
+
+
+def _bucket(name: str) -> str:
+    """The rules of docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, without dots: the
+    certificate of the bucket's address covers none."""
+    if "://" in name or "/" in name:
+        raise Refused("write the bucket's name alone, without s3:// and path")
+    if "." in name:
+        raise Refused("take the dots out; TLS cannot verify the address of a bucket with dots in its name")
+    if name.startswith(("xn--", "sthree-", "amzn-s3-demo-")) or name.endswith(("-s3alias", "--ol-s3", "--x-s3")):
+        raise Refused("write another name; S3 keeps ones that begin or end like this for itself")
+    return name
+
+
+Bucket = Annotated[
+    str,
+    Field(pattern="^[a-z0-9][-a-z0-9]{1,61}[a-z0-9]$"),
+    text(
+        "the name of a bucket such as example-ingot",
+        _bucket,
+        fix="write 3 to 63 small letters, digits and -, with no - at either end",
+    ),
+]
+"""Of S3, where it is one of all the world."""
 
 
 class DirectoryStore(Closed):

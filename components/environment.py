@@ -199,6 +199,8 @@ class Limits(Closed):
     """Until etcd's members are as they should be."""
     power_s: Limit = 180
     """Until a machine's power is proven to be as asked."""
+    start_s: Limit = 900
+    """Until a host's installer runs, before its next way to boot is tried."""
     boot_s: BootLimit = 1800
     """Until an installed machine runs."""
     join_s: Limit = 900
@@ -256,7 +258,12 @@ class Environment(Closed):
     @property
     def store_url(self) -> str:
         """Where machines fetch what components/boot/layout.py says a path of."""
-        return address(self.boot_store, self.aws.region if self.aws else "")
+        return address(self.boot_store, self.region)
+
+    @property
+    def region(self) -> str:
+        """Of the stack on AWS; "" without any."""
+        return self.aws.region if self.aws else ""
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""

@@ -13,7 +13,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -203,16 +203,10 @@ def _directory(path: str) -> str:
     return path.rstrip("/")
 
 
-def _bucket(name: str) -> str:
-    """The rules of docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, without dots: the
-    certificate of the bucket's address covers none."""
-    if "://" in name or "/" in name:
-        raise Refused("write the bucket's name alone, without s3:// and path")
-    if "." in name:
-        raise Refused("take the dots out; TLS cannot verify the address of a bucket with dots in its name")
-    if name.startswith(("xn--", "sthree-", "amzn-s3-demo-")) or name.endswith(("-s3alias", "--ol-s3", "--x-s3")):
-        raise Refused("write another name; S3 keeps ones that begin or end like this for itself")
-    return name
+def _each_once(methods: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(methods)) < len(methods):
+        raise refused("each way to boot once", "take the second one out")
+    return methods
 
 
 def _ssh_key(line: str) -> str:
@@ -338,17 +332,6 @@ Directory = Annotated[
     text("the absolute path of a directory", _directory),
 ]
 
-Bucket = Annotated[
-    str,
-    Field(pattern="^[a-z0-9][-a-z0-9]{1,61}[a-z0-9]$"),
-    text(
-        "the name of a bucket such as example-ingot",
-        _bucket,
-        fix="write 3 to 63 small letters, digits and -, with no - at either end",
-    ),
-]
-"""Of S3, where it is one of all the world."""
-
 Port = Annotated[int, Field(ge=1, le=65535), number("a port of 1 to 65535")]
 
 Count = Annotated[int, Field(ge=1, le=10_000), number("a whole number of 1 to 10000")]
@@ -383,6 +366,11 @@ Limit = Annotated[
     Field(ge=10, le=DAY_S, allow_inf_nan=False),
     number("seconds: 10 to 86400"),
 ]
+
+BootMethods = Annotated[
+    tuple[Literal["uefi-http", "pxe", "virtual-media"], ...], Field(min_length=1), AfterValidator(_each_once)
+]
+"""In the order in which they are tried."""
 
 # Firmware alone takes minutes on metal.
 BootLimit = Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from components.boot import kubeadm
 from components.boot.talos import PoolPatch
 from components.environment import Environment
+from components.infrastructure import register_infrastructure
 from components.kubernetes.cni import VERSION as CNI_VERSION
 from components.kubernetes.cni import register_cni
 from components.kubernetes.kubeconfig import register_administrator
@@ -35,11 +37,13 @@ from lifecycle.succession import node_name
 
 class FleetArgs(BaseModel, extra="forbid", frozen=True):
     """environment: validated. generations: of each host, the digest of what it boots. patches: of each pool that
-    runs Talos, what its configurations are made of."""
+    runs Talos, what its configurations are made of. particulars: of each host, what its pin says to the steps of its
+    kind of machine."""
 
     environment: Environment
     generations: dict[str, str]
     patches: dict[str, PoolPatch] = {}
+    particulars: dict[str, Any] = {}
 
 
 class Fleet(pulumi.ComponentResource):
@@ -85,9 +89,11 @@ class Fleet(pulumi.ComponentResource):
         """Register nodes, network and storage, each in its turn; return the digest of the fleet that serves."""
         environment = self._args.environment
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
+        around = await register_infrastructure(environment, self._stack, self._args.particulars, self)
         orders = pool_orders(environment, self._args.generations)
-        generations = {o.nodes.get(h, h): self._args.generations[h] for o in orders for h in o.hosts}
-        nodes = Nodes(self._stack, pools, generations)
+        hosts = {o.nodes.get(h, h): h for o in orders for h in o.hosts}
+        generations = {node: self._args.generations[host] for node, host in hosts.items()}
+        nodes = Nodes(self._stack, pools, generations, around.of(hosts))
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)

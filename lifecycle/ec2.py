@@ -2,6 +2,15 @@
 
 One list for those who register them (components/) and for the steps that find them by it (lifecycle.adapters.ec2).
 Region, cluster, pool and host are the stack file's own words, so all of them are in small letters already.
+
+What a step finds, and by what:
+- the pool's launch template by its name. It holds nothing of the network (no security group, no subnet, no
+  interface), or an instance could not be given the interface that is the host's: EC2 takes either.
+- the host's address (`fixed_address`), a network interface, by the tags of `tags(stack, cluster, host)`. It has its
+  security groups itself.
+- for a host without one: its zone's subnet, from the pin or by `tags(stack, cluster, role=ANY_ROLE)`; its security
+  groups by `tags(stack, cluster, role=...)`, all that there are.
+- the host's data volumes by `tags(stack, cluster, host, volume=...)`.
 """
 
 from __future__ import annotations
@@ -25,6 +34,11 @@ GENERATION_TAG: Final = "ingot:generation"
 VOLUME_TAG: Final = "ingot:volume"
 """On a data volume: its name in the stack file."""
 
+ROLE_TAG: Final = "ingot:role"
+"""On a security group: of machines of this role. On a subnet for machines, of the stack's own network: ANY_ROLE, which
+a public one does not have."""
+ANY_ROLE: Final = "any"
+
 DEVICES: Final = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
 """Where data volumes are attached, in the pin's order: the names that AWS recommends for them. A host has as many at
 most. Nitro machines show NVMe devices instead, found by volume id under /dev/disk/by-id."""
@@ -36,7 +50,8 @@ class Instance:
 
     template: name of the launch template. ami: what its latest version must launch, or the step refuses. zones,
     instance_types: those allowed, tried in this order. fixed_address: it comes up with the network interface that is
-    registered for it, which outlives it. volumes: names of its data volumes.
+    registered for it, which outlives it. volumes: names of its data volumes. subnets: (zone, id) of an existing
+    network's; without any the stack's own are found by their tags.
     """
 
     region: str
@@ -48,6 +63,7 @@ class Instance:
     instance_types: tuple[str, ...]
     fixed_address: bool
     volumes: tuple[str, ...] = ()
+    subnets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,8 +111,11 @@ def balancer_name(cluster: str) -> str:
     return f"{cluster}-api"
 
 
-def tags(stack: str, cluster: str, host: str = "", *, generation: str = "", volume: str = "") -> dict[str, str]:
-    """The tags of one thing. host: it is that host's alone. generation: of an instance. volume: of a data volume."""
+def tags(
+    stack: str, cluster: str, host: str = "", *, generation: str = "", volume: str = "", role: str = ""
+) -> dict[str, str]:
+    """The tags of one thing. host: it is that host's alone. generation: of an instance. volume: of a data volume.
+    role: a Role's value, or ANY_ROLE."""
     found = {STACK_TAG: stack, CLUSTER_TAG: cluster}
-    own = {HOST_TAG: host, GENERATION_TAG: generation, VOLUME_TAG: volume}
+    own = {HOST_TAG: host, GENERATION_TAG: generation, VOLUME_TAG: volume, ROLE_TAG: role}
     return found | {key: value for key, value in own.items() if value}

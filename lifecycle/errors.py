@@ -16,12 +16,12 @@ class LifecycleError(Exception):
 class PortError(LifecycleError):
     """The far side of a port did not answer as it should.
 
-    what: the object asked, such as `BMC of w3 at https://bmc-w3.example`. found: its last answer.
+    what: whom, such as `BMC of w3 at https://bmc-w3.example`. found: its last answer. retry_after_s: as it asked for.
     """
 
-    def __init__(self, what: str, found: str, remedy: str) -> None:
+    def __init__(self, what: str, found: str, remedy: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(f"{what}: expected an answer, found {found}. Remedy: {remedy}")
-        self.what, self.found, self.remedy = what, found, remedy
+        self.what, self.found, self.remedy, self.retry_after_s = what, found, remedy, retry_after_s
 
 
 class NeedsAttention(LifecycleError):

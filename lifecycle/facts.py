@@ -34,10 +34,19 @@ class Limits:
     detach_s: float = 300
     etcd_s: float = 300
     power_s: float = 180
+    start_s: float = 900
     boot_s: float = 1800
     join_s: float = 900
     redundancy_s: float = 3600
     attach_s: float = 300
+
+
+class BootMethod(StrEnum):
+    """How a host's firmware gets to its installer."""
+
+    UEFI_HTTP = "uefi-http"  # from an address that its controller is given
+    PXE = "pxe"  # from the address that the network's own boot service names
+    VIRTUAL_MEDIA = "virtual-media"  # from an image that its controller plays a CD of
 
 
 class OnTimeout(StrEnum):
@@ -139,8 +148,9 @@ class Pin:
     drain_timeout, detach_timeout: what happens at the deadline of each.
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
-    particulars: what only the adapter of its kind of machine reads. host: whose node it is, where each generation
-    is a node of its own; "" where the node is its host's for life (lifecycle/succession.py).
+    particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
+    order; none where its kind of machine has but one. host: whose node it is, where each generation is a node of its
+    own; "" where the node is its host's for life (lifecycle/succession.py).
     """
 
     node: str
@@ -166,6 +176,7 @@ class Pin:
     drain: DrainPolicy = DrainPolicy()
     way: Way = Way.KUBEADM
     particulars: object = None
+    boot: tuple[BootMethod, ...] = ()
     host: str = ""
 
 
@@ -305,7 +316,7 @@ class Verdict:
 
 
 class Power(StrEnum):
-    """Power state, as proven by the management controller."""
+    """Power state, as proven by what switches the machine."""
 
     ON = "on"
     OFF = "off"
@@ -317,6 +328,7 @@ class Progress(StrEnum):
     NONE = "none"
     INSTALLING = "installing"
     INSTALLED = "installed"
+    ELSEWHERE = "booted past its installer"  # the controller shows that its boot override was not followed
     RUNNING = "running"  # the installed system runs and awaits its join credentials
     UNKNOWN = "unknown"  # this controller does not report it; the join's own gates decide
 
@@ -340,7 +352,9 @@ class Claim:
     cluster that retires takes its roster with it. installed: what this generation boots was seen to run, or
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
-    installed, as its pin said. host: as its pin said."""
+    installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
+    the pin says it. mac: of the port that boots, as its pin said; "" in a claim that an older version wrote, and of a
+    kind of machine that has none before it runs. host: as its pin said."""
 
     stack: str
     node: str
@@ -356,6 +370,8 @@ class Claim:
     kernel: str = ""
     boot_id: str = ""
     way: Way = Way.KUBEADM
+    fault_domain: str = ""
+    mac: str = ""
     host: str = ""
 
 

@@ -7,26 +7,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle import power, slots, way
+from lifecycle import boot, power, slots, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
-from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError, NeverBooted
-from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power, Progress
-from lifecycle.waiting import Blocked, wait_until
+from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
+from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
+from lifecycle.preflight import account
 
 
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, NeverBooted; RollPaused and RollStopped (slots.begin_turn).
+    NeverPoweredOff, InstallerNeverRan, NeverBooted; RollPaused and RollStopped (slots.begin_turn); before there is a
+    cluster, what lifecycle.preflight.account does.
     """
     pin = pinned(step, ports)
+    if ports.records.initialised_by() is None:
+        account(ports, step.node, step.stack)  # later the run that has the roll has passed this
     slots.begin_turn(ports, pin)
-    if _claimed(step, ports, pin) is ClaimState.JOINED:
+    state, begun = _claimed(step, ports, pin)
+    if state is ClaimState.JOINED:
         return f"{step.node} runs generation {step.generation} already"
     try:
-        _install(ports, pin)
+        _install(ports, pin, begun=begun)
     except LifecycleError as error:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
         raise
@@ -58,8 +62,9 @@ def _to_install(claim: Claim) -> bool:
     return claim.state is ClaimState.LEFT or (claim.state is ClaimState.PROVISIONING and not claim.installed)
 
 
-def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
-    """PROVISIONING once the host is ours to write; JOINED if it serves this very generation."""
+def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
+    """PROVISIONING once the host is ours to write, and whether an installation of this very generation was begun
+    then already; JOINED if it serves this very generation."""
     for _ in range(TRIES):
         old = ports.records.claim(step.node)
         ours = old is not None and (old.stack, old.node) == (step.stack, step.node)
@@ -67,7 +72,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             if not ours:
                 raise HostClaimed(step.node, told(old))
             if old.state is ClaimState.JOINED:
-                return _serves(step, ports, pin, old)
+                return _serves(step, ports, pin, old), False
             alive = alive_in_cluster(ports, old)
             if alive:
                 raise HostStillJoined(step.node, f"{alive}, from a join that was not finished")
@@ -83,10 +88,12 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             machine_id=old.machine_id if old and ours else "",
             retiring=pin.retire,
             way=pin.way,
+            mac=pin.mac,
             host=pin.host,
         )
         if ports.records.put_claim(step.node, new, old):
-            return ClaimState.PROVISIONING
+            begun = old is not None and old.state is ClaimState.PROVISIONING and is_for(old, step)
+            return ClaimState.PROVISIONING, begun
     raise ClaimChanged(step.node, f"another writer at each of {TRIES} tries")
 
 
@@ -100,23 +107,26 @@ def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
     return ClaimState.JOINED
 
 
-def _install(ports: Ports, pin: Pin) -> None:
-    host = pin.node
-    if not power.order(ports, host, pin.controller, "look", lambda: ports.machines.underway(host, pin)):
+def _install(ports: Ports, pin: Pin, *, begun: bool) -> None:
+    """begun: an earlier run had claimed the host for this generation. Only then is a machine of it one that is on its
+    way in: after a leave it is the one that left, and its node would never come back."""
+    host, machines = pin.node, ports.machines
+    if begun and power.order(ports, host, pin.controller, "look", lambda: machines.underway(host, pin)):
+        ports.evidence.note(host, "a machine of this generation is coming already: it is gone on with")
+    else:
         way.wipe(ports, host, pin.controller, pin.way)
         power.off(ports, host, pin.controller)
-    _note_last_machine(ports, host)
-    ports.fence.check(host)
-    ports.evidence.begin(host, "install", pin.os_image)
-    power.order(ports, host, pin.controller, "install", lambda: ports.machines.install(host, pin))
-    _wait_booted(ports, pin)
-    _note_installed(ports, host)
+        _note_last_machine(ports, host)  # else it is on record, and what is coming may have registered since
+    boot.installed(ports, pin)
+    known = power.order(ports, host, pin.controller, "identity", lambda: machines.identity(host, pin.controller))
+    _note_installed(ports, host, known.get("zone", ""))
 
 
-def _note_installed(ports: Ports, host: str) -> None:
-    """A step that is killed before this is known leaves a host that the next one installs again."""
+def _note_installed(ports: Ports, host: str, zone: str) -> None:
+    """A step that is killed before this is known leaves a host that the next one installs again. zone: the fault
+    domain that its machine came up in, if it had the choice."""
     claim = ports.records.claim(host)
-    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True), claim):
+    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True, fault_domain=zone), claim):
         raise ClaimChanged(host, told(ports.records.claim(host)))
 
 
@@ -130,32 +140,3 @@ def _note_last_machine(ports: Ports, node: str) -> None:
     seen = ports.kubernetes.node(node)
     if seen is not None and seen.machine_id:
         advance(ports, claim, claim.state, seen.machine_id)
-
-
-def _wait_booted(ports: Ports, pin: Pin) -> None:
-    """Return once the installed system runs, or the controller does not report how far it is (then the
-    join's own gates decide). Raises NeverBooted, at once if the installer starts a second time."""
-    limit_s, start_s = ports.pins.limits().boot_s, ports.clock.now_s()
-    installed: list[bool] = []
-
-    def booted() -> bool | Blocked:
-        far = ports.machines.progress(pin.node, pin)
-        if far is Progress.INSTALLING and installed:
-            why = "the installer started again: the host does not boot its disk first"
-            raise NeverBooted(pin.node, why, (pin.os_disk,), ports.clock.now_s() - start_s)
-        if far is Progress.INSTALLED and not installed:
-            installed.append(True)
-            ports.evidence.begin(pin.node, "boot")
-        if far in (Progress.RUNNING, Progress.UNKNOWN):
-            return True
-        return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}")
-
-    wait_until(
-        booted,
-        what="the pinned image boots",
-        node=pin.node,
-        about=f"host/{pin.node}",
-        ports=ports,
-        limit_s=limit_s,
-        error=NeverBooted,
-    )

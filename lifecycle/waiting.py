@@ -98,7 +98,7 @@ def _look(check: Callable[[], T | Blocked]) -> tuple[T | Blocked, float]:
     try:
         return check(), 0.0
     except PortError as silent:
-        return Blocked(str(silent)), RETRY_S
+        return Blocked(str(silent)), max(RETRY_S, silent.retry_after_s)
 
 
 def wait_for_api(ports: Ports, node: str, limit_s: float) -> None:

@@ -46,7 +46,7 @@ class Asked:
 class Publication:
     """What is published for one node. files: path in the boot store -> bytes. kernel_arguments: of the live system.
 
-    boot_url: where the boot override leads.
+    boot_url: where the boot override leads; "" where there is none. user_data: what an instance is launched with.
     """
 
     node: str
@@ -54,6 +54,7 @@ class Publication:
     boot_url: str
     kernel_arguments: tuple[str, ...]
     files: Mapping[str, bytes]
+    user_data: bytes = b""
 
 
 class PoolBoot(Protocol):
@@ -67,8 +68,14 @@ class PoolBoot(Protocol):
 
     @property
     def artifacts(self) -> tuple[str, ...]:
-        """Names of the release's artifacts that a bare-metal installation boots or writes: their digests
-        are covered by the node's. A new AMI replaces no metal."""
+        """Names of the release's artifacts that an installation boots or writes: their digests are covered by
+        the node's."""
+        ...
+
+    @property
+    def machine_image(self) -> str:
+        """What a machine is launched from, such as its region's AMI; "" where it is installed. Covered likewise: a
+        new AMI replaces no metal, and no installer's file an instance."""
         ...
 
     def publication(self, own: Own, generation: str) -> Publication:
@@ -127,6 +134,9 @@ def _mismatches(environment: Environment, pool: Pool, release: Release, kubernet
         yield f"expected Kubernetes {environment.cluster.kubernetes}, found {kubernetes}"
     if kubernetes.architecture != release.architecture:
         yield f"expected Kubernetes for {release.architecture}, found {kubernetes}"
+    if pool.machines.platform == "aws" and environment.region not in release.amis:
+        known = ", ".join(sorted(release.amis)) or "none"
+        yield f"expected an AMI of {release} in aws.region {environment.region}, found those of {known}"
     for own in map(pool.machines.own, pool.machines.hosts):
         if own.os_disk in own.kept_disks:
             yield f"host {own.name}: expected an OS disk of its own, found {own.os_disk} among its data disks"

@@ -45,13 +45,15 @@ def shared_digest(boot: PoolBoot, secret_versions: Mapping[str, int] | None = No
     for name, version in versions.items():
         if not _SECRET_NAME.fullmatch(name) or type(version) is not int or version < 0:
             raise ValueError("secret_versions: expected names such as pki with a version number, found something else")
-    content = {
+    content: dict[str, object] = {
         "format": FORMAT,
         "image": [release.os, release.version, release.architecture, release.os_image],
         "artifacts": {name: release.artifact(name).sha256 for name in boot.artifacts},
         "files": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
         "secrets": versions,
     }
+    if boot.machine_image:
+        content["machine_image"] = boot.machine_image
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 

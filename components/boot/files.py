@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.boot import kubeadm, scripts
+from components.boot import kubeadm, s3_scripts, scripts
 from components.boot.ignition import File, Resource, canonical_json, inline
 from components.environment import Environment
 from components.machines.contract import Own
@@ -30,6 +30,7 @@ def environment_file(environment: Environment, node: str, role: str) -> File:
     values = {
         "INGOT_ENDPOINT": kubeadm.endpoint(environment.cluster),
         "INGOT_NODE": node,
+        **s3_scripts.told(environment),
         "INGOT_ROLE": role,
         "INGOT_STORE": environment.store_url,
     }

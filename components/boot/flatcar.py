@@ -19,6 +19,7 @@ from components.boot.flatcar_installer import NO_UPDATES, PROGRAMS, UPDATERS
 from components.boot.ignition import Directory, Dropin, File, Link, Unit, fetched
 from components.boot.ignition_node import Installed, containerd, shared_files
 from components.boot.immutability import Root
+from components.boot.launched import LaunchedPool
 from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.lock import Artifact
 from components.machines.contract import Own
@@ -67,6 +68,10 @@ class FlatcarPool:
     artifacts: tuple[str, ...] = (KERNEL, INITRAMFS, METAL)
 
     @property
+    def machine_image(self) -> str:
+        return ""
+
+    @property
     def asked(self) -> Asked:
         return self.installed.asked
 
@@ -87,7 +92,7 @@ class Flatcar:
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         return immutability.problems(self.root, files)
 
-    def pool(self, asked: Asked) -> FlatcarPool:
+    def pool(self, asked: Asked) -> FlatcarPool | LaunchedPool:
         kubernetes = asked.kubernetes
         if kubernetes.sysext is None:
             problem = (
@@ -101,15 +106,14 @@ class Flatcar:
         files += settings.timesyncd(asked.environment.settings)
         if asked.stores:
             files.append(text_file("/etc/sysctl.d/90-hugepages.conf", _hugepages(asked)))
-        return FlatcarPool(
-            Installed(
-                asked=asked,
-                files=tuple(files),
-                directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
-                units=_units(),
-                links=(link,),
-            )
+        installed = Installed(
+            asked=asked,
+            files=tuple(files),
+            directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
+            units=_units(),
+            links=(link,),
         )
+        return LaunchedPool(installed) if asked.platform == "aws" else FlatcarPool(installed)
 
 
 def _extension(pinned: Artifact, version: str, architecture: str) -> tuple[File, Link]:

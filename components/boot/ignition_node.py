@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import kubeadm, scripts, settings
+from components.boot import kubeadm, s3_scripts, scripts, settings
 from components.boot.contract import Asked
 from components.boot.files import (
     data_disks_file,
@@ -91,8 +91,8 @@ def shared_files(asked: Asked, *, programs: str, containerd: str) -> Iterator[Fi
     """Files that every node of a pool has, whichever system it runs. programs: the folder of ours.
     containerd: its configuration."""
     environment = asked.environment
-    yield program(programs, "ingot-join", scripts.JOIN)
-    yield program(programs, "ingot-report", scripts.REPORT)
+    for name, text in s3_scripts.programs(environment).items():
+        yield program(programs, name, text)
     yield text_file("/etc/modules-load.d/kubernetes.conf", "br_netfilter\noverlay\n")
     yield text_file("/etc/modules-load.d/nvme-tcp.conf", "nvme-tcp\n")
     if asked.stores:

@@ -15,11 +15,12 @@ from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
+from components.boot.user_data import UserData
 from components.environment import Drain, Environment, Pool
 from components.images.lock import Lock, UnknownRelease
 from components.machines.contract import Own, Place
 from components.releases import schematic_of
-from lifecycle.ports import DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.ports import BootMethod, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 from lifecycle.succession import host_of, may_be_of, node_name
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -62,6 +63,14 @@ def publish(
     `boot_of` does."""
     found = boot_of(environment, lock, node, secret_versions)
     return found.boot.publication(found.own, found.generation)
+
+
+def user_data(environment: Environment, lock: Lock, node: str, zone: str) -> UserData:
+    """What an instance of one declared node is launched with in a zone, which its configuration calls its fault
+    domain: under the same generation in any of the host's zones. Raises as `boot_of` does."""
+    found = boot_of(environment, lock, node)
+    made = found.boot.publication(replace(found.own, fault_domain=zone), found.generation)
+    return UserData(made.user_data, dict(made.files))
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ def _pin(place: Place, boot: PoolBoot, generation: str) -> Pin:
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.store_url, generation, place.node),
+        boot_url="" if boot.machine_image else boot_url(environment.store_url, generation, place.node),
         controller=declared.controller,
         mac=declared.mac,
         os_disk=declared.os_disk,
@@ -175,6 +184,7 @@ def _pin(place: Place, boot: PoolBoot, generation: str) -> Pin:
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
         host=name if place.node != name else "",
         particulars=declared.particulars,
+        boot=tuple(map(BootMethod, declared.boot)),
     )
 
 

@@ -99,6 +99,10 @@ class TalosPool:
     asked: Asked
     artifacts: tuple[str, ...] = (KERNEL, INITRAMFS)
 
+    @property
+    def machine_image(self) -> str:
+        return ""
+
     def publication(self, own: Own, generation: str) -> Publication:
         store = self.asked.environment.store_url
         arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
@@ -169,6 +173,12 @@ def _problems(asked: Asked) -> Iterator[str]:
     major, minor = (int(number) for number in re.findall(r"[0-9]+", release.version)[:2])
     if (major, minor) > CONTRACT_MAX:
         yield f"expected Talos {CONTRACT_MAX[0]}.{CONTRACT_MAX[1]} at most, found {release.version}"
+    if asked.platform != "metal":
+        yield (
+            "expected machines of kind bare-metal, found another: Talos takes its whole configuration, secrets and "
+            "all, at its one-time location, and on EC2 it would read it from user data, which everybody may read who "
+            "may describe instances; Fedora CoreOS and Flatcar run there"
+        )
     if release.installer is None:
         yield f"expected an installer by digest, found none; pin {release} again from the image factory"
     for pool in asked.environment.pools.values():

@@ -76,6 +76,8 @@ class Aws(Closed):
     endpoint_record: Literal["private-zone", "none"] = "private-zone"
     """Who leads cluster.endpoint to the API's load balancer. private-zone: this stack, in a private zone of exactly
     that name, for the VPC. none: somebody else, by a CNAME."""
+    runners: tuple[Cidr, ...] = ()
+    """IPv4 ranges that the steps run from, which ask the API and etcd; without any, only machines reach those."""
     tags: dict[TagKey, Tag] = Field(default={}, max_length=40)
     """Put on everything besides the stack's own."""
 
@@ -148,6 +150,7 @@ class AwsMachines(Closed):
             instance_types=self.instance_types,
             fixed_address=fixed(of) and place.node == place.host,
             volumes=tuple(of.data_volumes),
+            subnets=tuple(aws.network.subnets.items()) if isinstance(aws.network, ExistingNetwork) else (),
         )
         controller = Controller(ec2.url(aws.region, cluster, place.node))
         return Declared(controller, of.zones[0], particulars=instance)

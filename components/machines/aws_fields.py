@@ -10,7 +10,7 @@ from pydantic import Field
 from components.fields import Refused, number, text
 from components.releases import Architecture
 
-ZONE: Final = r"[a-z]{2}(-[a-z]+)+-[0-9][a-z]"
+ZONE: Final = r"[a-z]{2}(-[a-z]+)+-[0-9][a-g]"
 SPREAD_MAX: Final = 7
 """Running instances of a spread placement group in one zone (EC2 user guide, "Placement strategies")."""
 PARTITIONS: Final = 7
@@ -27,7 +27,7 @@ def _region(name: str) -> str:
 
 
 def _zone(name: str) -> str:
-    if re.fullmatch(ZONE[: -len("[a-z]")], name):
+    if re.fullmatch(ZONE[: -len("[a-g]")], name):
         raise Refused("add the zone's letter; this is a region")
     return name
 
@@ -94,6 +94,11 @@ RootGib = Annotated[
 VolumeGib = Annotated[int, Field(ge=1, le=16_384), number("GiB: 1 to 16384")]
 VolumeIops = Annotated[int, Field(ge=3000, le=16_000), number("operations a second: 3000 to 16000")]
 VolumeThroughput = Annotated[int, Field(ge=125, le=1000), number("MiB a second: 125 to 1000")]
+
+
+def partition_of(region: str) -> str:
+    """Of AWS, as ARNs name it."""
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region[: region.rindex("-", 0, -2)], "aws")
 
 
 def region_of(zone: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from components.fields import Closed, Domain, InOrder, Label, Mac, RedfishSystem, StableDisk
+from components.fields import BootMethods, Closed, Domain, InOrder, Label, Mac, RedfishSystem, StableDisk
 from components.machines.contract import Declared, Own, OwnMount, Place, Platform
 from lifecycle.facts import Controller
 
@@ -40,6 +40,8 @@ class Host(Closed):
     """Where its power is switched."""
     mac: Mac
     """Of the port that boots; quoted."""
+    boot: BootMethods = ("uefi-http", "pxe")
+    """The ways to its installer, each tried if those before it fail (docs/bare-metal.md)."""
     os_disk: StableDisk
     """Written by every installation."""
     data_disks: tuple[StableDisk, ...] = ()
@@ -82,4 +84,4 @@ class BareMetal(Closed):
         """Fulfils components.machines.contract.Kind."""
         of = self.hosts[place.host]
         controller = Controller(of.bmc.url, of.bmc.verify_tls)
-        return Declared(controller, of.fault_domain, of.mac, of.os_disk, of.kept_disks)
+        return Declared(controller, of.fault_domain, of.mac, of.os_disk, of.kept_disks, boot=of.boot)

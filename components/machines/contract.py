@@ -55,7 +55,7 @@ class Own:
 class Declared:
     """What a pin says of a host because of the kind of its machine (lifecycle.facts.Pin has the same names).
 
-    mac, os_disk, data_disks: of a host that is installed over the network.
+    mac, os_disk, data_disks, boot: of a host that is installed over the network.
     """
 
     controller: Controller
@@ -64,6 +64,7 @@ class Declared:
     os_disk: str = ""
     data_disks: tuple[str, ...] = ()
     particulars: object = None
+    boot: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

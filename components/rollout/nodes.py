@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.infrastructure import NONE, Surroundings
 from components.rollout.steps import Runs, gone_resource, settled, step_resource
 from lifecycle.commands import Step, Verb
 
@@ -30,12 +31,14 @@ class NodePool(pulumi.ComponentResource):
 class Nodes:
     """Registers nodes with the engine. Fulfils components.rollout.lanes.Registrar.
 
-    pools: component of each pool. generations: of each node.
+    pools: component of each pool. generations: of each node. around: what the kinds of machine registered for them,
+    by node.
     """
 
     stack: str
     pools: Mapping[str, NodePool]
     generations: Mapping[str, str]
+    around: Surroundings = NONE
 
     def machine(self, host: str, pool: str, *, machine_after: Sequence[str]) -> pulumi.CustomResource:
         """Register the machine: its old self leaves and is given back first, if there is one.
@@ -52,7 +55,7 @@ class Nodes:
             ),
             triggers=[generation],
             parent=self.pools[pool],
-            depends_on=machine_after,
+            depends_on=[*machine_after, *self.around.machine.get(host, ())],
         )
 
     async def ended(self, machine: pulumi.CustomResource) -> None:
@@ -82,7 +85,7 @@ class Nodes:
             ),
             triggers=[machine.id],
             parent=parent,
-            depends_on=member_after,
+            depends_on=[*member_after, *self.around.membership.get(host, ())],
         )
         readiness = step_resource(
             f"{host}.readiness",

@@ -20,9 +20,10 @@ from components.stackfile.sketch import Sketch
 
 PREFIX_MIN, PREFIX_MAX = 16, 22
 """A VPC is /16 at most. Beyond /22, a private subnet of six would not hold a /25."""
+IOPS_MIN: Final = 3000
 IOPS_PER_GIB: Final = 500
 IOPS_PER_MIBPS: Final = 4
-"""Of gp3 (EBS user guide, "General Purpose SSD volumes")."""
+"""Of gp3 (EBS user guide, "General Purpose SSD volumes"): the first at any size."""
 
 
 def block_with_pools(s: Sketch) -> Iterator[Flaw]:
@@ -71,7 +72,7 @@ def zones_of_region(s: Sketch) -> Iterator[Flaw]:
 
 def zones_of_network(s: Sketch) -> Iterator[Flaw]:
     """A host can only be where there is a subnet for it."""
-    if s.aws.zones is None:
+    if s.aws.zones is None or any(True for _ in zones_of_region(s)):
         return
     known = [zone for _, zone in s.aws.zones]
     for host in _hosts(s):
@@ -79,8 +80,7 @@ def zones_of_network(s: Sketch) -> Iterator[Flaw]:
         for i, zone in host.zones or ():
             at = (*host.path, "zones", i)
             if zone not in known:
-                fix = f"write one of {', '.join(known)}, or add it to aws.network" if known else "add it to aws.network"
-                yield Flaw(at, zone, "a zone of aws.network", fix)
+                yield Flaw(at, zone, "a zone of aws.network", f"write {' or '.join(known)}, or add it to aws.network")
             elif zone in tried:
                 yield Flaw(at, f"{zone} again", "each zone once", "take one of the two out")
             tried.add(zone)
@@ -138,10 +138,10 @@ def volumes_of_gp3(s: Sketch) -> Iterator[Flaw]:
     for volume in (v for h in _hosts(s) for v in h.volumes):
         if volume.iops is None:
             continue
-        if volume.gib is not None and volume.iops > volume.gib * IOPS_PER_GIB:
-            most = volume.gib * IOPS_PER_GIB
+        most = IOPS_MIN if volume.gib is None else max(IOPS_MIN, volume.gib * IOPS_PER_GIB)
+        if volume.gib is not None and volume.iops > most:
             found = f"{volume.iops} for {volume.gib} GiB"
-            fix = f"write {-(-volume.iops // IOPS_PER_GIB)} GiB or more" + (f", or {most}" if most >= 3000 else "")
+            fix = f"write {most}, or {-(-volume.iops // IOPS_PER_GIB)} GiB"
             yield Flaw((*volume.path, "iops"), found, f"{most} at most: {IOPS_PER_GIB} for each GiB", fix)
         most = volume.iops // IOPS_PER_MIBPS
         if volume.throughput_mibps is not None and volume.throughput_mibps > most:

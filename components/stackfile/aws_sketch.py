@@ -65,7 +65,7 @@ class AwsPoolSketch:
 @dataclass(frozen=True)
 class AwsSketch:
     """All that there is of AWS. said: whether there is an `aws`. zones: of its network, each with where it stands;
-    None if they cannot be read. others: pools of other kinds of machine. store: `boot_store.kind`."""
+    None if one of them cannot be read. others: pools of other kinds of machine. store: `boot_store.kind`."""
 
     said: bool
     region: str | None
@@ -108,12 +108,15 @@ def _kind(pool: object) -> object:
 
 def _network_zones(network: object) -> tuple[tuple[Path, str], ...] | None:
     at: Path = ("aws", "network")
-    subnets = get(network, "subnets")
+    subnets, listed = get(network, "subnets"), get(network, "zones")
     if isinstance(subnets, Mapping):
-        names = [name for name in subnets if read(_ZONE, {"": name}, "") is not None]
-        return tuple(((*at, "subnets", name), name) for name in names)
-    zones = read_list(_ZONE, network, "zones")
-    return None if zones is None else tuple(((*at, "zones", i), zone) for i, zone in zones)
+        found = [((*at, "subnets", name), read(_ZONE, {"": name}, "")) for name in subnets]
+    elif isinstance(listed, list | tuple):
+        found = [((*at, "zones", i), read(_ZONE, {"": name}, "")) for i, name in enumerate(listed)]
+    else:
+        return None
+    whole = tuple((path, zone) for path, zone in found if zone is not None)
+    return whole if len(whole) == len(found) else None
 
 
 def _pool(name: object, pool: object, image: object) -> AwsPoolSketch:

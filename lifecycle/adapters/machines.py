@@ -24,8 +24,8 @@ class MachinesByScheme:
     def underway(self, host: str, pin: Pin) -> bool:
         return self._of(host, pin.controller).underway(host, pin)
 
-    def install(self, host: str, pin: Pin) -> None:
-        self._of(host, pin.controller).install(host, pin)
+    def install(self, host: str, pin: Pin) -> str | None:
+        return self._of(host, pin.controller).install(host, pin)
 
     def progress(self, host: str, pin: Pin) -> Progress:
         return self._of(host, pin.controller).progress(host, pin)

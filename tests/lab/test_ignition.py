@@ -113,7 +113,7 @@ class TestAccepts:
         configuration = pool_boot(stack, LOCK, "control").configuration(own, BLANK)
         longer = configuration + b" " * BYTES_MAX
         for data in (configuration, longer):
-            made = user_data(data, node="c1", generation=BLANK, bucket="boot-configurations")
+            made = user_data(data, bucket="boot-configurations", region="eu-central-1")
             accepted(ignition, made.data)
         assert set(made.stored.values()) == {longer}
 

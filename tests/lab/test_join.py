@@ -12,6 +12,7 @@ from lab import fleet as make
 from lab import redfish
 from lab.lab import Lab
 from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.commands import Verb
@@ -47,7 +48,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def redfish_machines(store: BootStore) -> RedfishMachines:
-    return RedfishMachines(lambda _: BmcCredentials(redfish.USERNAME, redfish.PASSWORD), store, try_delay_s=0)
+    return RedfishMachines(lambda _: BmcCredentials(redfish.USERNAME, redfish.PASSWORD), store, WallClock())
 
 
 def agents(hosts: Site) -> set[str]:

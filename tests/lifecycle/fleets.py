@@ -29,7 +29,7 @@ def pin(node: str, generation: str = "g1", **changes: object) -> Pin:
         "kubelet": KUBELET,
         "boot_url": "http://boot.example/",
         "controller": Controller(f"https://bmc-{node}.example"),
-        "mac": "02:00:00:00:00:01",
+        "mac": f"02:00:00:00:{ord(node[0]):02x}:{int(node[1:]) if node[1:].isdigit() else 0:02x}",
         "os_disk": "/dev/disk/by-id/os",
         "data_disks": (),
         "fault_domain": DOMAINS.get(node, ""),
@@ -43,7 +43,8 @@ def claim(node: str, state: ClaimState, generation: str = "g1", machine_id: str 
     """The claim of a node of these fleets."""
     p = pin(node)
     fields = (p.controller, p.pool, p.role, p.stores)
-    return Claim("metal", node, generation, state, *fields, machine_id=machine_id, **changes)  # type: ignore[arg-type]
+    changes = {"machine_id": machine_id, "mac": p.mac, **changes}
+    return Claim("metal", node, generation, state, *fields, **changes)  # type: ignore[arg-type]
 
 
 def serving() -> World:

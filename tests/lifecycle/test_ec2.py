@@ -60,3 +60,7 @@ class TestNames:
             "ingot:generation": "g1",
         }
         assert ec2.tags("aws", "blue", "w1", volume="data-1")["ingot:volume"] == "data-1"
+
+    def test_a_security_group_says_of_which_role_it_is_and_a_subnet_that_it_is_for_all(self) -> None:
+        assert ec2.tags("aws", "blue", role=Role.WORKER)["ingot:role"] == "worker"
+        assert ec2.tags("aws", "blue", role=ec2.ANY_ROLE)["ingot:role"] == "any"

@@ -78,6 +78,7 @@ class World:
     initialising: str | None = None
     delivered: set[str] = field(default_factory=set)  # credentials that lie there to be fetched
     failed: set[str] = field(default_factory=set)  # machines that report so
+    ignored: dict[str | None, Progress] = field(default_factory=dict)  # way to boot that leads nowhere -> what shows
     document: str = ""
     version: int = 0
     run: Run = field(default_factory=lambda: Run("run-a", "here", "here", 1, 1.0))  # the engine that asks

@@ -12,7 +12,7 @@ from components.boot.contract import BootConfigurationError
 from components.boot.pin import pins, publish, rollout, unknown_releases
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
-from lifecycle.ports import Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
+from lifecycle.ports import BootMethod, Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Window
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -42,6 +42,7 @@ class TestPins:
             retire=False,
             architecture="x86_64",
             kernel="",
+            boot=(BootMethod.UEFI_HTTP, BootMethod.PXE),
         )
 
     def test_of_an_image_whose_kernel_somebody_pinned(self, environment: Environments, lock: Locks) -> None:

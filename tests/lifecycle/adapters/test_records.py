@@ -92,11 +92,12 @@ class TestClaims:
         records = records_of(tmp_path)
         records.put_claim("w1", dataclasses.replace(claim_of("metal"), retiring=False, machine_id=""), None)
         file = tmp_path / "records/hosts/w1.json"
-        lines = [line for line in file.read_text().splitlines() if "retiring" not in line]
+        newer = ("retiring", "fault_domain")
+        lines = [line for line in file.read_text().splitlines() if not any(field in line for field in newer)]
         file.write_text("\n".join(lines))
         found = records.claim("w1")
         assert found is not None
-        assert not found.retiring
+        assert (found.retiring, found.fault_domain) == (False, "")
 
     def test_only_its_owner_may_read_it(self, tmp_path: Path) -> None:
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
@@ -181,7 +182,7 @@ class TestOneMachineOneClaim:
         left = claim_of("metal", ClaimState.LEFT)
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
         records_of(tmp_path).put_claim("w1", left, claim_of("metal"))
-        (lock,) = (tmp_path / "records/hosts").glob(".*.lock")
+        (lock,) = (tmp_path / "records/machines").glob("*.lock")
         records = DirectoryRecords(lambda: tmp_path, "metal", StillClock())
         with locked(lock, WallClock()), pytest.raises(PortError, match=r"lock .*fuser"):
             records.put_claim("x1", renamed(claim_of("metal")), None)
@@ -189,6 +190,46 @@ class TestOneMachineOneClaim:
 
     def test_two_names_at_the_same_moment(self, tmp_path: Path) -> None:
         assert sorted(raced(tmp_path, ("metal", "w1"), ("metal", "x1"))) == ["MachineClaimed", "True"]
+
+
+class TestOneMacOneClaim:
+    """Two hosts with one MAC address would fetch each other's boot configuration, whatever their controllers are."""
+
+    MAC = "52:54:00:00:01:01"
+    OTHER = "https://bmc-x1.example/redfish/v1/Systems/1"
+
+    def held(self, records: DirectoryRecords, state: ClaimState = ClaimState.JOINED) -> Claim:
+        claim = dataclasses.replace(claim_of("metal", state), mac=self.MAC)
+        records.put_claim("w1", claim, None)
+        return claim
+
+    @pytest.mark.parametrize("mac", [MAC, MAC.upper().replace("00", "00")])
+    def test_a_second_one_is_refused_and_told_whose_it_is(self, tmp_path: Path, mac: str) -> None:
+        held = self.held(records_of(tmp_path))
+        new = dataclasses.replace(renamed(held, self.OTHER), stack="lab", mac=mac)
+        with pytest.raises(MachineClaimed, match=f"found MAC address {mac} claimed for w1 by stack metal"):
+            records_of(tmp_path, "lab").put_claim("x1", new, None)
+        assert records_of(tmp_path).claim("x1") is None
+
+    def test_one_that_was_left_may_be_taken_and_not_be_taken_back(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        left = self.held(records, ClaimState.LEFT)
+        assert records.put_claim("x1", renamed(dataclasses.replace(left, state=ClaimState.JOINED), self.OTHER), None)
+        with pytest.raises(MachineClaimed, match=r"MAC address .* claimed for x1"):
+            records.put_claim("w1", dataclasses.replace(left, state=ClaimState.PROVISIONING), left)
+
+    def test_a_claim_that_moves_to_a_claimed_port(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        held = self.held(records)
+        own = dataclasses.replace(renamed(held, self.OTHER), mac="52:54:00:00:01:02")
+        records.put_claim("x1", own, None)
+        with pytest.raises(MachineClaimed, match=r"MAC address .* claimed for w1"):
+            records.put_claim("x1", dataclasses.replace(own, mac=self.MAC), own)
+
+    def test_machines_that_have_none_are_no_rivals(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        assert records.put_claim("x1", renamed(claim_of("metal"), self.OTHER), None)
 
 
 class TestWhoHoldsAMachine:

@@ -9,103 +9,15 @@ from typing import Any
 
 import pytest
 
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import BootStore, DirectoryBoot
+from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Controller, Power, Progress
 from tests.lifecycle.adapters.pinned import pin_of
+from tests.lifecycle.adapters.played_controller import PASSWORD, RESET, SESSIONS, SYSTEM, Played
 from tests.lifecycle.adapters.wire_server import Asked, Reply, Wire, free_port
-
-ROOT, SYSTEM = "/redfish/v1/", "/redfish/v1/Systems/1"
-RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
-SESSIONS = "/redfish/v1/SessionService/Sessions"
-PASSWORD = "s3cret-of-the-bmc"
-
-
-class Played:
-    """A management controller of one host."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.power: Any = "Off"
-        self.boot: dict[str, Any] = {
-            "BootSourceOverrideEnabled": "Disabled",
-            "BootSourceOverrideTarget": "None",
-            "BootSourceOverrideMode": "UEFI",
-            "BootSourceOverrideTarget@Redfish.AllowableValues": ["None", "Pxe", "Hdd", "UefiHttp"],
-            "HttpBootUri": None,
-        }
-        self.progress: dict[str, Any] | None = None
-        self.patches: list[dict[str, Any]] = []
-        self.resets: list[str] = []
-        links = {"Sessions": {"@odata.id": SESSIONS}}
-        wire.on(
-            "GET",
-            ROOT,
-            Reply(
-                body={
-                    "@odata.id": ROOT,
-                    "Id": "RootService",
-                    "Name": "Root Service",
-                    "RedfishVersion": "1.18.0",
-                    "Systems": {"@odata.id": "/redfish/v1/Systems"},
-                    "SessionService": {"@odata.id": "/redfish/v1/SessionService"},
-                    "Links": links,
-                }
-            ),
-        )
-        service = {
-            "@odata.id": "/redfish/v1/SessionService",
-            "Id": "SessionService",
-            "Name": "s",
-            "Sessions": links["Sessions"],
-        }
-        wire.on("GET", "/redfish/v1/SessionService", self.with_session(lambda _: Reply(body=service)))
-        wire.on("POST", SESSIONS, self.log_in)
-        wire.on("DELETE", f"{SESSIONS}/1", Reply(204))
-        wire.on("GET", SYSTEM, self.with_session(lambda _: Reply(body=self.system())))
-        wire.on("PATCH", SYSTEM, self.with_session(self.patched))
-        wire.on("POST", RESET, self.with_session(self.reset))
-
-    def with_session(self, script: Any) -> Any:
-        def checked(asked: Asked) -> Reply:
-            token = {k.lower(): v for k, v in asked.headers.items()}.get("x-auth-token")
-            return script(asked) if token == "token-1" else Reply(401, {"error": {"message": "no session"}})
-
-        return checked
-
-    def log_in(self, asked: Asked) -> Reply:
-        if asked.body != {"UserName": "admin", "Password": PASSWORD}:
-            return Reply(401, {"error": {"message": f"bad password {asked.body['Password']}"}})
-        return Reply(201, {"Id": "1"}, {"X-Auth-Token": "token-1", "Location": f"{SESSIONS}/1"})
-
-    def system(self) -> dict[str, Any]:
-        types = ["On", "ForceOff", "ForceRestart", "GracefulShutdown"]
-        action = {"target": RESET, "ResetType@Redfish.AllowableValues": types}
-        return {
-            "@odata.id": SYSTEM,
-            "Id": "1",
-            "Name": "w1",
-            "Manufacturer": "Contoso",
-            "PowerState": self.power,
-            "Boot": self.boot,
-            "Actions": {"#ComputerSystem.Reset": action},
-            **({"BootProgress": self.progress} if self.progress else {}),
-        }
-
-    def patched(self, asked: Asked) -> Reply:
-        self.patches.append(asked.body["Boot"])
-        self.boot.update(asked.body["Boot"])
-        return Reply(204)
-
-    def reset(self, asked: Asked) -> Reply:
-        kind = asked.body["ResetType"]
-        if kind == "ForceOff" and self.power == "Off":
-            return Reply(409, {"error": {"message": "already off"}})
-        self.resets.append(kind)
-        self.power = "Off" if kind == "ForceOff" else "On"
-        return Reply(204)
 
 
 @pytest.fixture
@@ -120,14 +32,14 @@ def controller(wire: Wire) -> Controller:
 
 @pytest.fixture
 def store(tmp_path: Path) -> BootStore:
-    return BootStore(
+    return DirectoryBoot(
         lambda: tmp_path, lambda: "https://boot.example", lambda pin: {"boot/0123456789abcdef/w1.ipxe": b"#!ipxe"}
     )
 
 
 @pytest.fixture
 def machines(store: BootStore, wire: Wire) -> Iterator[RedfishMachines]:
-    made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, try_delay_s=0.001)
+    made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, WallClock())
     yield made
     made.close()
 
@@ -321,7 +233,7 @@ class TestHostileWire:
     def test_refused_credentials_are_not_tried_again(
         self, wire: Wire, played: Played, store: BootStore, controller: Controller, caplog: pytest.LogCaptureFixture
     ) -> None:
-        wrong = RedfishMachines(lambda _: BmcCredentials("admin", "wr0ng"), store, try_delay_s=0.001)
+        wrong = RedfishMachines(lambda _: BmcCredentials("admin", "wr0ng"), store, WallClock())
         with (
             caplog.at_level(logging.DEBUG),
             pytest.raises(NeedsAttention, match=r"BMC of w1 .*refused.*CREDENTIALS") as caught,
@@ -330,11 +242,14 @@ class TestHostileWire:
         assert "wr0ng" not in str(caught.value)
         assert wire.lines().count(f"POST {SESSIONS}") == 1
 
-    def test_a_reset_connection_is_tried_again(
+    def test_a_reset_connection_is_left_to_whoever_asks_again(
         self, wire: Wire, played: Played, machines: RedfishMachines, controller: Controller
     ) -> None:
         machines.power("w1", controller)
         wire.on("GET", SYSTEM, Reply(reset=True), Reply(body=played.system()))
+        with pytest.raises(PortError, match=r"BMC of w1 .*ConnectionError"):
+            machines.power("w1", controller)
+        assert wire.lines().count(f"GET {SYSTEM}") == 2
         assert machines.power("w1", controller) is Power.OFF
 
     def test_a_controller_that_stays_busy_is_an_error(
