@@ -8,12 +8,14 @@ from pathlib import Path
 
 from components import stackfile
 from components.boot.pin import pins
+from components.boot.user_data import UserData
 from components.environment import Environment
-from lifecycle.errors import LifecycleError
-from lifecycle.ports import Ports
+from lifecycle.errors import LifecycleError, NeedsAttention
+from lifecycle.ports import Pin, Ports
 from rehearsal.rack.ports import ports
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
+from rehearsal.serving import account_of
 from rehearsal.session import Options, home, limits, pinned, stack_data
 
 
@@ -26,6 +28,10 @@ class NoRack(LifecycleError):
             f"Remedy: `ingot rack up {stack}` brings it up"
         )
         self.stack = stack
+
+
+def _never(pin: Pin, zone: str) -> UserData:
+    raise NeedsAttention(f"rack host {pin.node}", "a launch of an instance", "look at the rack, and change nothing")
 
 
 @contextmanager
@@ -46,6 +52,7 @@ def saved_rack(
         raise NoRack(stack, where)
     rack = Rack(loaded[0], pins(environment, pinned(environment), stack=stack))
     try:
-        yield environment, ports(rack, "saved", limits(environment), lambda: None)
+        with account_of(rack, Store(where), environment, stack, _never, lasting=False):
+            yield environment, ports(rack, "saved", limits(environment), lambda: None)
     finally:
         rack.clock.close()

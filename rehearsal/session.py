@@ -12,20 +12,18 @@ import os
 import runpy
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent import futures
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
-from pulumi.runtime.proto import provider_pb2_grpc
 
 from components import stackfile
-from components.boot.pin import pins, rollout
+from components.boot.pin import pins, rollout, user_data
+from components.boot.user_data import UserData
 from components.environment import Environment
 from components.fleet import pool_orders
 from components.images import lock as image_lock
@@ -36,16 +34,19 @@ from lifecycle.ports import Limits, Pin
 from lifecycle.succession import host_of
 from rehearsal import letters, stand_in
 from rehearsal.engine_lock import clear_dead_run, engine_pid
+from rehearsal.providers.base import Provider
 from rehearsal.providers.command import Command
 from rehearsal.providers.kubernetes import Kubernetes
 from rehearsal.providers.talos import Talos
 from rehearsal.providers.tls import Tls
+from rehearsal.rack import instances
 from rehearsal.rack.course import Course
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.journal import Journal
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store, WorldUnreadable
 from rehearsal.rack.world import Host, World
+from rehearsal.serving import account_of, serving
 from rehearsal.stuck import ended_if_stuck
 
 # gRPC tells of every call that a dying engine cuts off, with a traceback; what a user must know is in the errors.
@@ -68,6 +69,7 @@ PASSPHRASE = "rehearsal"
 """Encrypts the rehearsal's own state, which holds no secret of anyone."""
 
 PARALLEL_MIN = 64
+THREADS = 16
 
 
 def run_program() -> None:
@@ -259,6 +261,11 @@ class Session:
             found = pins(self.environment, pinned(self.environment), stack=self.stack_name)
             self.rack.declare(found)
             _declare(self.rack.world, found)
+            instances.publish_images(self.rack)
+
+    def launches(self, pin: Pin, zone: str) -> UserData:
+        """What an instance of the pin's host starts with there, by the stack file in force."""
+        return user_data(self.environment, pinned(self.environment), pin.node, zone)
 
     def _parallel(self) -> int:
         return max(PARALLEL_MIN, len(self.rack.pins) + 64)
@@ -315,7 +322,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
     """Open the rack of `stack` and serve it.
 
     folder: where it is kept; default `.ingot/rack/<stack>` in the project. Raises
-    components.stackfile.StackFileError before anything is touched, RackBusy, WorldUnreadable.
+    components.stackfile.StackFileError before anything is touched, RackBusy, WorldUnreadable, CallsUnreadable.
     """
     options = options or Options()
     data = stack_data(stack, options)
@@ -337,14 +344,14 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
         session = Session(stack, environment, rack, store, options, _workspace(store, stack, data, lock), {})
         rack.read_letters = lambda: letters.deliver(store, rack, session.save)
         session.stack_text = (session.workspace / "stacks" / f"Pulumi.{stack}.yaml").read_bytes()
-        servers = _serve(session)
-        try:
-            session.save()
-            yield session
-        finally:
-            rack.clock.close()
-            for server in servers:
-                server.stop(grace=None)
+        with account_of(rack, store, environment, stack, session.launches, lasting=options.durable):
+            with serving(_providers(session)) as ports:
+                try:
+                    session.ports.update(ports)
+                    session.save()
+                    yield session
+                finally:
+                    rack.clock.close()
             session.save()
 
 
@@ -371,28 +378,21 @@ def _workspace(store: Store, stack: str, data: Mapping[str, Any], lock: Lock) ->
     return folder
 
 
-def _serve(session: Session) -> list[grpc.Server]:
-    rack = session.rack
-    threads = session._parallel() + 32
-    providers = {
-        "command": Command(
-            rack, limits(session.environment), rollout(session.environment), session.save, session.on_roster
-        ),
-        "kubernetes": Kubernetes(rack, session.save),
-        "talos": Talos(),
-        "tls": Tls(),
+def _providers(session: Session) -> dict[str, tuple[Provider, int]]:
+    """What serves each package, and on how many threads: a step keeps one for as long as it waits."""
+    rack, save = session.rack, session.save
+    steps = Command(rack, limits(session.environment), rollout(session.environment), save, session.on_roster)
+    found: dict[str, tuple[Provider, int]] = {
+        "command": (steps, session._parallel() + 32),
+        "kubernetes": (Kubernetes(rack, save), THREADS),
+        "talos": (Talos(), THREADS),
+        "tls": (Tls(), THREADS),
     }
-    servers = []
-    for package, provider in providers.items():
-        server = grpc.server(
-            futures.ThreadPoolExecutor(threads if package == "command" else 16, thread_name_prefix=f"rack-{package}"),
-            options=[("grpc.max_receive_message_length", 256 << 20), ("grpc.max_send_message_length", 256 << 20)],
-        )
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
-        session.ports[package] = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        servers.append(server)
-    return servers
+    if rack.aws is not None:
+        from rehearsal.providers.aws import Aws
+
+        found["aws"] = (Aws(rack, rack.aws.account), THREADS)
+    return found
 
 
 def use_engine(path: Path) -> None:

@@ -106,9 +106,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
         self.touch()
-        kind = _kind(request.urn)
+        kind = kind_of(request.urn)
         if request.old_inputs == request.news:
-            self.unchanged(kind, _name(request.urn), read(request.news))
+            self.unchanged(kind, name_of(request.urn), read(request.news))
             return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
         old, new = read(request.old_inputs), read(request.news)
         changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
@@ -121,7 +121,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
         with verbatim(context):
-            made, outputs = self.create(_kind(request.urn), _name(request.urn), new, context)
+            made, outputs = self.create(kind_of(request.urn), name_of(request.urn), new, context)
         return provider_pb2.CreateResponse(id=made, properties=write(outputs))
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -131,13 +131,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self.touch()
         if request.preview:
             return provider_pb2.UpdateResponse(properties=request.news)
-        outputs = self.update(_kind(request.urn), _name(request.urn), read(request.olds), read(request.news))
+        outputs = self.update(kind_of(request.urn), name_of(request.urn), read(request.olds), read(request.news))
         return provider_pb2.UpdateResponse(properties=write(outputs))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         self.touch()
         with verbatim(context):
-            self.delete(_kind(request.urn), _name(request.urn), read(request.properties), context)
+            self.delete(kind_of(request.urn), name_of(request.urn), read(request.properties), context)
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -148,9 +148,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
 
-def _kind(urn: str) -> str:
+def kind_of(urn: str) -> str:
     return urn.split("::")[2].rpartition("$")[2]
 
 
-def _name(urn: str) -> str:
+def name_of(urn: str) -> str:
     return urn.split("::", 3)[3]

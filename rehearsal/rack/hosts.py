@@ -41,7 +41,7 @@ def install(rack: Rack, host: Host, pin: Pin) -> None:
     """One-time boot into the installer: the host forgets what ran on it, its data disks do not. A host
     that still ran is cut off, as by a forced restart."""
     if host.power == "on":
-        _stop(rack, host)
+        stop(rack, host)
     host.power, host.boot_override = "on", True
     host.boots += 1
     host.progress = Progress.NONE
@@ -84,7 +84,8 @@ def _start_kubeadm(rack: Rack, host: Host) -> None:
     rack.later(rack.draw(*span, host.name, host.boots, "kubeadm"), "kubeadm", host.name, host.boots)
 
 
-def _current(rack: Rack, event: Event) -> Host | None:
+def current(rack: Rack, event: Event) -> Host | None:
+    """The host that an event is about, while it runs on the boot that the event is of."""
     host = rack.world.hosts[event.subject]
     return host if host.boots == event.number and host.power == "on" else None
 
@@ -92,10 +93,11 @@ def _current(rack: Rack, event: Event) -> Host | None:
 def _power_off(rack: Rack, event: Event) -> None:
     host = rack.world.hosts[event.subject]
     if host.boots == event.number and host.power == "on":
-        _stop(rack, host)
+        stop(rack, host)
 
 
-def _stop(rack: Rack, host: Host) -> None:
+def stop(rack: Rack, host: Host) -> None:
+    """The host runs no more."""
     rack.laws.machine_stops(host.name)
     host.power, host.progress, host.joined, host.credentials = "off", Progress.NONE, False, ""
     quorum.elect(rack)
@@ -105,7 +107,7 @@ def _stop(rack: Rack, host: Host) -> None:
 
 
 def _installing(rack: Rack, event: Event) -> None:
-    host = _current(rack, event)
+    host = current(rack, event)
     if host is None:
         return
     if host.way is Way.TALOS and host.holds is Way.TALOS:
@@ -119,7 +121,7 @@ def _installing(rack: Rack, event: Event) -> None:
 
 
 def _installed(rack: Rack, event: Event) -> None:
-    host = _current(rack, event)
+    host = current(rack, event)
     if host is None:
         return
     host.progress, host.boot_override = Progress.INSTALLED, False
@@ -135,7 +137,7 @@ def _installed(rack: Rack, event: Event) -> None:
 
 
 def _running(rack: Rack, event: Event) -> None:
-    host = _current(rack, event)
+    host = current(rack, event)
     if host is None:
         return
     host.progress = Progress.RUNNING
@@ -145,7 +147,7 @@ def _running(rack: Rack, event: Event) -> None:
 
 
 def _kubeadm(rack: Rack, event: Event) -> None:
-    host = _current(rack, event)
+    host = current(rack, event)
     if host is None or host.joined:
         return
     waits_for_api = host.credentials == "join" and not quorum.api_answers(rack)
@@ -185,7 +187,7 @@ def cni_comes_up(rack: Rack) -> None:
 
 
 def _node_ready(rack: Rack, event: Event) -> None:
-    host = _current(rack, event)
+    host = current(rack, event)
     node = rack.world.nodes.get(event.subject)
     if host is None or node is None or not host.joined:
         return

@@ -28,6 +28,7 @@ class Part:
                     f"{self.name}.{method} for {node or self._lane}", "a fault asked of the rack", "run again"
                 )
             yield
+            self._rack.faults.call_done(f"{self.name}.{method}", node or self._lane)
             if changes:
                 self._rack.settle()
                 self._save()

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from lifecycle import owners
+from lifecycle import ec2, owners
+from lifecycle.adapters.machines import MachinesByScheme
+from lifecycle.cloud import Cloud, Nowhere
 from lifecycle.errors import PortError
 from lifecycle.ports import (
     Claim,
     Controller,
     Credentials,
     Limits,
+    Machines,
     Move,
     Pin,
     Ports,
@@ -315,6 +318,25 @@ class RackEvidence(Part):
         self._add("note", node=node, text=text)
 
 
+def _machines(rack: Rack, lane: str, limits: Limits, save: Save) -> Machines:
+    """Hosts in racks, and instances where the rack has an AWS account: nobody else needs what serves that."""
+    metal = RackMachines(rack, lane, save)
+    if rack.aws is None:
+        return metal
+    from rehearsal.rack.instance_port import RackInstances
+
+    instances = RackInstances(rack, lane, save, rack.aws, RackClock(rack, lane), lambda: limits.boot_s)
+    return MachinesByScheme({"http": metal, "https": metal, ec2.SCHEME: instances})
+
+
+def _cloud(rack: Rack, lane: str, save: Save) -> Cloud:
+    if rack.aws is None:
+        return Nowhere()
+    from rehearsal.rack.instance_port import RackCloud
+
+    return RackCloud(rack, lane, save, rack.aws)
+
+
 def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | None = None) -> Ports:
     """Everything one step may touch. save: called, lock held, after each call that changed the world."""
     return Ports(
@@ -323,7 +345,7 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
         kubernetes=RackKubernetes(rack, lane, save),
         etcd=RackEtcd(rack, lane, save),
         storage=RackStorage(rack, lane, save),
-        machines=RackMachines(rack, lane, save),
+        machines=_machines(rack, lane, limits, save),
         records=RackRecords(rack, lane, save),
         delivery=RackDelivery(rack, lane, save),
         secrets=RackSecrets(),
@@ -332,4 +354,5 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
         rolls=RackRolls(rack, lane, save),
         access=RackAccess(rack, lane, save),
         evidence=RackEvidence(rack, lane, save),
+        cloud=_cloud(rack, lane, save),
     )

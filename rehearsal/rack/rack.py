@@ -12,10 +12,11 @@ import random
 from collections.abc import Callable, Mapping
 
 from lifecycle.ports import ClaimState, Pin, Role, Run
-from rehearsal.rack import hosts, latency, laws, quorum, volumes, workloads
+from rehearsal.rack import hosts, instances, latency, laws, quorum, volumes, workloads
 from rehearsal.rack.clock import VirtualClock
 from rehearsal.rack.faults import Faults
 from rehearsal.rack.journal import Journal
+from rehearsal.rack.on_aws import OnAws
 from rehearsal.rack.world import Event, World
 
 Handler = Callable[["Rack", Event], None]
@@ -23,13 +24,19 @@ Handler = Callable[["Rack", Event], None]
 HOST = "rack"
 """Where the rack's runs are at home."""
 
-HANDLERS: Mapping[str, Handler] = {**hosts.HANDLERS, **quorum.HANDLERS, **workloads.HANDLERS, **volumes.HANDLERS}
+HANDLERS: Mapping[str, Handler] = {
+    **hosts.HANDLERS,
+    **instances.HANDLERS,
+    **quorum.HANDLERS,
+    **workloads.HANDLERS,
+    **volumes.HANDLERS,
+}
 """What each kind of event does."""
 
 
 class Rack:
     """A world in motion. pins: the declared nodes of the stack file in force. read_letters: takes in, lock held,
-    what another terminal asks of the cluster."""
+    what another terminal asks of the cluster. aws: where a fleet has machines there."""
 
     def __init__(
         self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
@@ -40,6 +47,7 @@ class Rack:
         self.successors: dict[str, str] = {}
         self.declare(pins)
         self.faults = faults or Faults()
+        self.aws: OnAws | None = None
         self.journal = journal or Journal()
         self._heap = [(e.at_s, e.seq, e) for e in world.events]
         heapq.heapify(self._heap)

@@ -61,7 +61,7 @@ def usable(folder: Path) -> Iterator[None]:
 
 
 KEPT = frozenset(
-    {"letter.json", "world.json", "world.new", "journal.jsonl", "journal.new", "state", "project", "typed"}
+    {"aws.jsonl", "letter.json", "world.json", "world.new", "journal.jsonl", "journal.new", "state", "project", "typed"}
 )
 """What a rack's folder holds beside its lock; nothing else is ever deleted."""
 
@@ -79,6 +79,11 @@ class Store:
     @property
     def journal_path(self) -> Path:
         return self.folder / "journal.jsonl"
+
+    @property
+    def account(self) -> Path:
+        """What was asked of the rack's AWS (rehearsal/aws/calls.py)."""
+        return self.folder / "aws.jsonl"
 
     @property
     def engine_state(self) -> Path:

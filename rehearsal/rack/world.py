@@ -18,7 +18,8 @@ class Host(BaseModel):
 
     boots: power-ons so far; events of an earlier boot are void. generation: what is on the OS disk.
     markers: what was last written to each data disk; nothing but a wipe changes it. way: of what boots; holds: of
-    what the OS disk holds, None for a blank one.
+    what the OS disk holds, None for a blank one. Of a host on EC2: url, its controller's; instance: the last that was
+    launched for it; ending: the one that is being terminated, or was.
     """
 
     name: str
@@ -38,6 +39,9 @@ class Host(BaseModel):
     way: Way = Way.KUBEADM
     holds: Way | None = None
     markers: dict[str, str] = Field(default_factory=dict)
+    url: str = ""
+    instance: str = ""
+    ending: str = ""
 
 
 KERNEL = "6.18.4-200.fc44.x86_64"

@@ -10,7 +10,7 @@ from lifecycle import switches
 from lifecycle.commands import Verb
 from lifecycle.errors import ControllerUnreachable, NeverPoweredOff
 from lifecycle.ports import Claim, ClaimState, Controller, Power, Way
-from lifecycle.switches import CloudSilent, NeverTerminated
+from lifecycle.switches import CloudSilent, NeverTerminated, Switch
 from tests.lifecycle.fakes import FakeMachines
 from tests.lifecycle.fleets import claim, execute_with, fresh, step
 from tests.lifecycle.world import World
@@ -86,4 +86,4 @@ class TestMetal:
         assert type(on.value) is NeverPoweredOff
 
     def test_a_kind_that_nobody_here_knows_has_a_controller(self) -> None:
-        assert switches.of(Controller("hovercraft://h1")).name == "its controller"
+        assert switches.of(Controller("hovercraft://h1")) == Switch("its controller")

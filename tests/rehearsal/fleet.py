@@ -33,7 +33,12 @@ Change = Callable[[dict[str, Any]], None]
 
 def metal() -> dict[str, Any]:
     """The raw environment of the example stack."""
-    return stackfile.environment_of(ROOT / "stacks" / "Pulumi.metal.yaml")
+    return example_of("metal")
+
+
+def example_of(stack: str) -> dict[str, Any]:
+    """The same of any of them."""
+    return stackfile.environment_of(ROOT / "stacks" / f"Pulumi.{stack}.yaml")
 
 
 def _plain(part: object) -> object:
@@ -85,9 +90,10 @@ class Outcome:
 
 @dataclass
 class Fleet:
-    """A rack in `folder`."""
+    """A rack in `folder`, of an example stack."""
 
     folder: Path
+    stack: str = "metal"
 
     def up(self, version: str, *faults: str, change: Change | None = None, **options: Any) -> Outcome:
         """Run one up; a halt is an outcome. change: edits the raw environment before."""
@@ -104,7 +110,7 @@ class Fleet:
 
     def resources(self) -> list[dict[str, Any]]:
         """The engine's state as it is on disk."""
-        (path,) = (self.folder / "state" / ".pulumi" / "stacks").rglob("metal.json")
+        (path,) = (self.folder / "state" / ".pulumi" / "stacks").rglob(f"{self.stack}.json")
         found: list[dict[str, Any]] = json.loads(path.read_text())["checkpoint"]["latest"].get("resources") or []
         return found
 
@@ -123,7 +129,7 @@ class Fleet:
     def _run(
         self, verb: str, version: str, faults: tuple[str, ...], change: Change | None, options: dict[str, Any]
     ) -> Outcome:
-        data = copy.deepcopy(metal())
+        data = copy.deepcopy(example_of(self.stack))
         if change is not None:
             change(data)
         steps: list[str] = []
@@ -138,7 +144,7 @@ class Fleet:
         chosen = replace(Options(version=version, faults=faults, data=data, on_event=watch), **options)
         before = self._journal_length()
         error = ""
-        with open_session("metal", chosen, self.folder) as session:
+        with open_session(self.stack, chosen, self.folder) as session:
             try:
                 result = getattr(session, verb)()
                 said += [result.stdout, result.stderr]
