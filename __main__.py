@@ -35,7 +35,7 @@ async def main() -> dict[str, object]:
             environment=environment,
             generations={host_of(pin): pin.generation for pin in pinned.values()},
             patches=pool_patches(environment, locked),
-            particulars={host: pin.particulars for host, pin in pinned.items()},
+            particulars={host_of(pin): pin.particulars for pin in pinned.values()},
         )
         fleet = Fleet(environment.cluster.name, args)
     except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback

@@ -91,8 +91,9 @@ class Fleet(pulumi.ComponentResource):
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
         around = await register_infrastructure(environment, self._stack, self._args.particulars, self)
         orders = pool_orders(environment, self._args.generations)
-        generations = {o.nodes.get(h, h): self._args.generations[h] for o in orders for h in o.hosts}
-        nodes = Nodes(self._stack, pools, generations, around)
+        hosts = {o.nodes.get(h, h): h for o in orders for h in o.hosts}
+        generations = {node: self._args.generations[host] for node, host in hosts.items()}
+        nodes = Nodes(self._stack, pools, generations, around.of(hosts))
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)

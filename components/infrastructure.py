@@ -26,6 +26,11 @@ class Surroundings:
     membership: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
+    def of(self, hosts: Mapping[str, str]) -> Surroundings:
+        """The same by node. hosts: of each node."""
+        machine = {node: self.machine.get(host, ()) for node, host in hosts.items()}
+        return Surroundings(machine, {n: self.membership.get(h, ()) for n, h in hosts.items()}, self.outputs)
+
 
 NONE: Final = Surroundings()
 """Of a fleet whose machines stand in racks."""

@@ -58,7 +58,18 @@ async def register(
         targets = balancer.targets if role is Role.CONTROL_PLANE else None
         for name, host in machines.hosts.items():
             subnet = network.subnets[host.zones[0]]
-            parts[name] = (pool, register_host(of, name, host, subnet=subnet, groups=groups, targets=targets))
+            parts[name] = (
+                pool,
+                register_host(
+                    of,
+                    name,
+                    host,
+                    subnet=subnet,
+                    groups=groups,
+                    targets=targets,
+                    keeps_address=not declared.rollout.names_nodes,
+                ),
+            )
     machine = {name: await _urns([templates[pool], *part.machine]) for name, (pool, part) in parts.items()}
     membership = {name: await _urns(part.membership) for name, (_, part) in parts.items()}
     return Surroundings(machine, membership, {"load_balancer": balancer.address})

@@ -34,10 +34,12 @@ def register_host(
     subnet: pulumi.Input[str],
     groups: Sequence[pulumi.Input[str]],
     targets: pulumi.Input[str] | None,
+    keeps_address: bool = True,
 ) -> HostParts:
-    """subnet: of its zone. groups: its security groups. targets: of the API's load balancer, for a control plane."""
+    """subnet: of its zone. groups: its security groups. targets: of the API's load balancer, for a control plane.
+    keeps_address: false where the host can have two machines at once, which cannot share one."""
     volumes = tuple(_volumes(scope, name, host))
-    if not fixed(host):
+    if not (fixed(host) and keeps_address):
         return HostParts(volumes, ())
     address = aws.NetworkInterface(
         f"{name}.address",

@@ -31,7 +31,8 @@ class NodePool(pulumi.ComponentResource):
 class Nodes:
     """Registers nodes with the engine. Fulfils components.rollout.lanes.Registrar.
 
-    pools: component of each pool. generations: of each node. around: what the kinds of machine registered for them.
+    pools: component of each pool. generations: of each node. around: what the kinds of machine registered for them,
+    by node.
     """
 
     stack: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -254,8 +254,9 @@ class TestStops:
         assert world.claims[new("b1")].state is ClaimState.PROVISIONING
 
     def test_waits_for_the_turn_of_another_lane(self, world: World) -> None:
-        world.rollout, world.limits = Rollout(stop_after=1), Limits(join_s=60, boot_s=60, redundancy_s=60)
+        world.rollout = Rollout(stop_after=1)
         bring_in(world, new("b1"), NEW)
+        world.limits = Limits(**dict.fromkeys((f.name for f in fields(Limits)), 10.0))
         with pytest.raises(RollStopped):
             step(world, Verb.PROVISION, new("b2"), NEW)
         assert any(node == new("b2") and not met for node, _, _, met in world.waits)

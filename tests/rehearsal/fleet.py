@@ -198,10 +198,10 @@ class Fleet:
             "import sys; from pathlib import Path; from pkgutil import resolve_name; "
             "from tests.rehearsal.fleet import Fleet; "
             "change = resolve_name(sys.argv[4]) if sys.argv[4] else None; "
-            "outcome = Fleet(Path(sys.argv[1])).up(sys.argv[2], sys.argv[3], change=change); "
+            "outcome = Fleet(Path(sys.argv[1]), sys.argv[5]).up(sys.argv[2], sys.argv[3], change=change); "
             "sys.exit(1 if 'halted' in outcome.error else 0)"
         )
-        arguments = [str(self.folder), version, f"kill:{victim}:{step}", change]
+        arguments = [str(self.folder), version, f"kill:{victim}:{step}", change, self.stack]
         with subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=ROOT,

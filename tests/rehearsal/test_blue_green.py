@@ -13,34 +13,22 @@ import pytest
 from lifecycle.ports import ClaimState
 from rehearsal.rack.faults import VICTIMS
 from tests.rehearsal.fleet import NEW, OLD, Change, Fleet, Outcome
+from tests.rehearsal.on_aws import CONTROL_PLANES, STORING, seen, small
 
-ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
-WEB = ["b1", "b2", "b3"]
-REST = ["cp1", "cp2", "cp3", "w1", "w2", "w3"]
+WEB = ["web1", "web2", "web3"]
+REST = [*CONTROL_PLANES, *STORING]
+PARTS = ("machine", "membership", "readiness")
 TURN = ["provision", "enrol", "join", "leave", "release", "vacate"]
 STEPS = len(TURN) * len(WEB) + 1
 """Of each host's turn, and the barrier."""
 
 
-def _machines(hosts: list[str], *, store: bool) -> dict[str, Any]:
-    volumes = {"data_volumes": {"data-1": {"gib": 100}}} if store else {}
-    return {
-        "kind": "aws",
-        "instance_types": ["m7i.xlarge"],
-        "hosts": {h: {"zones": [ZONES[i % 3]], **volumes} for i, h in enumerate(hosts)},
-    }
-
-
 def aws(data: dict[str, Any], **rollout: Any) -> None:
-    """The example fleet on AWS, with a pool more, which stores nothing and rolls blue-green."""
-    data["aws"] = {"region": ZONES[0][:-1], "network": {"kind": "own", "cidr": "10.20.0.0/16", "zones": ZONES}}
-    data["boot_store"] = {"kind": "s3", "bucket": "example-ingot-aws"}
-    data["cluster"]["endpoint"] = "api.example.net"
-    pools = data["pools"]
-    pools["control-plane"]["machines"] = _machines(REST[:3], store=False)
-    pools["workers"]["machines"] = _machines(REST[3:], store=True)
-    pools["web"] = {"role": "worker", "machines": _machines(WEB, store=False)}
-    pools["web"]["rollout"] = {"strategy": "blue-green", **rollout}
+    """The example on AWS with fewer hosts that store; the pool that stores nothing rolls blue-green."""
+    hosts = data["pools"]["web"]["machines"]["hosts"]
+    small(data)
+    data["pools"]["web"]["machines"]["hosts"] = hosts
+    data["pools"]["web"]["rollout"] = {"strategy": "blue-green", **rollout}
 
 
 def on(version: str, **rollout: Any) -> Change:
@@ -58,7 +46,7 @@ BACK, FORTH = on(OLD), on(NEW)
 
 def of_web(outcome: Outcome, host: str = "") -> list[str]:
     """The pool's nodes in the cluster, or one host's."""
-    return sorted(n for n in outcome.world.nodes if n.startswith(f"{host or 'b'}") and n not in REST)
+    return sorted(n for n in outcome.world.nodes if n.startswith(host or "web"))
 
 
 def assert_whole(outcome: Outcome, image: str) -> None:
@@ -77,39 +65,40 @@ def assert_whole(outcome: Outcome, image: str) -> None:
 
 
 def registered(fleet: Fleet) -> list[str]:
-    """The pool's resources that the engine knows, but those that only say that a machine is gone."""
+    """The resources of the pool's nodes that the engine knows."""
     names = (r["urn"].rpartition("::")[2] for r in fleet.resources())
-    return sorted(n for n in names if n[0] == "b" and n[1].isdigit() and not n.endswith(".gone"))
+    return sorted(n for n in names if n.startswith("web") and n != "web" and n.rpartition(".")[2] in PARTS)
 
 
 def assert_known(fleet: Fleet, outcome: Outcome) -> None:
-    """The engine knows of what serves, and of nothing else."""
-    parts = ("machine", "membership", "readiness")
-    assert registered(fleet) == sorted(f"{node}.{part}" for node in of_web(outcome) for part in parts)
+    """The engine knows of what serves, and of nothing else; so does AWS."""
+    assert registered(fleet) == sorted(f"{node}.{part}" for node in of_web(outcome) for part in PARTS)
+    with seen(fleet) as account:
+        assert sorted(account.by_host(account.instances(), "InstanceId")) == sorted([*REST, *of_web(outcome)])
 
 
 @pytest.fixture(scope="module")
 def on_aws(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The fleet, once brought up on the older image."""
-    folder = tmp_path_factory.mktemp("aws") / "metal"
-    outcome = Fleet(folder).up(OLD, change=BACK)
+    folder = tmp_path_factory.mktemp("blue") / "aws"
+    outcome = Fleet(folder, "aws").up(OLD, change=BACK)
     assert (outcome.error, outcome.broken) == ("", [])
     return folder
 
 
 @pytest.fixture
 def fleet(on_aws: Path, tmp_path: Path) -> Fleet:
-    folder = tmp_path / "metal"
+    folder = tmp_path / "aws"
     shutil.copytree(on_aws, folder)
-    return Fleet(folder)
+    return Fleet(folder, "aws")
 
 
 @pytest.fixture(scope="module")
 def rolled(on_aws: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fleet, Outcome]:
     """That fleet after its pool's roll. Look at it, and copy it before anything else."""
-    folder = tmp_path_factory.mktemp("rolled") / "metal"
+    folder = tmp_path_factory.mktemp("rolled") / "aws"
     shutil.copytree(on_aws, folder)
-    fleet = Fleet(folder)
+    fleet = Fleet(folder, "aws")
     return fleet, fleet.up(OLD, change=FORTH)
 
 
@@ -149,8 +138,8 @@ class TestARoll:
         assert [v for v in outcome.verbs if v.split()[-1] in REST] == []
 
     def test_the_next_up_runs_nothing(self, rolled: tuple[Fleet, Outcome], tmp_path: Path) -> None:
-        shutil.copytree(rolled[0].folder, tmp_path / "metal")
-        fleet = Fleet(tmp_path / "metal")
+        shutil.copytree(rolled[0].folder, tmp_path / "aws")
+        fleet = Fleet(tmp_path / "aws", "aws")
         again = fleet.up(OLD, change=FORTH)
         assert (again.error, again.verbs) == ("", [])
         assert [s for s in again.steps if not s.startswith(("same", "read", "delete"))] == []
@@ -166,7 +155,7 @@ class TestLanes:
         outcome = fleet.up(OLD, change=on(NEW, max_unavailable=2, canary=True, soak_s=60))
         assert_whole(outcome, NEW)
         assert [v.split()[0] for v in outcome.verbs[:6]] == TURN
-        assert {v.split()[1].rpartition("-")[0] for v in outcome.verbs[:6]} == {"b1"}
+        assert {v.split()[1].rpartition("-")[0] for v in outcome.verbs[:6]} == {"web1"}
         assert sorted(v.split()[0] for v in outcome.verbs[6:8]) == ["provision", "provision"]
 
 
@@ -180,25 +169,25 @@ class TestANewMachineThatNeverBoots:
     """The roll halts with every old node still serving; nothing was drained."""
 
     def test_costs_nobody_anything(self, fleet: Fleet) -> None:
-        before, node = of_web(fleet.preview(OLD, change=FORTH)), new_node(fleet, "b2")
+        before, node = of_web(fleet.preview(OLD, change=FORTH)), new_node(fleet, "web2")
         halted = fleet.up(OLD, f"never-boots:{node}", change=FORTH)
         assert node in halted.error
         assert halted.broken == []
-        assert [n for n in before if n in of_web(halted)] == [n for n in before if not n.startswith("b1")]
+        assert [n for n in before if n in of_web(halted)] == [n for n in before if not n.startswith("web1")]
         assert [n for n, seen in halted.world.nodes.items() if not seen.ready or seen.unschedulable] == []
-        assert [n for n in halted.nodes_asked("leave") if not n.startswith("b1")] == []
+        assert [n for n in halted.nodes_asked("leave") if not n.startswith("web1")] == []
         resumed = fleet.up(OLD, change=FORTH)
         assert_whole(resumed, NEW)
         assert_known(fleet, resumed)
 
     @pytest.mark.parametrize("fault", ["never-boots", "never-joins", "wrong-image"])
     def test_and_a_revert_takes_it_away_again(self, fleet: Fleet, fault: str) -> None:
-        node = new_node(fleet, "b2")
+        node = new_node(fleet, "web2")
         assert fleet.up(OLD, f"{fault}:{node}", change=FORTH).error
         back = fleet.up(OLD, change=BACK)
         assert_whole(back, OLD)
         assert_known(fleet, back)
-        assert "b3" not in {n.rpartition("-")[0] for n in back.nodes_asked("provision")}
+        assert "web3" not in {n.rpartition("-")[0] for n in back.nodes_asked("provision")}
 
 
 def kill(fleet: Fleet, victim: str, step: int, change: str = "FORTH") -> None:
@@ -269,7 +258,7 @@ class TestRepair:
     """A node of the same generation has the same name, so it is replaced in place."""
 
     def test_replaces_in_place(self, fleet: Fleet) -> None:
-        node = of_web(fleet.preview(OLD, change=BACK), "b2")[0]
+        node = of_web(fleet.preview(OLD, change=BACK), "web2")[0]
         repaired = fleet.up(OLD, change=BACK, replace=(node,))
         assert_whole(repaired, OLD)
         assert repaired.verbs == [f"{verb} {node}" for verb in ("leave", "release", "provision", "enrol", "join")]
@@ -302,7 +291,7 @@ class TestADestroy:
 
     @pytest.mark.parametrize("middle", [False, True])
     def test_leaves_nothing(self, fleet: Fleet, middle: bool) -> None:
-        fault = f"never-boots:{new_node(fleet, 'b2')}"
+        fault = f"never-boots:{new_node(fleet, 'web2')}"
         said = fleet.up(OLD, *([fault] if middle else []), change=retired)
         assert bool(said.error) is middle
         gone = fleet.destroy(OLD, change=retired)

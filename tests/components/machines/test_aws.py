@@ -62,6 +62,17 @@ class TestOwn:
         assert ENVIRONMENT.pools["web"].machines.own("web3") == Own("web3", "", (), "eu-central-1c")
 
 
+class TestOneOfSeveralMachines:
+    """Of a host in a pool that rolls blue-green: it has all of its own, and its host keeps nothing."""
+
+    def test_has_a_controller_and_an_address_of_its_own(self) -> None:
+        of = Place("web1", "web", ENVIRONMENT, RELEASE, "blue", "web1-01234567")
+        found = ENVIRONMENT.pools["web"].machines.declare(of)
+        assert found.controller.url == "ec2://eu-central-1/aws/web1-01234567"
+        assert isinstance(found.particulars, ec2.Instance)
+        assert not found.particulars.fixed_address
+
+
 def test_needs_an_environment_that_was_validated() -> None:
     bare = ENVIRONMENT.model_copy(update={"aws": None})
     with pytest.raises(ValueError, match="expected an environment with `aws`"):
