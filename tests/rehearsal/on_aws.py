@@ -88,7 +88,7 @@ class Seen:
         for kind, operation, under, key in OF_A_VPC:
             items = self.ec2(operation, under)
             found += [f"{kind} {i[key]}" for i in items if i["VpcId"] not in default and not i.get("IsDefault")]
-        return sorted(found + [*self._balancing(), *self._access()])
+        return sorted([*found, *self._balancing(), *self._access()])
 
     def _balancing(self) -> Iterator[str]:
         elb, route53 = self.account.client("elbv2", REGION), self.account.client("route53", REGION)
