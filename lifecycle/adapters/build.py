@@ -114,9 +114,7 @@ def ports(
         kubernetes=kubernetes,
         etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
         storage=SimplyblockStorage(control, kubernetes, storage_api, clock, namespace),
-        machines=MachinesByScheme(
-            {"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(kit)
-        ),
+        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(kit)),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
