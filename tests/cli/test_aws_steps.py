@@ -19,6 +19,7 @@ from lifecycle.ec2 import Instance
 from lifecycle.ports import ClaimState, Pin, Ports, Power
 from lifecycle.run import execute
 from tests.lifecycle.adapters.cloud import REGION, Cloud, FakeClock, account
+from tests.lifecycle.world import Killed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK, HOST, BUCKET = "aws", "w1", "example-ingot-aws"
@@ -73,12 +74,14 @@ def volume(cloud: Cloud, of: Instance) -> str:
     return made
 
 
-def run(verb: Verb, pin: Pin) -> Ports:
-    """One step, in ports of its own; returns them."""
+def run(verb: Verb, pin: Pin, *, dies: bool = False) -> Ports:
+    """One step, in ports of its own; returns them. dies: it is killed when it first waits."""
     step = Step(verb, STACK, HOST, pin.generation)
     body = json.dumps({"generation": pin.generation, "state": "running"}).encode()
 
     def boots() -> None:
+        if dies:
+            raise Killed
         boto3.client("s3", region_name=REGION).put_object(Bucket=BUCKET, Key=f"progress/worker/{HOST}", Body=body)
 
     at = replace(ports(step), clock=Booting(time.time(), boots))
@@ -110,3 +113,16 @@ class TestAHostsLife:
         (second,) = cloud.instances(HOST)
         assert second["InstanceId"] != first["InstanceId"]
         assert cloud.attached(volume) == second["InstanceId"]
+
+    def test_a_run_that_died_with_its_instance_pending_is_gone_on_with(
+        self, cloud: Cloud, pin: Pin, of: Instance, volume: str
+    ) -> None:
+        with pytest.raises(Killed):
+            run(Verb.PROVISION, pin, dies=True)
+        (first,) = cloud.instances(HOST)
+        at = run(Verb.PROVISION, pin)
+        (one,) = cloud.instances(HOST, "pending", "running", "shutting-down", "terminated")
+        assert one["InstanceId"] == first["InstanceId"] == cloud.attached(volume)
+        claim = at.records.claim(HOST)
+        assert claim is not None
+        assert claim.installed

@@ -45,7 +45,7 @@ class TestACloud:
             step(world, Verb.PROVISION, "w1")
         said = str(silent.value)
         assert "expected EC2 to do as it is told" in said
-        assert f"{INSTANCE.url} last said: machines.power: 503 from the fake (ask again)" in said
+        assert f"{INSTANCE.url} last said: machines.power for w1: 503 from the fake (ask again)" in said
         assert "runbooks/aws.md#silent" in said
         notes = [entry[-1] for entry in world.journal if entry[:2] == ("w1", "note")]
         assert notes[0] == "power state: EC2 failed, asking again in 1 s"

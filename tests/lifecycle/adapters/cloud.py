@@ -105,6 +105,7 @@ class Cloud:
         self.requests: list[Json] = []
         self.answered: dict[str, Json] = {}  # by client token
         self.unseen: dict[str, int] = {}  # instance -> lists that leave it out yet
+        self.said: dict[str, str] = {}  # instance -> the state that is shown
         self.ending: dict[str, int] = {}  # instance -> looks that still show it shutting down
         self.held: dict[str, Json] = {}  # volume -> the attachment that is shown
         self.states: dict[str, str] = {}  # volume -> the state that is shown
@@ -229,6 +230,7 @@ class Cloud:
     def _late(self, parsed: Json) -> None:
         for reservation in parsed.get("Reservations", []):
             for one in list(reservation["Instances"]):
+                one["State"]["Name"] = self.said.get(one["InstanceId"], one["State"]["Name"])
                 if self.unseen.get(one["InstanceId"], 0) > 0:
                     self.unseen[one["InstanceId"]] -= 1
                     reservation["Instances"].remove(one)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from lifecycle import ec2
 from lifecycle.adapters.ec2 import Ec2Machines
+from lifecycle.adapters.ec2_launch import TOKENS_MAX
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Controller, Pin, Power, Progress
 from tests.lifecycle.adapters.cloud import (
@@ -140,6 +142,23 @@ class TestInstallRefuses:
         with pytest.raises(NeedsAttention, match=f"zone {ZONES[1]}, none of {ZONES[0]}"):
             of.install("w1", pin(zones=ZONES[:1], fixed_address=True))
 
+    def test_two_addresses(self, cloud: Cloud, of: Ec2Machines) -> None:
+        both = sorted(cloud.address("w1", ZONES[0]) for _ in range(2))
+        with pytest.raises(NeedsAttention, match=", ".join(both)):
+            of.install("w1", pin(zones=ZONES[:1], fixed_address=True))
+
+    def test_an_address_that_another_instance_has(self, cloud: Cloud, of: Ec2Machines) -> None:
+        address, _ = storing(cloud)
+        on_it: Any = [{"DeviceIndex": 0, "NetworkInterfaceId": address}]
+        made = cloud.see.run_instances(ImageId=AMI, MinCount=1, MaxCount=1, NetworkInterfaces=on_it)
+        other = made["Instances"][0]["InstanceId"]
+        with pytest.raises(NeedsAttention, match=f"{address} of w1: found instance {other} on it, which is running"):
+            of.install("w1", bound())
+        cloud.see.terminate_instances(InstanceIds=[other])
+        cloud.ending[other] = 1
+        with pytest.raises(PortError, match=f"instance {other} on it, which is shutting-down"):
+            of.install("w1", bound())
+
     def test_a_volume_that_is_not_there(self, cloud: Cloud, of: Ec2Machines) -> None:
         storing(cloud)
         with pytest.raises(NeedsAttention, match="none of the name data-3"):
@@ -223,6 +242,16 @@ class TestALaunchThatWasCutOff:
         then.install("w1", pin())
         assert [one["InstanceId"] for one in cloud.instances()] == [first["InstanceId"]]
 
+    def test_whose_instance_ended_since(self, cloud: Cloud, of: Ec2Machines) -> None:
+        cloud.fails("RunInstances", "IdempotentInstanceTerminated")
+        of.install("w1", pin())
+        assert len(cloud.instances()) == 1
+
+    def test_again_and_again_is_told(self, cloud: Cloud, of: Ec2Machines) -> None:
+        cloud.fails("RunInstances", "IdempotentInstanceTerminated", times=TOKENS_MAX)
+        with pytest.raises(NeedsAttention, match=r"30 instances that ended.*runbooks/aws.md#ended"):
+            of.install("w1", pin())
+
     def test_by_a_lost_answer(self, cloud: Cloud, of: Ec2Machines) -> None:
         cloud.fails("RunInstances", "InternalError", status=500)
         with pytest.raises(PortError, match="InternalError"):
@@ -282,6 +311,12 @@ class TestUnderway:
 
 class TestPower:
     """Off is what has ended, and nothing else."""
+
+    def test_is_not_guessed_from_a_state_that_nobody_knows(self, cloud: Cloud, of: Ec2Machines) -> None:
+        of.install("w1", pin())
+        cloud.said[cloud.instances()[0]["InstanceId"]] = "hibernating"
+        with pytest.raises(PortError, match="state 'hibernating', not one of pending, running"):
+            of.power("w1", controller())
 
     def test_of_a_host_without_an_instance(self, of: Ec2Machines) -> None:
         assert of.power("w1", controller()) is Power.OFF
