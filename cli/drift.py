@@ -9,7 +9,7 @@ import typer
 
 from cli.survey import AsJson, Image, OnRack, Stack, look
 from cli.table import table
-from lifecycle.drift import Finding, drift
+from lifecycle.drift import Finding
 
 DRIFTED = 4
 """The exit code where something drifted: 1 says that it could not be told, 2 that the verb was wrongly called, and 3
@@ -20,14 +20,15 @@ app = typer.Typer(add_completion=False)
 
 @app.command("drift", epilog="Example: ingot drift metal --json")
 def compare(stack: Stack, rack: OnRack = False, image: Image = None, as_json: AsJson = False) -> None:
-    """Compare each node with what is pinned: image, kernel, boot configuration, kubelet, machine, labels, taints.
+    """Compare each node with what is pinned: image, kernel, boot configuration, kubelet, machine, labels, taints; and
+    each machine with the one that was installed: serial number, MAC addresses, instance.
 
     Changes nothing. Exit code 0: as pinned; 4: something drifted; 1: could not tell, the reason on stderr.
     What is only worth knowing, such as a reboot that nobody asked for or a node that a roll is just replacing, leaves
     the exit code at 0.
     """
     seen = look(stack, rack=rack, image=image).survey
-    found = drift(seen.pins, seen.claims, seen.nodes, seen.turning)
+    found = seen.findings()
     if as_json:
         typer.echo(json.dumps({"stack": stack, "nodes": len(seen.pins), "findings": [asdict(f) for f in found]}))
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.pools import Prices, pools
 from cli.stack_name import stack_name
 
 app = typer.Typer(add_completion=False)
@@ -27,6 +28,7 @@ def rehearse(
     fault: Annotated[
         list[str] | None, typer.Option("--fault", help="A cause that lasts for the roll; repeatable.")
     ] = None,
+    price: Prices = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report. Default: .ingot/reports.")] = None,
 ) -> None:
     """Bring STACK up on the simulated rack, roll it to the next image, and write the report.
@@ -35,17 +37,19 @@ def rehearse(
     exit code 1 if the roll halted or a law was broken; the report is written all the same.
     """
     from cli.engine_path import use_decided_engine
+    from components import stackfile
     from rehearsal import show
     from rehearsal.evidence import write
     from rehearsal.rack.store import usable
     from rehearsal.rehearse import choose_releases
     from rehearsal.rehearse import rehearse as run
-    from rehearsal.session import Options, home
+    from rehearsal.session import ROOT, Options, home
     from report import html, markdown
 
     out = out or home() / "reports"
     with usable(out):
         out.mkdir(parents=True, exist_ok=True)
+    declared = pools(stackfile.load(ROOT / "stacks" / f"Pulumi.{stack}.yaml"), price or ())
     use_decided_engine()
     start, end = choose_releases(stack, image_from, image_to)
     display = show.Display()
@@ -60,8 +64,9 @@ def rehearse(
             on_rack=lambda rack, phase: display.follow(rack, f"{phase} {stack}"),
         )
     page, text, lines = (out / f"{stack}.{kind}" for kind in ("html", "md", "jsonl"))
-    page.write_text(html.render(found.roll), encoding="utf-8")
-    text.write_text(markdown.render(found.roll), encoding="utf-8")
+    roll = found.roll.model_copy(update={"pools": declared})
+    page.write_text(html.render(roll), encoding="utf-8")
+    text.write_text(markdown.render(roll), encoding="utf-8")
     write(found.entries, lines)
     typer.echo(show.verdict(found))
     typer.echo(f"report: {page}\n        {text}\n        {lines}")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from components.images.lock import Lock
     from components.images.sources import Source
     from lifecycle.adapters.kube_api import KubeApi
+    from lifecycle.adapters.machines import Kit
+    from lifecycle.ports import Machines
 
 STACKS, LOCK = "stacks", "images.lock.json"
 
@@ -35,8 +37,22 @@ STACKS, LOCK = "stacks", "images.lock.json"
 def ports(step: Step, start: Path | None = None) -> Ports:
     """The real ports of `step`, of the project that `start` is in, else the working directory. Raises nothing."""
     return build.ports(
-        step, declared, contents, patches, start, broker=_broker, installers=installer, launches=user_data
+        step,
+        declared,
+        contents,
+        patches,
+        start,
+        broker=_broker,
+        installers=installer,
+        launches=user_data,
+        switched=_switched,
     )
+
+
+def _switched(kit: Kit) -> Mapping[str, Machines]:
+    from components.machines import adapters
+
+    return adapters(kit)
 
 
 def keep_view(stack: str, folder: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.pools import Prices, pools
 from cli.survey import Stack
 
 if TYPE_CHECKING:
-    from report.evidence import Event, Evidence, Known
-    from report.record import Roll
+    from report import evidence
+    from report.evidence import Event, Evidence
+    from report.record import Pool, Roll
 
 ALL = "all"
 UNITS_S: Mapping[str, int] = {"m": 60, "h": 3600, "d": 86400}
@@ -37,6 +40,7 @@ def timeline(
     against: Annotated[
         Path | None, typer.Option("--against", help="Another roll to set beside it, such as a rehearsal's .jsonl.")
     ] = None,
+    price: Prices = None,
 ) -> None:
     """Draw the last roll of STACK, as HTML and Markdown, from the lines that its joins and leaves left behind.
 
@@ -47,8 +51,9 @@ def timeline(
     from report import html, markdown
 
     now = datetime.now(UTC)
-    one = _roll(stack, file or evidence_file(_root(), stack), since, now)
-    other = _roll(stack, against, None, now) if against else None
+    known = _known(stack, price or ())
+    one = _roll(stack, file or evidence_file(_root(), stack), since, now, known)
+    other = _roll(stack, against, None, now, known) if against else None
     folder = out or Path(os.environ.get("INGOT_HOME") or _root() / ".ingot") / "reports"
     name = f"{stack}.{'compared' if other else 'timeline'}"
     pages = {
@@ -60,7 +65,15 @@ def timeline(
     typer.echo("\n".join(f"{'report: ' if i == 0 else '        '}{path}" for i, path in enumerate(written)))
 
 
-def _roll(stack: str, path: Path, since: str | None, now: datetime) -> Roll:
+@dataclass(frozen=True)
+class Known:
+    """What the stack file says of its nodes and pools; nothing where it cannot be read."""
+
+    nodes: Mapping[str, evidence.Known]
+    pools: tuple[Pool, ...]
+
+
+def _roll(stack: str, path: Path, since: str | None, now: datetime, known: Known) -> Roll:
     """What the file says of the roll that is asked for. Raises NoEvidence."""
     from report.evidence import NoEvidence, roll
 
@@ -73,7 +86,8 @@ def _roll(stack: str, path: Path, since: str | None, now: datetime) -> Roll:
     if not chosen:
         what = f"none since {since}" if found.events else "none"
         raise NoEvidence(str(path), what)
-    return roll(stack, chosen, found.unread, _known(stack), now.strftime("%Y-%m-%d %H:%M UTC"))
+    written = now.strftime("%Y-%m-%d %H:%M UTC")
+    return roll(stack, chosen, found.unread, known.nodes, written).model_copy(update={"pools": known.pools})
 
 
 def _read(path: Path) -> Evidence:
@@ -111,18 +125,19 @@ def moment(since: str, now: datetime) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _known(stack: str) -> Mapping[str, Known]:
-    """The declared nodes. Where the stack file cannot be read now, the nodes are drawn without their pools."""
-    from cli.step_ports import declared
-    from report.evidence import Known
+def _known(stack: str, prices: Sequence[str]) -> Known:
+    """What is declared. Where the stack file cannot be read now, the nodes are drawn without their pools."""
+    from cli.step_ports import declared, environment
+    from report import evidence
 
     try:
-        pins = declared(_root(), stack).pins
+        pins, read = declared(_root(), stack).pins, environment(_root(), stack)
     except Exception as error:  # noqa: BLE001  # of a past roll, the stack file of today is only a help
         first = (str(error).splitlines() or [type(error).__name__])[0]
         typer.echo(f"the nodes' pools are not known here: {first}", err=True)
-        return {}
-    return {node: Known(pin.pool, pin.role.value, pin.fault_domain) for node, pin in pins.items()}
+        return Known({}, ())
+    nodes = {node: evidence.Known(pin.pool, pin.role.value, pin.fault_domain) for node, pin in pins.items()}
+    return Known(nodes, pools(read, prices))
 
 
 def _root() -> Path:

@@ -1,7 +1,7 @@
 """What of the fleet is not as it is pinned. Looks only: nothing here, or called from here, changes anything.
 
-Expected is what the stack file of this checkout says; for what a machine is known by (its id, its boot,
-its kernel) it is what the node's claim kept when the machine came in.
+Expected is what the stack file of this checkout says; for what a machine is known by (its id, its boot, its kernel,
+its serial number and the like) it is what the node's claim kept when the machine was installed and came in.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from lifecycle import image, labels, rolls, roster
 from lifecycle.claims import placed
 from lifecycle.errors import LifecycleError, RosterMissing, RosterUnreadable
 from lifecycle.gate import FLEET
+from lifecycle.identity import NOT_ASKED, Observed, differences, observe
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports
 
-PRESENCE, MACHINE, GENERATION, BOOT = "presence", "machine", "boot configuration", "boot"
+PRESENCE, MACHINE, GENERATION, BOOT, IDENTITY = "presence", "machine", "boot configuration", "boot", "identity"
 LABEL, TAINT = "label", "taint"
 """What a finding can be of, besides what lifecycle.image.Mismatch names."""
 
 REPAIR = "runbooks/drift.md#replace: `ingot repair` replaces it"
+ANOTHER = "runbooks/drift.md#another-machine: once the stack file fits it, `ingot repair` installs it"
 UP = "run `pulumi up`"
 
 
@@ -51,7 +53,8 @@ class Finding:
 @dataclass(frozen=True)
 class Survey:
     """The fleet at one moment. pins: as declared, in file order. claims: of this stack, by host. nodes: of
-    the cluster, by name. turning: the nodes that a run which goes on just replaces, brings in or takes out."""
+    the cluster, by name. turning: the nodes that a run which goes on just replaces, brings in or takes out.
+    observed: what the machines say of themselves."""
 
     stack: str
     pins: Mapping[str, Pin]
@@ -59,16 +62,24 @@ class Survey:
     nodes: Mapping[str, Node]
     now_s: float
     turning: frozenset[str] = frozenset()
+    observed: Observed = NOT_ASKED
+
+    def findings(self, *, in_turn: bool = True) -> tuple[Finding, ...]:
+        """What drifted. in_turn: nodes in the middle of their turn are information only."""
+        return drift(self.pins, self.claims, self.nodes, self.turning if in_turn else frozenset(), self.observed)
 
 
 def survey(ports: Ports, stack: str) -> Survey:
-    """Look at all of it once. Raises NeverBroughtUp, and PortError if cluster or boot store do not answer."""
+    """Look at all of it once. Raises NeverBroughtUp, and PortError if cluster or boot store do not answer; a machine
+    whose controller does not is no reason to say nothing of the others."""
     pins = {pin.node: pin for pin in map(ports.pins.pin, ports.pins.declared()) if pin}
     if ports.records.initialised_by() is None:
         raise NeverBroughtUp(stack)
     claims = {host: claim for host, claim in ports.records.claims().items() if claim.stack == stack}
     nodes = {node.name: node for node in ports.kubernetes.nodes()}
-    return Survey(stack, pins, claims, nodes, ports.clock.now_s(), _turning(ports, claims))
+    turning = _turning(ports, claims)
+    observed = observe(ports, pins, claims, but=turning)
+    return Survey(stack, pins, claims, nodes, ports.clock.now_s(), turning, observed)
 
 
 def _turning(ports: Ports, claims: Mapping[str, Claim]) -> frozenset[str]:
@@ -89,6 +100,7 @@ def drift(
     claims: Mapping[str, Claim],
     nodes: Mapping[str, Node],
     turning: frozenset[str] = frozenset(),
+    observed: Observed = NOT_ASKED,
 ) -> tuple[Finding, ...]:
     """All that differs: declared nodes in the order of `pins`, then what nobody declared, by name.
 
@@ -101,6 +113,7 @@ def drift(
             found.append(_in_turn(name, claims.get(name)))
         elif not pin.retire:
             found += _of_declared(pin, claims.get(name), nodes.get(name))
+            found += _of_identity(name, claims.get(name), observed)
     held = {name for name, claim in claims.items() if claim.state is not ClaimState.LEFT}
     for name in sorted((set(nodes) | held) - set(pins)):
         claim = claims.get(name)
@@ -147,6 +160,22 @@ def _of_machine(pin: Pin, claim: Claim, node: Node) -> Iterator[Finding]:
     if same_machine and claim.boot_id and node.boot_id and node.boot_id != claim.boot_id:
         found = f"{node.boot_id}: it rebooted unasked since it joined"
         yield Finding(pin.node, BOOT, claim.boot_id, found, False, "none needed", information=True)
+
+
+def _of_identity(name: str, claim: Claim | None, observed: Observed) -> Iterator[Finding]:
+    """A machine that stands in for the one that was installed: a swapped mainboard, another instance, a controller's
+    address that leads to another host."""
+    if claim is None or claim.state is not ClaimState.JOINED or not claim.identity:
+        return
+    if name in observed.silent:
+        expected, why = _in_words(claim.identity), observed.silent[name]
+        yield Finding(name, IDENTITY, expected, f"not to be had: {why}", False, "none needed", information=True)
+    for d in differences(claim.identity, observed.machines.get(name, {})):
+        yield Finding(name, IDENTITY, f"{d.key} {d.kept}", f"{d.key} {d.seen}: another machine", True, ANOTHER)
+
+
+def _in_words(identity: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in sorted(identity.items()))
 
 
 def _of_labels(pin: Pin, node: Node) -> Iterator[Finding]:

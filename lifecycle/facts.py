@@ -351,8 +351,9 @@ class Claim:
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
     installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
-    the pin says it. mac: of the port that boots, as its pin said; "" in a claim that an older version wrote, and of a
-    kind of machine that has none before it runs."""
+    the pin says it. identity: what the machine is known by since it was installed (lifecycle/identity.py); {} where
+    it does not say, and in a claim that an older version wrote. mac: of the port that boots, as its pin said; "" in a
+    claim that an older version wrote, and of a kind of machine that has none before it runs."""
 
     stack: str
     node: str
@@ -369,6 +370,7 @@ class Claim:
     boot_id: str = ""
     way: Way = Way.KUBEADM
     fault_domain: str = ""
+    identity: Mapping[str, str] = field(default_factory=dict)
     mac: str = ""
 
 

@@ -55,6 +55,7 @@ class Machines(Protocol):
         ...
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        """What the machine itself is known by, such as `serial`, `mac` or `instance`; empty if there is none. `zone`:
-        the fault domain that it came up in, of a kind that may choose one."""
+        """What the machine itself is known by, such as `serial`, `mac` (several with commas between) or `instance`: the
+        same over reboots and installations of one machine, another for another machine; empty if there is nothing.
+        `zone`: the fault domain that it came up in, of a kind that may choose one."""
         ...

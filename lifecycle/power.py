@@ -36,7 +36,7 @@ def order(ports: Ports, host: str, controller: Controller, what: str, ask: Calla
             left_s = start_s + limit_s - clock.now_s()
             if left_s <= 0:
                 ports.evidence.waited(host, what, start_s, clock.now_s(), limit_s, False)
-                said = f"{what}: {controller.url} last said: {failed.found}"
+                said = f"{what}: {controller.url} last said: {switches.of(controller).said(failed)}"
                 error = switches.of(controller).silent(host, said, (controller.url,), limit_s)
                 error.url = controller.url
                 raise error from None

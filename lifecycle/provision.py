@@ -5,12 +5,14 @@ Writes the OS disk named by the pin and nothing else. A host whose node has not 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lifecycle import boot, power, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
+from lifecycle.identity import ZONE
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
 from lifecycle.preflight import account
 
@@ -113,14 +115,17 @@ def _install(ports: Ports, pin: Pin, *, begun: bool) -> None:
         _note_last_machine(ports, host)  # else it is on record, and what is coming may have registered since
     boot.installed(ports, pin)
     known = power.order(ports, host, pin.controller, "identity", lambda: machines.identity(host, pin.controller))
-    _note_installed(ports, host, known.get("zone", ""))
+    _note_installed(ports, host, known)
 
 
-def _note_installed(ports: Ports, host: str, zone: str) -> None:
-    """A step that is killed before this is known leaves a host that the next one installs again. zone: the fault
-    domain that its machine came up in, if it had the choice."""
+def _note_installed(ports: Ports, host: str, known: Mapping[str, str]) -> None:
+    """A step that is killed before this is known leaves a host that the next one installs again. known: what its
+    machine is known by, and the fault domain that it came up in, if it had the choice."""
     claim = ports.records.claim(host)
-    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True, fault_domain=zone), claim):
+    if claim is None:
+        raise ClaimChanged(host, told(claim))
+    new = replace(claim, installed=True, fault_domain=known.get(ZONE, ""), identity=dict(known))
+    if not ports.records.put_claim(host, new, claim):
         raise ClaimChanged(host, told(ports.records.claim(host)))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lifecycle.drift import GENERATION, Finding, Survey, drift
+from lifecycle.drift import GENERATION, Finding, Survey
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import ClaimState, Pin
 
@@ -80,7 +80,7 @@ def spared(size: int) -> int:
 def unwell(seen: Survey, broken_after_s: float = BROKEN_AFTER_S) -> tuple[Unwell, ...]:
     """Every declared node that repair would heal, in the order of the stack file, the broken ones first."""
     findings: dict[str, list[Finding]] = {}
-    for finding in drift(seen.pins, seen.claims, seen.nodes):
+    for finding in seen.findings(in_turn=False):
         findings.setdefault(finding.node, []).append(finding)
     found = [
         sick

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lifecycle.ec2 import SCHEME as EC2
-from lifecycle.errors import ControllerUnreachable, NeverPoweredOff
+from lifecycle.errors import ControllerUnreachable, NeverPoweredOff, PortError
 from lifecycle.ports import Controller
 
 
@@ -30,17 +30,23 @@ class NeverTerminated(NeverPoweredOff):
 @dataclass(frozen=True)
 class Switch:
     """Of one kind. name: for a person. keeps_disk: a machine that is given back has the disk it ran from still;
-    else that is gone with it. silent, never_off: raised where it does not answer, or the power stays on.
+    else that is gone with it. calls: it is many calls, so that an error tells which one, and has a remedy of its own.
+    silent, never_off: raised where it does not answer, or the power stays on.
     """
 
     name: str
     keeps_disk: bool = True
+    calls: bool = False
     silent: type[ControllerUnreachable] = ControllerUnreachable
     never_off: type[NeverPoweredOff] = NeverPoweredOff
 
+    def said(self, failed: PortError) -> str:
+        """Its last answer, in words."""
+        return f"{failed.what}: {failed.found} ({failed.remedy})" if self.calls else failed.found
+
 
 METAL = Switch("the management controller")
-CLOUD = Switch("EC2", keeps_disk=False, silent=CloudSilent, never_off=NeverTerminated)
+CLOUD = Switch("EC2", keeps_disk=False, calls=True, silent=CloudSilent, never_off=NeverTerminated)
 OTHER = Switch("its controller")
 _BY_SCHEME = {"http": METAL, "https": METAL, EC2: CLOUD}
 

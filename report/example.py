@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from report.record import AttachTime, Failure, Law, NodeRow, Roll, Sample, Series, Span, Wait
+from report.record import AttachTime, Failure, Law, NodeRow, Pool, Roll, Sample, Series, Span, Wait
 
 FROM, TO = "44.20260621.3.1", "44.20260707.3.1"
 
@@ -223,6 +223,18 @@ def _record(
             f"wave 2 workers lane 1: {last} ({lanes} out at most)",
         ),
         nodes=tuple(rows),
+        pools=(
+            Pool(name="control-plane", role="control-plane", hosts=tuple(control_planes)),
+            Pool(
+                name="workers",
+                role="worker",
+                hosts=tuple(hosts),
+                max_unavailable=lanes,
+                canary=True,
+                soak_s=300,
+                keeps=True,
+            ),
+        ),
         spans=tuple(course.spans),
         series=(
             _series(course, "etcd_margin", "etcd members that could still fail", "members", 1, 0, "min"),

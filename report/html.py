@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lifecycle.evidence import JOINING, LEAVING, REPLACING
-from report import charts, compare, figures, summary, words
+from report import charts, compare, estimates, figures, spending, summary, words
 from report.record import AttachTime, Law, NodeRow, Roll, Wait
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -27,6 +27,7 @@ FAILURES_MAX = 50
 BREACHES_MAX = 20
 JOURNAL_MAX = 3000
 PLAN_MAX = 200
+POOLS_MAX = 30
 LINE_CHARS_MAX = 400
 TEXT_CHARS_MAX = 4000
 """What a table or a text shows at most; the page says how much it left out."""
@@ -64,6 +65,17 @@ class PhaseRow:
     width: str
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What the roll took, and what it would take otherwise; each cut to POOLS_MAX pools. priced: a price was given."""
+
+    spent: tuple[spending.Spent, ...]
+    compared: tuple[estimates.Compared, ...]
+    settings: tuple[estimates.Setting, ...]
+    more: int
+    priced: bool
+
+
 def render(roll: Roll) -> str:
     """The whole page. Raises nothing for a record that validates, whatever its texts hold."""
     told = summary.summarise(roll)
@@ -81,6 +93,8 @@ def render(roll: Roll) -> str:
             charts=charts.charts(roll, axis),
             families={"leaving": LEAVING, "replacing": REPLACING, "joining": JOINING},
             phases=_phase_rows(told.phases),
+            cost=_cost(roll),
+            assumptions=estimates.ASSUMPTIONS,
             attaches=_attach_rows(roll)[:ATTACHES_MAX],
             attaches_more=max(0, len(roll.attaches) - ATTACHES_MAX),
             waits=_wait_rows(roll)[:WAITS_MAX],
@@ -173,6 +187,8 @@ def _environment() -> Environment:
         duration=words.duration,
         moment=words.moment,
         number=words.number,
+        hours=spending.hours,
+        difference=words.difference,
         clip=words.clip,
         permille=lambda x: words.number(x * 100 / figures.UNITS),
         broken_times=_broken_times,
@@ -216,6 +232,18 @@ def _share(part: float, whole: float) -> str:
 def _phase_rows(times: tuple[summary.PhaseTime, ...]) -> list[PhaseRow]:
     largest = max((t.total_s for t in times), default=0.0)
     return [PhaseRow(t, figures.phase_class(t.phase), _share(t.total_s, largest)) for t in times]
+
+
+def _cost(roll: Roll) -> Cost:
+    spent, compared = spending.spent(roll), estimates.compared(roll)
+    shown = {c.pool.name for c in compared[:POOLS_MAX]}
+    return Cost(
+        spent=(*spent[:POOLS_MAX], *(s for s in spent[POOLS_MAX:] if s.pool == spending.ALL)),
+        compared=compared[:POOLS_MAX],
+        settings=tuple(s for s in estimates.settings(roll) if s.pool.name in shown),
+        more=max(0, len(compared) - POOLS_MAX),
+        priced=any(pool.price is not None for pool in roll.pools),
+    )
 
 
 def _attach_rows(roll: Roll) -> list[AttachRow]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from report import compare, summary, words
+from report import compare, estimates, spending, summary, words
 from report.figures import Axis, axis_of
 from report.record import Failure, Roll, Source, Span
 from report.summary import FAMILIES, Fate, Summary, Tone
@@ -19,6 +19,8 @@ COLUMNS = 72
 NAME_CHARS_MAX = 14
 ROWS_MAX = 120
 NODES_MAX = 120
+POOLS_MAX = 12
+SETTINGS_MAX = 40
 WAITS_MAX = 10
 FAILURES_MAX = 5
 LOUD_MAX = 3
@@ -46,6 +48,7 @@ def render(roll: Roll) -> str:
         _stand_ins(roll),
         _left_out(roll),
         _unread(roll),
+        _cost(roll),
         _attaches(told, len(roll.attaches)),
         _waits(roll),
         _laws(roll),
@@ -218,6 +221,62 @@ def _strip(spans: Sequence[Span], fate: Fate, axis: Axis) -> str:
     if fate is Fate.HALTED:
         strip[min(COLUMNS - 1, int((last_s - axis.start_s) / step_s))] = HALT
     return "".join(strip)
+
+
+def _cost(roll: Roll) -> str:
+    spent = spending.spent(roll)
+    if not spent:
+        return ""
+    rows = [
+        (
+            escaped(s.pool),
+            f"{s.replaced:,}" + (f" of {s.declared:,}" if s.declared is not None else ""),
+            words.duration(s.wall_s),
+            spending.hours(s.out_s),
+            str(s.out_most),
+            spending.hours(s.surge_s) + (f" ({escaped(s.surge_cost)})" if s.surge_cost else ""),
+        )
+        for s in [*spent[:POOLS_MAX], *(s for s in spent[POOLS_MAX:] if s.pool == spending.ALL)]
+    ]
+    head = ("Pool", "Nodes replaced", "Time", "Node-hours out of service", "Out at once", "Machine-hours of surge")
+    return f"### Cost and time\n\n{_table(head, rows, (1, 2, 3, 4, 5))}{_otherwise(roll)}"
+
+
+def _otherwise(roll: Roll) -> str:
+    """What other ways to roll would take, as far as the times are known."""
+    rows = []
+    for c in estimates.compared(roll)[:POOLS_MAX]:
+        rows += [_way(c, found) for found in (c.in_place, c.new) if found]
+        rows += [("", "blue-green", f"not here: {escaped(c.why)}", "", "", "")] if c.why else []
+    if not rows:
+        return ""
+    head = ("Pool", "Strategy", "Time", "Node-hours out of service", "Headroom", "Machine-hours of surge")
+    settings = [
+        (
+            escaped(s.pool.name) if s.as_set else "",
+            f"`{s.change}`" if s.change else "as it is set",
+            words.duration(s.estimate.wall_s),
+            "" if s.as_set else words.difference(s.difference_s),
+            words.counted(s.estimate.headroom, "node"),
+        )
+        for s in estimates.settings(roll)[:SETTINGS_MAX]
+    ]
+    parts = [_table(head, rows, (2, 3, 4, 5))]
+    if settings:
+        parts.append(_table(("Pool", "Setting", "Time", "Difference", "Headroom"), settings, (2, 3, 4)))
+    return "\n\n" + _folded("What other ways to roll would take", "\n\n".join([*parts, estimates.ASSUMPTIONS]))
+
+
+def _way(found: estimates.Compared, way: estimates.Estimate) -> tuple[str, ...]:
+    cost = found.cost(way)
+    return (
+        escaped(found.pool.name),
+        f"{way.strategy}{', as set' if way.strategy == found.pool.strategy else ''}",
+        words.duration(way.wall_s),
+        spending.hours(way.out_s),
+        words.counted(way.headroom, "node"),
+        spending.hours(way.surge_s) + (f" ({escaped(cost)})" if cost else ""),
+    )
 
 
 def _attaches(told: Summary, moves: int) -> str:

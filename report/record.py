@@ -87,6 +87,24 @@ class NodeRow(BaseModel, extra="forbid", frozen=True):
     data_disks_kept: bool | None = None
 
 
+class Pool(BaseModel, extra="forbid", frozen=True):
+    """A pool as its stack file has it. hosts: in roll order. keeps: disks that stay with their hosts, or replicas.
+
+    price: of an hour of one of its machines, in `currency`; None where nobody gave one.
+    """
+
+    name: str
+    role: str
+    hosts: tuple[str, ...]
+    strategy: str = "rolling"
+    max_unavailable: int = 1
+    canary: bool = False
+    soak_s: float = 0.0
+    keeps: bool = False
+    price: float | None = None
+    currency: str = ""
+
+
 class Law(BaseModel, extra="forbid", frozen=True):
     """A rule the rack checked at every instant, and each time it was broken (empty: never).
 
@@ -109,8 +127,8 @@ class Failure(BaseModel, extra="forbid", frozen=True):
 
 class Roll(BaseModel, extra="forbid", frozen=True):
     """A whole roll. written: the only field that differs between two rehearsals of one seed. began: the moment
-    that all seconds count from, "" on a rack. stand_ins: what a rehearsal only stood in for. left_out: what the
-    record cannot tell. unread: of its source.
+    that all seconds count from, "" on a rack. pools: in file order, () where the stack file is not known. stand_ins:
+    what a rehearsal only stood in for. left_out: what the record cannot tell. unread: of its source.
     """
 
     stack: str
@@ -126,6 +144,7 @@ class Roll(BaseModel, extra="forbid", frozen=True):
     faults: tuple[str, ...] = ()
     plan: tuple[str, ...] = ()
     nodes: tuple[NodeRow, ...]
+    pools: tuple[Pool, ...] = ()
     spans: tuple[Span, ...]
     series: tuple[Series, ...] = ()
     attaches: tuple[AttachTime, ...] = ()

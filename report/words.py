@@ -68,6 +68,13 @@ def duration(seconds: float) -> str:
     return _two_units(int(rounded(seconds / HOUR_S)), DAY_S // HOUR_S, "d", "h")
 
 
+def difference(seconds: float) -> str:
+    """`+ 4 min`, `- 36 s`, `none`."""
+    if rounded(seconds) == 0:
+        return "none"
+    return f"{'+' if seconds > 0 else '-'} {duration(abs(seconds))}"
+
+
 def _two_units(count: int, per_big: int, big: str, small: str) -> str:
     whole, rest = divmod(count, per_big)
     return f"{whole} {big} {rest} {small}" if rest else f"{whole} {big}"

@@ -1,21 +1,24 @@
 """What every kind of machine fulfils, so that nothing above it asks which kind it rolls.
 
 A kind is one module with the model of a pool's `machines` in it, which fulfils `Kind`, and its name in
-`components.machines.Machines`; how its machines are switched while a step runs is an adapter's
-(`lifecycle.machine_api.Machines`). docs/machines.md adds one as an example.
+`components.machines.Machines`. How its machines are switched while a step runs is an adapter's
+(`lifecycle.machine_api.Machines`): the project's own are in lifecycle/adapters, any other kind brings its own
+(`Switched`). docs/machines.md adds one as an example.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from components.images.lock import Release
 from lifecycle.facts import Controller
 
 if TYPE_CHECKING:  # it has every kind's model in it
     from components.environment import Environment
+    from lifecycle.adapters.machines import Kit
+    from lifecycle.ports import Machines
 
 Platform = Literal["metal", "aws"]
 """How an image gets onto a machine, and what its first boot reads its configuration from. metal: an installer that
@@ -110,4 +113,14 @@ class Kind(Protocol):
     def declare(self, place: Place) -> Declared:
         """What the steps must know of a host. Two machines never share a controller's URL. None of it replaces
         anything."""
+        ...
+
+
+@runtime_checkable
+class Switched(Protocol):
+    """A kind that brings what switches its machines."""
+
+    @staticmethod
+    def adapters(kit: Kit) -> Mapping[str, Machines]:
+        """By the scheme of its controllers' URLs, which no other kind has. Nothing is asked yet."""
         ...

@@ -26,14 +26,14 @@ from lifecycle.adapters.evidence import FileEvidence, evidence_file
 from lifecycle.adapters.installer import Installer
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
-from lifecycle.adapters.machines import MachinesByScheme
+from lifecycle.adapters.machines import Adapters, Kit, MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
 from lifecycle.adapters.records import StoredRecords
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
-from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.storage import Control, SimplyblockStorage, find_control
 from lifecycle.adapters.stores import Stores
 from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
@@ -44,7 +44,7 @@ from lifecycle.address import authority
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.permissions import Owner
-from lifecycle.ports import Clock, Pin, Ports, Role
+from lifecycle.ports import Clock, Machines, Pin, Ports, Role
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -76,6 +76,7 @@ def ports(
     broker: Callable[[Path, str], Sequence[str]] | None = None,
     installers: Installers | None = None,
     launches: ec2_wiring.Launches | None = None,
+    switched: Adapters = lambda _: {},
 ) -> Ports:
     """The ports of a step.
 
@@ -83,7 +84,8 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for a preview's roster, this process keeps its own.
-    installers: for a matchbox. launches: for EC2. Raises nothing: the adapter that misses something says so.
+    installers: for a matchbox. launches: for EC2. switched: of kinds of machine that bring their own adapter. Raises
+    nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
@@ -96,26 +98,21 @@ def ports(
     clock = WatchingClock(source)
     kubernetes = ApiKubernetes(api, wall, namespaces, source)
     own_of_storage = ApiKubernetes(storage_api, wall, namespaces, source)
+    control = partial(_control, env, own_of_storage, namespace, pins)
     guest = env.get(KUBECONFIGS[Owner.HOST_LIFECYCLE])
     administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
     stores = Stores(lambda: pins.stack_file.boot_store, wall)
-    redfish = _redfish(_boot(stores, pins, contents, installers or _no_installers), wall, env)
+    kit = Kit(_boot(stores, pins, contents, installers or _no_installers), wall, env)
     instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
         pins=pins,
         kubernetes=kubernetes,
         etcd=GatewayEtcd(etcd_http, lambda: _etcd_endpoints(env, pins, kubernetes), kubernetes.control_plane_addresses),
-        storage=SimplyblockStorage(
-            lambda: find_control(env, own_of_storage, namespace, pins.stack_file.storage_cluster),
-            kubernetes,
-            storage_api,
-            clock,
-            namespace,
-        ),
-        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}),
+        storage=SimplyblockStorage(control, kubernetes, storage_api, clock, namespace),
+        machines=_machines(kit, instances, switched),
         records=StoredRecords(stores.private, step.stack, clock),
         delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
@@ -136,12 +133,16 @@ def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: I
     )
 
 
-def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str]) -> RedfishMachines:
-    """Their sessions end with this process."""
-    authority = env.get("INGOT_BMC_CA_FILE", "")
-    made = RedfishMachines(lambda host: bmc_credentials(host, env), store, clock, authority=authority)
-    atexit.register(made.close)
-    return made
+def _control(env: Mapping[str, str], kubernetes: ApiKubernetes, namespace: str, pins: StackFilePins) -> Control:
+    return find_control(env, kubernetes, namespace, pins.stack_file.storage_cluster)
+
+
+def _machines(kit: Kit, instances: Machines, switched: Adapters) -> Machines:
+    """The sessions of controllers end with this process."""
+    env, authority = kit.environment, kit.environment.get("INGOT_BMC_CA_FILE", "")
+    redfish = RedfishMachines(lambda host: bmc_credentials(host, env), kit.store, kit.clock, authority=authority)
+    atexit.register(redfish.close)
+    return MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}, lambda: switched(kit))
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lifecycle.adapters.boot_store import BootStore
 from lifecycle.adapters.secrets import BmcCredentials
 from lifecycle.errors import NeedsAttention, PortError
+from lifecycle.identity import SEVERAL
 from lifecycle.ports import BootMethod, Clock, Controller, Pin, Power, Progress
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class RedfishMachines:
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
         with self._system(host, controller) as system:
             serial = system.json.get("SerialNumber")
-        return {"serial": serial} if isinstance(serial, str) and serial.strip() else {}
+            found = {"serial": serial.strip() if isinstance(serial, str) else "", "mac": SEVERAL.join(_macs(system))}
+        return {key: value for key, value in found.items() if value}
 
     def close(self) -> None:
         """End the sessions. Asks once, never raises."""
@@ -162,3 +164,15 @@ def _power(host: str, controller: Controller, system: System) -> Power:
             f"expected one of {sorted(s.value for s in sushy.PowerState)}; update the controller's firmware",
         )
     return Power.OFF if state is sushy.PowerState.OFF else Power.ON
+
+
+def _macs(system: System) -> list[str]:
+    """Of the host's own ports, as far as its controller tells them."""
+    import sushy
+
+    try:
+        ports = system.ethernet_interfaces.get_members()
+    except (sushy.exceptions.MissingAttributeError, sushy.exceptions.ResourceNotFoundError):
+        return []
+    told = (port.permanent_mac_address or port.mac_address for port in ports)
+    return sorted({mac.lower() for mac in told if isinstance(mac, str) and mac})

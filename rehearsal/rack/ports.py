@@ -172,8 +172,8 @@ class RackMachines(Part):
         return False
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        with self._bmc("identity", host, controller.url):
-            return {"serial": f"rack-{host}"}
+        with self._bmc("identity", host, controller.url) as found:
+            return {"serial": found.serial or f"rack-{host}"}
 
     def clear_boot_override(self, host: str, controller: Controller) -> None:
         with self._bmc("clear_boot_override", host, controller.url, changes=True) as found:

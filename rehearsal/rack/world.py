@@ -18,7 +18,7 @@ class Host(BaseModel):
 
     boots: power-ons so far; events of an earlier boot are void. generation: what is on the OS disk.
     markers: what was last written to each data disk; nothing but a wipe changes it. way: of what boots; holds: of
-    what the OS disk holds, None for a blank one.
+    what the OS disk holds, None for a blank one. serial: "" for the one that the host was delivered with.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Host(BaseModel):
     joined: bool = False
     way: Way = Way.KUBEADM
     holds: Way | None = None
+    serial: str = ""
     markers: dict[str, str] = Field(default_factory=dict)
 
 

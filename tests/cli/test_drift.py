@@ -142,6 +142,20 @@ class TestDrift:
         shown = site.ingot("drift", "metal")
         assert (shown.exit_code, shown.stdout.splitlines()[-2:]) == (0, ["w2: information only", "metal: as pinned"])
 
+    def test_not_by_a_controller_that_does_not_answer(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("INGOT_BMC_USERNAME", "u")
+        monkeypatch.setenv("INGOT_BMC_PASSWORD", "p")
+        stacks = site.root / "stacks/Pulumi.metal.yaml"
+        stacks.write_text(stacks.read_text().replace("https://bmc-w2.metal.example", "https://127.0.0.1:1"))
+        records = DirectoryRecords(lambda: site.root / "store", "metal", WallClock())
+        was = records.claim("w2")
+        assert was is not None
+        assert records.put_claim("w2", replace(was, identity={"serial": "SN-4711"}), was)
+        shown = site.ingot("drift", "metal")
+        assert shown.exit_code == 0, shown.output
+        assert "serial SN-4711" in shown.stdout
+        assert "not to be had: BMC of w2" in shown.stdout
+
     def test_as_json(self, site: Site) -> None:
         site.nodes["w2"]["status"]["nodeInfo"]["kernelVersion"] = "6.19.0"
         shown = site.ingot("drift", "metal", "--json")

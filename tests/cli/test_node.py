@@ -27,7 +27,19 @@ from tests.lifecycle.adapters.api_server import api_server, node
 from tests.lifecycle.adapters.wire_server import Reply, Wire, free_port, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HEAVY = ("pulumi", "kubernetes", "sushy", "httpx", "cryptography", "pydantic", "tenacity", "yaml", "grpc")
+HEAVY = (
+    "pulumi",
+    "kubernetes",
+    "boto3",
+    "botocore",
+    "sushy",
+    "httpx",
+    "cryptography",
+    "pydantic",
+    "tenacity",
+    "yaml",
+    "grpc",
+)
 
 
 def run(step: Step, **environment: str) -> Result:

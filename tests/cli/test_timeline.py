@@ -81,6 +81,19 @@ class TestPages:
         assert "rehearsed" in page
         assert "2 ×" in page
 
+    def test_what_it_took_and_what_it_would_take_otherwise(self, project: Path, recorded: Recorded) -> None:
+        shown = ingot("--price", "workers=0.21EUR")
+        assert shown.exit_code == 0, shown.output
+        page = (project / ".ingot/reports/metal.timeline.html").read_text()
+        assert "Cost and time" in page
+        assert "max_unavailable: 2" in page
+        assert "0 EUR" in page
+
+    def test_a_price_of_a_pool_that_is_none(self, recorded: Recorded) -> None:
+        shown = ingot("--price", "gpus=1")
+        assert shown.exit_code == 2
+        assert "found gpus" in shown.stderr
+
     def test_without_a_stack_file_there_are_no_pools(self, project: Path, recorded: Recorded) -> None:
         (project / "stacks/Pulumi.metal.yaml").unlink()
         shown = ingot()

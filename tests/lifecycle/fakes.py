@@ -56,7 +56,8 @@ class Tap:
             name = f"{self._inner.name}.{method}"
             if world.failing.get(name, 0) > 0:
                 world.failing[name] -= 1
-                raise PortError(name, "503 from the fake", "ask again")
+                about = f" for {args[0]}" if args and isinstance(args[0], str) else ""
+                raise PortError(f"{name}{about}", "503 from the fake", "ask again")
             result: object = call(*args, **keywords)
             if doomed:
                 world.dead = True
@@ -328,7 +329,7 @@ class FakeMachines(_Part):
         return False
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        return {"serial": f"serial-{host}"}
+        return {"serial": f"{host}-{self.world.hosts[host].serial}"}
 
     def clear_boot_override(self, host: str, controller: Controller) -> None:
         self.world.changed(f"clear override {host}")

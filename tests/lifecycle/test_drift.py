@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,10 +11,12 @@ from lifecycle import labels
 from lifecycle.commands import Verb
 from lifecycle.drift import Finding, NeverBroughtUp, drift, survey
 from lifecycle.errors import LifecycleError, PortError
-from lifecycle.ports import Claim, ClaimState, Node, Pin
+from lifecycle.identity import differences
+from lifecycle.ports import Claim, ClaimState, Controller, Node, Pin
+from lifecycle.repair import unwell
 from lifecycle.rolls import GIVEN_BACK_S
-from tests.lifecycle.fakes import ports
-from tests.lifecycle.fleets import claim, fresh, pin, roster, serving, step
+from tests.lifecycle.fakes import FakeMachines, ports
+from tests.lifecycle.fleets import claim, fresh, pin, replace_machine, roster, serving, step
 from tests.lifecycle.world import KUBELET, Killed, World
 
 Pins = dict[str, Pin]
@@ -191,6 +193,81 @@ class TestAStackFileThatSaysSomethingNew:
             ("boot configuration", "run `pulumi up`: it rolls the node"),
             ("image", "run `pulumi up`"),
         ]
+
+
+class TestIdentity:
+    """The machine under a node is the one that was installed; what cannot be asked is no drift."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        world = serving()
+        for name in world.nodes:
+            world.nodes[name] = node(name)
+            world.claims[name] = joined(name, identity={"serial": f"{name}-4711"})
+        return world
+
+    def said(self, world: World) -> tuple[Finding, ...]:
+        return survey(ports(world), "metal").findings()
+
+    def test_as_it_was_installed(self, world: World) -> None:
+        assert self.said(world) == ()
+
+    def test_a_swapped_machine_and_what_heals_it(self, world: World) -> None:
+        world.hosts["w2"].serial = "9"
+        (finding,) = self.said(world)
+        assert (finding.node, finding.what) == ("w2", "identity")
+        assert (finding.expected, finding.found) == ("serial w2-4711", "serial w2-9: another machine")
+        assert finding.replaces
+        assert "runbooks/drift.md#another-machine" in finding.remedy
+        (sick,) = unwell(survey(ports(world), "metal"))
+        assert sick.node == "w2"
+
+    def test_a_replacement_makes_it_known(self, world: World) -> None:
+        world.hosts["w2"].serial = "9"
+        replace_machine(world, "w2", "g1", "g2")
+        assert world.claims["w2"].identity == {"serial": "w2-9"}
+        assert [f for f in self.said(world) if f.what == "identity"] == []
+
+    def test_a_claim_that_an_older_version_wrote_is_compared_with_nothing(self, world: World) -> None:
+        world.hosts["w2"].serial = "9"
+        world.claims["w2"] = replace(world.claims["w2"], identity={})
+        assert self.said(world) == ()
+
+    def test_a_controller_that_does_not_answer_is_information(self, world: World) -> None:
+        world.failing["machines.identity"] = 1
+        (finding,) = self.said(world)
+        assert finding.information
+        assert "503 from the fake" in finding.found
+
+    def test_a_machine_that_says_nothing_of_itself_is_information(self, world: World) -> None:
+        class Mute(FakeMachines):
+            def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+                return {}
+
+        at = replace(ports(world), machines=Mute(world))
+        assert [f.information for f in survey(at, "metal").findings()] == [True] * len(world.pins)
+
+    def test_a_node_in_its_turn_or_that_retires_is_not_asked(self, world: World) -> None:
+        world.pins["w1"] = pin("w1", "g2")
+        step(world, Verb.LEAVE, "w1")
+        world.pins["w3"] = replace(world.pins["w3"], retire=True)
+        world.hosts["w1"].serial = world.hosts["w3"].serial = "9"
+        assert [f.what for f in self.said(world) if not f.information] == []
+
+    @pytest.mark.parametrize(
+        ("kept", "seen", "differ"),
+        [
+            ({"mac": "a,b"}, {"mac": "b,c"}, []),
+            ({"mac": "a,b"}, {"mac": "c"}, ["mac"]),
+            ({"serial": "1", "mac": "a"}, {"serial": "1", "mac": "c"}, ["mac"]),
+            ({"serial": "1"}, {"mac": "a"}, []),
+            ({"instance": "i-1", "zone": "eu-a"}, {"instance": "i-2", "zone": "eu-b"}, ["instance"]),
+        ],
+    )
+    def test_differs_where_nothing_is_in_common(
+        self, kept: dict[str, str], seen: dict[str, str], differ: list[str]
+    ) -> None:
+        assert [d.key for d in differences(kept, seen)] == differ
 
 
 class TestOrder:

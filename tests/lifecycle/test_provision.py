@@ -28,6 +28,9 @@ from tests.lifecycle.fakes import FakeMachines, FakeRecords, Tap, ports
 from tests.lifecycle.fleets import claim, execute_with, fresh, pin, roster, serving, step
 from tests.lifecycle.world import Host, World
 
+KNOWN = {"serial": "w1-4711"}
+"""By which the fake's machine is known."""
+
 
 @pytest.fixture
 def world() -> World:
@@ -45,12 +48,20 @@ class TestProvision:
         assert provision(world) == "w1 provisioned with generation g1"
         assert world.changes == ["claim w1 provisioning", "install w1 g1", "claim w1 provisioning"]
         assert world.claims["w1"].installed
+        assert world.claims["w1"].identity == KNOWN
         assert [j[1] for j in world.journal] == ["install", "boot"]
 
     def test_a_running_one_is_powered_off_first(self, world: World) -> None:
         world.hosts["w1"].power = Power.ON
         provision(world)
         assert world.changes[:3] == ["claim w1 provisioning", "power off w1", "install w1 g1"]
+
+    def test_another_machine_is_known_by_what_it_says(self, world: World) -> None:
+        provision(world)
+        world.claims["w1"] = replace(world.claims["w1"], state=ClaimState.LEFT)
+        world.hosts["w1"].serial = "4712"
+        provision(world)
+        assert world.claims["w1"].identity == {"serial": "w1-4712"}
 
     def test_again_after_a_kill(self, world: World) -> None:
         provision(world)
@@ -59,7 +70,7 @@ class TestProvision:
     def test_one_whose_last_node_left_remembers_its_machine(self, world: World) -> None:
         world.claims["w1"] = claim("w1", ClaimState.LEFT, "g0", "old")
         provision(world)
-        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old", installed=True)
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, "g1", "old", installed=True, identity=KNOWN)
 
     @pytest.mark.parametrize("retires", [False, True])
     def test_one_that_is_wanted_back_retires_only_if_the_stack_file_says_so(self, world: World, retires: bool) -> None:
@@ -71,7 +82,7 @@ class TestProvision:
     def test_one_that_another_stack_left_behind(self, world: World) -> None:
         world.claims["w1"] = replace(claim("w1", ClaimState.LEFT, "g0", "old"), stack="other")
         provision(world)
-        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, installed=True)
+        assert world.claims["w1"] == claim("w1", ClaimState.PROVISIONING, installed=True, identity=KNOWN)
 
     def test_of_a_serving_node_is_done_already(self) -> None:
         world = serving()

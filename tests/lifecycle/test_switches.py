@@ -10,7 +10,7 @@ from lifecycle import switches
 from lifecycle.commands import Verb
 from lifecycle.errors import ControllerUnreachable, NeverPoweredOff
 from lifecycle.ports import Claim, ClaimState, Controller, Power, Way
-from lifecycle.switches import CloudSilent, NeverTerminated
+from lifecycle.switches import CloudSilent, NeverTerminated, Switch
 from tests.lifecycle.fakes import FakeMachines
 from tests.lifecycle.fleets import claim, execute_with, fresh, step
 from tests.lifecycle.world import World
@@ -45,7 +45,7 @@ class TestACloud:
             step(world, Verb.PROVISION, "w1")
         said = str(silent.value)
         assert "expected EC2 to do as it is told" in said
-        assert f"{INSTANCE.url} last said: 503 from the fake" in said
+        assert f"{INSTANCE.url} last said: machines.power for w1: 503 from the fake (ask again)" in said
         assert "runbooks/aws.md#silent" in said
         notes = [entry[-1] for entry in world.journal if entry[:2] == ("w1", "note")]
         assert notes[0] == "power state: EC2 failed, asking again in 1 s"
@@ -86,4 +86,4 @@ class TestMetal:
         assert type(on.value) is NeverPoweredOff
 
     def test_a_kind_that_nobody_here_knows_has_a_controller(self) -> None:
-        assert switches.of(Controller("hovercraft://h1")).name == "its controller"
+        assert switches.of(Controller("hovercraft://h1")) == Switch("its controller")

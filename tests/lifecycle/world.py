@@ -45,6 +45,7 @@ class Host:
     generation: str = "g1"
     machine: int = 1
     credentials: Credentials | None = None
+    serial: str = "4711"
 
 
 @dataclass

@@ -68,6 +68,14 @@ class TestNumber:
         assert words.percent(share) == said
 
 
+class TestDifferences:
+    """More, less, or nothing that matters."""
+
+    @pytest.mark.parametrize(("seconds", "said"), [(300, "+ 5 min"), (-36, "- 36 s"), (0.2, "none"), (-0.2, "none")])
+    def test_said(self, seconds: float, said: str) -> None:
+        assert words.difference(seconds) == said
+
+
 class TestNames:
     """Lists stay short; what is left out is counted."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -98,6 +99,20 @@ class TestClaims:
         found = records.claim("w1")
         assert found is not None
         assert (found.retiring, found.fault_domain) == (False, "")
+
+    def test_one_of_a_time_before_machines_were_known(self, tmp_path: Path) -> None:
+        records = records_of(tmp_path)
+        records.put_claim("w1", claim_of("metal"), None)
+        file = tmp_path / "records/hosts/w1.json"
+        stored = json.loads(file.read_text())
+        del stored["claim"]["identity"], stored["claim"]["fault_domain"]
+        file.write_text(json.dumps(stored))
+        assert records.claim("w1") == claim_of("metal")
+
+    def test_what_its_machine_is_known_by(self, tmp_path: Path) -> None:
+        known = dataclasses.replace(claim_of("metal"), identity={"serial": "4711", "mac": "a,b"})
+        records_of(tmp_path).put_claim("w1", known, None)
+        assert records_of(tmp_path).claim("w1") == known
 
     def test_only_its_owner_may_read_it(self, tmp_path: Path) -> None:
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
