@@ -149,7 +149,8 @@ class Pin:
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
     particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
-    order; none where its kind of machine has but one.
+    order; none where its kind of machine has but one. disks_survive: what its storage disks hold is there after its
+    machine was replaced.
     """
 
     node: str
@@ -176,6 +177,7 @@ class Pin:
     way: Way = Way.KUBEADM
     particulars: object = None
     boot: tuple[BootMethod, ...] = ()
+    disks_survive: bool = True
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
         particulars=declared.particulars,
+        disks_survive=declared.disks_survive,
         boot=tuple(map(BootMethod, declared.boot)),
     )
 
