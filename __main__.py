@@ -46,6 +46,7 @@ async def main() -> dict[str, object]:
         "nodes": {host: {"pool": pin.pool, "role": pin.role.value} for host, pin in pinned.items()},
         "images": {host: pin.os_image for host, pin in pinned.items()},
         "storage_classes": fleet.storage_classes,
+        "infrastructure": fleet.infrastructure,
         OUTPUT: fleet.standing,
     }
 

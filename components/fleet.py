@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from components.boot import kubeadm
 from components.boot.talos import PoolPatch
 from components.environment import Environment
-from components.infrastructure import register_infrastructure
+from components.infrastructure import NONE, register_infrastructure
 from components.kubernetes.cni import VERSION as CNI_VERSION
 from components.kubernetes.cni import register_cni
 from components.kubernetes.kubeconfig import register_administrator
@@ -50,7 +50,8 @@ class Fleet(pulumi.ComponentResource):
     """PKI, nodes in the plan's order, network, storage, and the barrier behind which all of it serves.
 
     kubeconfig: the administrator's, secret. standing: of each node, known once all of them serve.
-    storage_classes: the name of each policy's class.
+    storage_classes: the name of each policy's class. infrastructure: what a person may want to know of what it
+    stands on, such as the load balancer's address.
     Raises components.storage.policy.PolicyRefused before anything is registered.
     """
 
@@ -62,6 +63,7 @@ class Fleet(pulumi.ComponentResource):
         self.storage_classes = {c.policy: c.name for c in self._classes}
         super().__init__("ingot:index:Fleet", name, {}, opts)
         self._args, self._stack = args, pulumi.get_stack()
+        self._around = NONE
         cluster, server = environment.cluster.name, server_url(environment)
         self._foundation = self._found(cluster, server)
         self._administrator = register_administrator(cluster, server, self._foundation.signer, self)
@@ -73,6 +75,9 @@ class Fleet(pulumi.ComponentResource):
             parent=self,
         )
         served: pulumi.Output[str] = pulumi.Output.from_input(self._register())
+        self.infrastructure: pulumi.Output[dict[str, Any]] = served.apply(
+            lambda _: pulumi.Output.from_input(dict(self._around.outputs))
+        )
         nodes = [o.nodes.get(h, h) for o in pool_orders(environment, args.generations) for h in o.hosts]
         self.standing = served.apply(lambda _: dict.fromkeys(nodes, Standing.IN.value))
         self.register_outputs({"kubeconfig": self.kubeconfig, "standing": self.standing})
@@ -89,11 +94,11 @@ class Fleet(pulumi.ComponentResource):
         """Register nodes, network and storage, each in its turn; return the digest of the fleet that serves."""
         environment = self._args.environment
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
-        around = await register_infrastructure(environment, self._stack, self._args.particulars, self)
+        self._around = await register_infrastructure(environment, self._stack, self._args.particulars, self)
         orders = pool_orders(environment, self._args.generations)
         hosts = {o.nodes.get(h, h): h for o in orders for h in o.hosts}
         generations = {node: self._args.generations[host] for node, host in hosts.items()}
-        nodes = Nodes(self._stack, pools, generations, around.of(hosts))
+        nodes = Nodes(self._stack, pools, generations, self._around.of(hosts))
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)

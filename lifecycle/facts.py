@@ -150,7 +150,8 @@ class Pin:
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
     particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
     order; none where its kind of machine has but one. host: whose node it is, where each generation is a node of its
-    own; "" where the node is its host's for life (lifecycle/succession.py).
+    own; "" where the node is its host's for life (lifecycle/succession.py). disks_survive: what its storage disks hold
+    is there after its machine was replaced.
     """
 
     node: str
@@ -178,6 +179,7 @@ class Pin:
     particulars: object = None
     boot: tuple[BootMethod, ...] = ()
     host: str = ""
+    disks_survive: bool = True
 
 
 @dataclass(frozen=True)

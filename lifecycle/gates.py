@@ -60,8 +60,9 @@ class Leaving:
 
     @property
     def keeps_replicas(self) -> bool:
-        """Whether the replicas on its disks are served again afterwards: it returns, and still stores."""
-        return self.pin is not None and self.pin.stores and self.retirement is Retirement.NO
+        """Whether the replicas on its disks are served again afterwards: it returns with them, and still stores."""
+        pin = self.pin
+        return pin is not None and pin.stores and pin.disks_survive and self.retirement is Retirement.NO
 
     @property
     def forces_drain(self) -> bool:

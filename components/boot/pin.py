@@ -184,6 +184,7 @@ def _pin(place: Place, boot: PoolBoot, generation: str) -> Pin:
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
         host=name if place.node != name else "",
         particulars=declared.particulars,
+        disks_survive=declared.disks_survive,
         boot=tuple(map(BootMethod, declared.boot)),
     )
 

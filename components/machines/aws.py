@@ -153,7 +153,9 @@ class AwsMachines(Closed):
             subnets=tuple(aws.network.subnets.items()) if isinstance(aws.network, ExistingNetwork) else (),
         )
         controller = Controller(ec2.url(aws.region, cluster, place.node))
-        return Declared(controller, of.zones[0], particulars=instance)
+        # Without volumes, only disks of the instance's own can store, and they go with it.
+        survive = bool(of.data_volumes)
+        return Declared(controller, of.zones[0], disks_survive=survive, particulars=instance)
 
 
 def fixed(host: AwsHost) -> bool:

@@ -58,7 +58,8 @@ class Own:
 class Declared:
     """What a pin says of a host because of the kind of its machine (lifecycle.facts.Pin has the same names).
 
-    mac, os_disk, data_disks, boot: of a host that is installed over the network.
+    mac, os_disk, data_disks, boot: of a host that is installed over the network. disks_survive: what its storage
+    disks hold is there after its machine was replaced.
     """
 
     controller: Controller
@@ -66,6 +67,7 @@ class Declared:
     mac: str = ""
     os_disk: str = ""
     data_disks: tuple[str, ...] = ()
+    disks_survive: bool = True
     particulars: object = None
     boot: tuple[str, ...] = ()
 

@@ -683,6 +683,15 @@ class TestANodeWhosePoolStoresNoLonger:
         assert standings(world)["w1"] == "leaving"
 
 
+class TestANodeWhoseDisksGoWithItsMachine:
+    """It returns and stores again, with empty disks: to it, nothing may be promised back."""
+
+    def test_moves_its_replicas(self, world: World) -> None:
+        world.pins["w1"] = pin("w1", "g2", disks_survive=False)
+        assert leave(world, "w1") == "w1 left"
+        assert [c for c in world.changes if "pv" in c or "maintenance" in c] == ["moved pv-0 to w3"]
+
+
 def test_a_port_that_fails_in_the_middle_halts_with_its_own_words(world: World) -> None:
     world.failing["kubernetes.set_unschedulable"] = 1
     with pytest.raises(PortError, match="503"):

@@ -161,3 +161,7 @@ class TestExistingNetwork:
         assert balancer.inputs["subnets"] == list(subnets.values())
         assert monitor.one("w2.address").inputs["subnetId"] == "subnet-0a1b2c3d4e5f6071b"
         assert {r.inputs["vpcId"] for r in of_aws(monitor, "ec2/securityGroup")} == {"vpc-0a1b2c3d4e5f60718"}
+
+
+def test_says_where_the_api_is_led_to() -> None:
+    assert example().outputs["infrastructure"] == {"load_balancer": "dnsName of api"}

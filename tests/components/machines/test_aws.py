@@ -46,6 +46,11 @@ class TestDeclared:
         assert found.zones == ("eu-central-1b", "eu-central-1c", "eu-central-1a")
         assert found.instance_types == ("c7g.xlarge", "c6g.xlarge")
 
+    def test_disks_come_back_only_where_they_are_volumes(self) -> None:
+        """Those of the instance's own are empty on the next."""
+        assert ENVIRONMENT.pools["workers"].machines.declare(place("w2", "workers")).disks_survive
+        assert not ENVIRONMENT.pools["web"].machines.declare(place("web2", "web")).disks_survive
+
     def test_never_the_same_controller_twice(self) -> None:
         urls = [
             ENVIRONMENT.pools[pool].machines.declare(place(name, pool)).controller.url
