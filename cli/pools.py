@@ -45,6 +45,7 @@ def pools(environment: Environment, said: Iterable[str]) -> tuple[Pool, ...]:
                 canary=rollout.canary,
                 soak_s=rollout.soak_s,
                 keeps=environment.stores(name) or any(pool.machines.own(host).kept_disks for host in hosts),
+                doubles=pool.machines.doubles,
                 price=amount,
                 currency=currency,
             )

@@ -162,6 +162,8 @@ def refused(pool: Pool) -> str:
     """Why a pool's machines must be replaced in place; "" if they need not."""
     if pool.role == "control-plane":
         return "a control plane goes one at a time, under its own name"
+    if not pool.doubles:
+        return "a host of its kind is one machine"
     return "what its hosts keep on their disks stays with them" if pool.keeps else ""
 
 

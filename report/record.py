@@ -89,6 +89,7 @@ class NodeRow(BaseModel, extra="forbid", frozen=True):
 
 class Pool(BaseModel, extra="forbid", frozen=True):
     """A pool as its stack file has it. hosts: in roll order. keeps: disks that stay with their hosts, or replicas.
+    doubles: a host's next machine can be made while its last one runs.
 
     price: of an hour of one of its machines, in `currency`; None where nobody gave one.
     """
@@ -101,6 +102,7 @@ class Pool(BaseModel, extra="forbid", frozen=True):
     canary: bool = False
     soak_s: float = 0.0
     keeps: bool = False
+    doubles: bool = True
     price: float | None = None
     currency: str = ""
 

@@ -128,7 +128,12 @@ class TestCompared:
         assert (found.in_place.headroom, found.new.headroom) == (1, 0)
 
     @pytest.mark.parametrize(
-        ("changes", "why"), [({"role": "control-plane"}, "one at a time"), ({"keeps": True}, "stays with them")]
+        ("changes", "why"),
+        [
+            ({"role": "control-plane"}, "one at a time"),
+            ({"keeps": True}, "stays with them"),
+            ({"doubles": False}, "is one machine"),
+        ],
     )
     def test_a_pool_that_may_not(self, changes: dict[str, object], why: str) -> None:
         pool = like(WORKERS, **changes)
