@@ -29,11 +29,12 @@ async def main() -> dict[str, object]:
         stated = config.require_object("environment")
         environment = validate(stated, f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
         locked = lock.load(Path(config.get("images") or ROOT / lock.LOCK_FILE))
-        pinned = pins(environment, locked)
+        pinned = pins(environment, locked, stack=pulumi.get_stack())
         args = FleetArgs(
             environment=environment,
             generations={host: pin.generation for host, pin in pinned.items()},
             patches=pool_patches(environment, locked),
+            particulars={host: pin.particulars for host, pin in pinned.items()},
         )
         fleet = Fleet(environment.cluster.name, args)
     except REFUSALS as refused:  # the person who reads it wrote the stack file: the text alone, no traceback

@@ -86,6 +86,12 @@ VERBS = {
         "Print, apply or check the roles that the owners need in the cluster.",
         "ingot rbac metal --check",
     ),
+    "aws": Verb(
+        "cli.aws",
+        "app",
+        "What the steps of a stack on AWS need there: policy, check.",
+        "ingot aws policy aws",
+    ),
     "engine": Verb("cli.engine", "app", "Show which Pulumi engine is used, and why.", "ingot engine --json"),
     "image": Verb(
         "cli.image",

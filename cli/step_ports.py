@@ -6,20 +6,27 @@ lifecycle/ does not know components/, so the two meet here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.adapters import build
+from lifecycle.adapters.clock import WallClock
+from lifecycle.adapters.installer import Artifact, Installer
 from lifecycle.adapters.pins import Declared, stack_file_name
+from lifecycle.adapters.place import Bucket, Folder, Matchbox, Place
 from lifecycle.commands import Step
+from lifecycle.errors import PortError
 from lifecycle.ports import Limits, Pin, Ports
 
 if TYPE_CHECKING:
     from components.boot.pin import NodeBoot
+    from components.boot.user_data import UserData
     from components.environment import Environment
     from components.images.lock import Lock
+    from components.images.sources import Source
     from lifecycle.adapters.kube_api import KubeApi
 
 STACKS, LOCK = "stacks", "images.lock.json"
@@ -27,7 +34,9 @@ STACKS, LOCK = "stacks", "images.lock.json"
 
 def ports(step: Step, start: Path | None = None) -> Ports:
     """The real ports of `step`, of the project that `start` is in, else the working directory. Raises nothing."""
-    return build.ports(step, declared, contents, patches, start, broker=_broker)
+    return build.ports(
+        step, declared, contents, patches, start, broker=_broker, installers=installer, launches=user_data
+    )
 
 
 def keep_view(stack: str, folder: Path) -> None:
@@ -51,14 +60,24 @@ def declared(root: Path, stack: str) -> Declared:
 
     environment, lock = _files(root, stack)
     return Declared(
-        pins=pins(environment, lock),
+        pins=pins(environment, lock, stack=stack),
         limits=Limits(**environment.limits.model_dump()),
         endpoint=endpoint(environment.cluster),
-        boot_store=root / environment.boot_store.directory,
-        boot_url=environment.boot_store.url,
+        boot_store=_place(root, environment),
+        boot_url=environment.store_url,
         storage_cluster=environment.storage.driver.cluster_id,
         rollout=rollout(environment),
     )
+
+
+def _place(root: Path, environment: Environment) -> Place:
+    """Where steps find the boot store. root: of the project, which a test's directory may be relative to."""
+    store = environment.boot_store
+    if store.kind == "s3":
+        return Bucket(store.bucket, environment.region)
+    if store.kind == "matchbox":
+        return Matchbox(root / store.directory, root / store.assets_directory)
+    return Folder(root / store.directory)
 
 
 def environment(root: Path, stack: str) -> Environment:
@@ -89,12 +108,48 @@ def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
     return publish(environment, lock, pin.node).files
 
 
+def user_data(root: Path, stack: str, pin: Pin, zone: str) -> UserData:
+    """What an instance of the pin's host is launched with in that zone. Raises as `declared` does."""
+    from components.boot.pin import user_data
+
+    environment, lock = _files(root, stack)
+    return user_data(environment, lock, pin.node, zone)
+
+
 def patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:
     """Of a machine that runs Talos, its pool's patch and its own. Raises as `declared` does."""
     from components.boot.pin import node_patch
 
     environment, lock = _files(root, stack)
     return node_patch(environment, lock, pin)
+
+
+def installer(root: Path, stack: str, pin: Pin) -> Installer:
+    """What starts the installation of the pin's host, from the image's publisher. Raises as `declared` does."""
+    from components.boot.pin import boot_of
+    from components.images.artifacts import INITRAMFS, KERNEL
+    from components.images.publishers import PUBLISHERS
+    from components.images.sources import Wire
+
+    environment, lock = _files(root, stack)
+    found = boot_of(environment, lock, pin.node)
+    release = found.boot.asked.release
+    kernel, initrd = (Artifact(a.url, a.sha256) for a in map(release.artifact, (KERNEL, INITRAMFS)))
+    arguments = found.boot.publication(found.own, found.generation).kernel_arguments
+    wire = Wire(PUBLISHERS[release.os], WallClock())
+    return Installer(kernel, initrd, arguments, lambda url: _fetched(wire, url))
+
+
+@contextmanager
+def _fetched(source: Source, url: str) -> Iterator[Path]:
+    """A file of the publisher's, on disk while the context lasts. Raises PortError."""
+    from components.images.sources import NotFetched
+
+    try:
+        with source.file(url) as file:
+            yield file
+    except NotFetched as error:
+        raise PortError(error.url, error.found, error.remedy) from error
 
 
 @lru_cache(maxsize=1)  # one step sees one state of the files

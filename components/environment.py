@@ -10,110 +10,39 @@ quorum, budgets against redundancy) is in components/stackfile/rules.py: make an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from components.boot_stores import BootStore, address
 from components.fields import (
     BootLimit,
-    BootMethods,
     ChartVersion,
     Cidr,
     Closed,
     Count,
-    Directory,
-    Domain,
     Endpoint,
     HttpsUrl,
     Hugepages,
     Identifier,
+    InOrder,
     Iops,
     Label,
     Limit,
-    Mac,
     Port,
-    RedfishSystem,
     Registry,
     Replicas,
     Soak,
     SshKey,
-    StableDisk,
     TimeOfDay,
     TimeServer,
     Timezone,
 )
+from components.machines import Machines
+from components.machines.aws import Aws
+from components.machines.contract import Host
 from components.releases import Image, KubernetesVersion
-
-V = TypeVar("V")
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which w2 comes before w10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _in_order(found: dict[str, V]) -> dict[str, V]:
-    return {name: found[name] for name in sorted(found, key=natural)}
-
-
-# Pulumi hands a program its configuration with the keys of every mapping sorted as text, so the order in
-# the file cannot be the order of a roll (docs/decisions/0006.md).
-InOrder = AfterValidator(_in_order)
-
-
-class Bmc(Closed):
-    """A host's management controller: the URL of its Redfish system. Credentials never stand here."""
-
-    url: RedfishSystem
-    """Ends in /redfish/v1/Systems/<id>."""
-    verify_tls: bool = True
-    """Whether the controller's certificate is verified."""
-
-
-class Mount(Closed):
-    """A disk of the host's own with a filesystem on it, for data that no storage driver keeps."""
-
-    disk: StableDisk
-    """Formatted while it is blank, and never again; an installation does not touch it."""
-    filesystem: Literal["ext4", "xfs"] = "xfs"
-    """What it is formatted with."""
-
-
-class Host(Closed):
-    """One bare-metal host. Its name is the node's name for life."""
-
-    bmc: Bmc
-    """Where its power is switched."""
-    mac: Mac
-    """Of the port that boots; quoted."""
-    boot: BootMethods = ("uefi-http", "pxe")
-    """The ways to its installer, each tried if those before it fail (docs/bare-metal.md)."""
-    os_disk: StableDisk
-    """Written by every installation."""
-    data_disks: tuple[StableDisk, ...] = ()
-    """Never written by an installation; the storage driver takes them raw."""
-    mounts: dict[Label, Mount] = Field(default={})
-    """Disks of the host's own by name, mounted at /var/mnt/<name>."""
-    fault_domain: Domain
-    """What fails together with the host, such as its rack."""
-    retire: bool = False
-    """The host leaves for good, and its volumes may be lost."""
-
-    @property
-    def kept_disks(self) -> tuple[str, ...]:
-        """All that an installation must leave alone."""
-        return (*self.data_disks, *(mount.disk for mount in self.mounts.values()))
-
-
-class BareMetal(Closed):
-    """Machines that stand in racks, switched through Redfish."""
-
-    kind: Literal["bare-metal"] = "bare-metal"
-    """The kind of machine."""
-    hosts: Annotated[dict[Label, Host], InOrder] = Field(min_length=1)
-    """By name; they roll in the natural order of their names (w2 before w10)."""
 
 
 class OnTimeout(Closed):
@@ -158,8 +87,8 @@ class Pool(Closed):
 
     role: Literal["control-plane", "worker"]
     """What its nodes do in Kubernetes."""
-    machines: BareMetal
-    """The machines themselves."""
+    machines: Machines
+    """The machines themselves, of one kind."""
     image: Image | None = None
     """The pool's own image; the fleet's where there is none."""
     rollout: PoolRollout = PoolRollout()
@@ -185,15 +114,6 @@ class Cluster(Closed):
     """Addresses of services."""
     retire: bool = False
     """The whole cluster goes for good, and all its volumes are lost."""
-
-
-class BootStore(Closed):
-    """Where installers, images and boot configurations are published, and records are kept."""
-
-    url: HttpsUrl
-    """Where machines fetch from."""
-    directory: Directory
-    """The same place, as the machine that runs the steps sees it."""
 
 
 class Settings(Closed):
@@ -316,6 +236,8 @@ class Environment(Closed):
     """What every machine boots, unless its pool says otherwise."""
     boot_store: BootStore
     """Where machines boot from."""
+    aws: Aws | None = None
+    """Where machines on AWS are; required where a pool is of kind aws, and only there."""
     settings: Settings = Settings()
     """What every machine is configured with besides."""
     pools: Annotated[dict[Label, Pool], InOrder] = Field(min_length=1)
@@ -326,6 +248,16 @@ class Environment(Closed):
     """The longest each wait may take."""
     rollout: Rollout = Rollout()
     """When a roll stops by itself."""
+
+    @property
+    def store_url(self) -> str:
+        """Where machines fetch what components/boot/layout.py says a path of."""
+        return address(self.boot_store, self.region)
+
+    @property
+    def region(self) -> str:
+        """Of the stack on AWS; "" without any."""
+        return self.aws.region if self.aws else ""
 
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""

@@ -16,7 +16,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -38,6 +45,20 @@ LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 class Closed(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
     """Every model of a stack file: unknown fields are refused, values never change."""
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which w2 comes before w10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _in_order(found: dict[str, T]) -> dict[str, T]:
+    return {name: found[name] for name in sorted(found, key=natural)}
+
+
+# Pulumi hands a program its configuration with the keys of every mapping sorted as text, so the order in
+# the file cannot be the order of a roll (docs/decisions/0006.md).
+InOrder = AfterValidator(_in_order)
 
 
 class Refused(ValueError):

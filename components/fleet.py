@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from components.boot import kubeadm
 from components.boot.talos import PoolPatch
 from components.environment import Environment
+from components.infrastructure import register_infrastructure
 from components.kubernetes.cni import VERSION as CNI_VERSION
 from components.kubernetes.cni import register_cni
 from components.kubernetes.kubeconfig import register_administrator
@@ -34,11 +36,13 @@ from lifecycle.commands import Step, Verb
 
 class FleetArgs(BaseModel, extra="forbid", frozen=True):
     """environment: validated. generations: of each host, the digest of what it boots. patches: of each pool that
-    runs Talos, what its configurations are made of."""
+    runs Talos, what its configurations are made of. particulars: of each host, what its pin says to the steps of its
+    kind of machine."""
 
     environment: Environment
     generations: dict[str, str]
     patches: dict[str, PoolPatch] = {}
+    particulars: dict[str, Any] = {}
 
 
 class Fleet(pulumi.ComponentResource):
@@ -83,8 +87,8 @@ class Fleet(pulumi.ComponentResource):
         """Register nodes, network and storage, each in its turn; return the digest of the fleet that serves."""
         environment = self._args.environment
         pools = {name: NodePool(name, opts=pulumi.ResourceOptions(parent=self)) for name in environment.pools}
-        kinds = {name: pool.machines.kind for name, pool in environment.pools.items()}
-        nodes = Nodes(self._stack, pools, kinds, self._args.generations)
+        around = await register_infrastructure(environment, self._stack, self._args.particulars, self)
+        nodes = Nodes(self._stack, pools, self._args.generations, around)
         standing = await known(self._stack, self)
         # What is retired is marked before anything may leave because of it.
         await settled("retirement", self._retirement)

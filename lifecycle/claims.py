@@ -25,6 +25,12 @@ def pinned(step: Step, ports: Ports) -> Pin:
     return pin
 
 
+def placed(pin: Pin, claim: Claim | None) -> Pin:
+    """The pin, with the fault domain that the host's machine is in: a host that may be in several came up in one."""
+    domain = claim.fault_domain if claim else ""
+    return replace(pin, fault_domain=domain) if domain and domain != pin.fault_domain else pin
+
+
 def is_for(claim: Claim, step: Step) -> bool:
     """Whether the claim is this stack's, for this node and generation."""
     return (claim.stack, claim.node, claim.generation) == (step.stack, step.node, step.generation)

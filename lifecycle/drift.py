@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lifecycle import image, labels, rolls, roster
+from lifecycle.claims import placed
 from lifecycle.errors import LifecycleError, RosterMissing, RosterUnreadable
 from lifecycle.gate import FLEET
 from lifecycle.ports import Claim, ClaimState, Node, Pin, Ports
@@ -129,7 +130,7 @@ def _of_declared(pin: Pin, claim: Claim | None, node: Node | None) -> Iterator[F
         yield absent(f"no Node object, though machine {claim.machine_id} joined", REPAIR, replaces=True)
     else:
         yield from _of_machine(pin, claim, node)
-        yield from _of_labels(pin, node)
+        yield from _of_labels(placed(pin, claim), node)
 
 
 def _of_machine(pin: Pin, claim: Claim, node: Node) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lifecycle import roster
-from lifecycle.claims import pinned
+from lifecycle.claims import pinned, placed
 from lifecycle.commands import Step
 from lifecycle.ports import Pin, Ports
 from lifecycle.provision import coming_in
@@ -19,11 +19,11 @@ def enrol(step: Step, ports: Ports) -> str:
     first (`provision.coming_in`).
     """
     pin = pinned(step, ports)
-    coming_in(step, ports)
+    claim = coming_in(step, ports)
     if ports.records.initialised_by() is None:
         return f"{step.node} enrols when it joins: there is no cluster yet"
     wait_for_api(ports, step.node, ports.pins.limits().join_s)
-    standing = listed(ports, pin)
+    standing = listed(ports, placed(pin, claim))
     entry = standing.nodes[step.node]
     if standing.serving and entry.standing is Standing.OUT and entry.slot_since_s is None:
         _remember_unready(ports, step.node)

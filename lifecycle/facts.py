@@ -314,7 +314,7 @@ class Verdict:
 
 
 class Power(StrEnum):
-    """Power state, as proven by the management controller."""
+    """Power state, as proven by what switches the machine."""
 
     ON = "on"
     OFF = "off"
@@ -350,8 +350,9 @@ class Claim:
     cluster that retires takes its roster with it. installed: what this generation boots was seen to run, or
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
-    installed, as its pin said. mac: of the port that boots, as its pin said; "" in a claim that an older version
-    wrote, and of a kind of machine that has none before it runs."""
+    installed, as its pin said. fault_domain: where its machine came up, of a host that may be in several; "" where
+    the pin says it. mac: of the port that boots, as its pin said; "" in a claim that an older version wrote, and of a
+    kind of machine that has none before it runs."""
 
     stack: str
     node: str
@@ -367,6 +368,7 @@ class Claim:
     kernel: str = ""
     boot_id: str = ""
     way: Way = Way.KUBEADM
+    fault_domain: str = ""
     mac: str = ""
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from lifecycle import image, roster
+from lifecycle.claims import placed
 from lifecycle.commands import Step
 from lifecycle.errors import FleetNotReady, LifecycleError
 from lifecycle.ports import Pin, Ports, Role, Verdict
@@ -30,7 +31,9 @@ def gate(step: Step, ports: Ports) -> str:
     _wait(ports, lambda: _etcd(ports, staying), "etcd complete and healthy", "etcd", limits.etcd_s)
     _wait(ports, lambda: _said(ports.storage.is_redundant()), "storage redundant", "storage", limits.redundancy_s)
     _wait(ports, lambda: _said(ports.storage.paths_complete()), "paths complete", "storage", limits.attach_s)
-    roster.update(ports, FLEET, lambda now: roster.opened(now, pins))
+    claims = ports.records.claims()
+    where = {name: placed(pin, claims.get(name)) for name, pin in pins.items()}
+    roster.update(ports, FLEET, lambda now: roster.opened(now, where))
     return f"{len(staying)} nodes serve"
 
 

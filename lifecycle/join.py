@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from lifecycle import detach, etcd, fence, gates, image, roster, sharing
 from lifecycle.admit import admit
 from lifecycle.before import Before, claims_of, remembered
-from lifecycle.claims import advance, pinned
+from lifecycle.claims import advance, pinned, placed
 from lifecycle.commands import Step
 from lifecycle.enrol import listed
 from lifecycle.errors import (
@@ -74,7 +74,7 @@ def join(step: Step, ports: Ports) -> str:
     pin = pinned(step, ports)
     claim = coming_in(step, ports)
     try:
-        was_in = _join(ports, pin, claim)
+        was_in = _join(ports, placed(pin, claim), claim)
     except LifecycleError as error:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
         raise

@@ -34,7 +34,8 @@ class Machines(Protocol):
         ...
 
     def underway(self, host: str, pin: Pin) -> bool:
-        """Whether a machine of the pin's very generation is coming already, which `install` would go on with."""
+        """Whether a machine of the pin's very generation is coming already, which `install` would go on with. Asked
+        only if an installation of it was begun; False for one that had its time and did not come."""
         ...
 
     def install(self, host: str, pin: Pin) -> str | None:
@@ -44,12 +45,16 @@ class Machines(Protocol):
         Returns which of `pin.boot` it took, the first that could be ordered; None where the kind has no choice."""
         ...
 
-    def progress(self, host: str, pin: Pin) -> Progress: ...
+    def progress(self, host: str, pin: Pin) -> Progress:
+        """How far the machine has come, once `install` was told; may do what has to be done on the way. PortError:
+        what it waits for; NeedsAttention: it failed."""
+        ...
 
     def clear_boot_override(self, host: str, controller: Controller) -> None:
         """However the machine starts from now on, it boots from its own disk. Idempotent."""
         ...
 
     def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
-        """What the machine itself is known by, such as `serial`, `mac` or `instance`; empty if there is none."""
+        """What the machine itself is known by, such as `serial`, `mac` or `instance`; empty if there is none. `zone`:
+        the fault domain that it came up in, of a kind that may choose one."""
         ...

@@ -71,11 +71,21 @@ class Permission:
         return f"{self.verb} {of}{named} in {self.namespace or 'all namespaces'}"
 
 
+class Needed(Protocol):
+    """A permission, whoever grants it; `str` names it."""
+
+    @property
+    def owner(self) -> Owner: ...
+
+    @property
+    def why(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Forbidden:
-    """A permission that an identity does not have. who: it, as the API server knows it."""
+    """A permission that an identity does not have. who: it, as the far side knows it."""
 
-    permission: Permission
+    permission: Needed
     who: str
 
 

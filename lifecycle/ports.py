@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from lifecycle.cloud import Cloud, Nowhere
 from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
@@ -52,6 +53,7 @@ __all__ = [
     "Claim",
     "ClaimState",
     "Clock",
+    "Cloud",
     "Controller",
     "Credentials",
     "Delivery",
@@ -358,12 +360,12 @@ class Open:
     def check(self, node: str) -> None: ...
 
 
-_OPEN = Open()
+_OPEN, _NOWHERE = Open(), Nowhere()
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a step may touch. fence: put there by `lifecycle.run.execute`."""
+    """Everything a step may touch. fence: put there by `lifecycle.run.execute`. cloud: of a fleet that has one."""
 
     clock: Clock
     pins: Pins
@@ -380,3 +382,4 @@ class Ports:
     access: Access
     evidence: Evidence
     fence: Fence = _OPEN
+    cloud: Cloud = _NOWHERE

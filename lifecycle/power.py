@@ -1,11 +1,12 @@
-"""Orders to a host's management controller: asked again when it fails, and proven."""
+"""Orders to what switches a host: asked again when it fails, and proven."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from lifecycle.errors import ControllerUnreachable, NeverPoweredOff, PortError
+from lifecycle import switches
+from lifecycle.errors import PortError
 from lifecycle.ports import Controller, Ports, Power
 from lifecycle.waiting import Blocked, wait_until
 
@@ -23,7 +24,7 @@ def order(ports: Ports, host: str, controller: Controller, what: str, ask: Calla
     """What `ask` returns, asked again with growing pauses while the controller fails to answer, and no sooner than it
     asks for.
 
-    Raises ControllerUnreachable after `power_s`, naming host, URL and last answer.
+    Raises ControllerUnreachable after `power_s`, naming host, URL and last answer (lifecycle.switches).
     """
     clock, limit_s = ports.clock, ports.pins.limits().power_s
     start_s = clock.now_s()
@@ -35,13 +36,13 @@ def order(ports: Ports, host: str, controller: Controller, what: str, ask: Calla
             left_s = start_s + limit_s - clock.now_s()
             if left_s <= 0:
                 ports.evidence.waited(host, what, start_s, clock.now_s(), limit_s, False)
-                error = ControllerUnreachable(
-                    host, f"{what}: {controller.url} last said: {failed.found}", (controller.url,), limit_s
-                )
+                said = f"{what}: {controller.url} last said: {failed.found}"
+                error = switches.of(controller).silent(host, said, (controller.url,), limit_s)
                 error.url = controller.url
                 raise error from None
             wait_s = min(max(pause_s, failed.retry_after_s), left_s)
-            ports.evidence.note(host, f"{what}: the management controller failed, asking again in {wait_s:g} s")
+            name = switches.of(controller).name
+            ports.evidence.note(host, f"{what}: {name} failed, asking again in {wait_s:g} s")
         clock.sleep(wait_s)
         ports.fence.alive(host)
         pause_s = min(pause_s * 2, BACKOFF_MAX_S)
@@ -63,5 +64,5 @@ def off(ports: Ports, host: str, controller: Controller) -> None:
         about=f"host/{host}",
         ports=ports,
         limit_s=ports.pins.limits().power_s,
-        error=NeverPoweredOff,
+        error=switches.of(controller).never_off,
     )

@@ -1,4 +1,5 @@
-"""Whether a run may do all that a roll asks of the cluster, found out before anything is touched.
+"""Whether a run may do all that a roll asks of the cluster and of the account that its machines are in, found out
+before anything is touched.
 
 The run that has the roll has passed this: a step asks before it takes the Lease, so a roll costs these requests
 once, however many nodes it has (docs/decisions/0078.md).
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 from lifecycle.permissions import Forbidden
 from lifecycle.ports import Ports
-from lifecycle.stops import NotPermitted
+from lifecycle.stops import CloudNotPermitted, NotPermitted, UnknownMachines
 from lifecycle.waiting import Blocked, wait_until
 
 SPREAD_S = 30.0
@@ -43,6 +44,28 @@ def preflight(ports: Ports, node: str) -> None:
         limit_s=SPREAD_S,
         error=NotPermitted,
     )
+
+
+def account(ports: Ports, node: str, stack: str) -> None:
+    """Return if the account lets a roll do what it asks, and each machine in it that says it is the stack's has a
+    claim: of an installation that was cut off there is one, and the step that goes on with it adopts its machine.
+
+    Raises CloudNotPermitted and UnknownMachines, naming all; PortError if the cloud does not answer.
+    """
+    missing = ports.cloud.forbidden()
+    if missing:
+        raise CloudNotPermitted(node, told(missing), _names(missing))
+    unknown = unknown_machines(ports, stack)
+    if unknown:
+        said = "; ".join(f"{', '.join(words)} for {host or 'no host'}" for host, words in unknown.items())
+        raise UnknownMachines(node, f"none for {said}", tuple(unknown))
+
+
+def unknown_machines(ports: Ports, stack: str) -> dict[str, tuple[str, ...]]:
+    """By host, the machines that say they are the stack's and that no claim of it knows. Raises PortError."""
+    found = ports.cloud.machines()
+    claims = ports.records.claims() if found else {}  # read later than the machines, which are claimed first
+    return {host: found[host] for host in sorted(found) if host not in claims or claims[host].stack != stack}
 
 
 def _names(missing: Sequence[Forbidden]) -> tuple[str, ...]:

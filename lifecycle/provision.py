@@ -12,19 +12,23 @@ from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_f
 from lifecycle.commands import Step
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
+from lifecycle.preflight import account
 
 
 def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, InstallerNeverRan, NeverBooted.
+    NeverPoweredOff, InstallerNeverRan, NeverBooted; before there is a cluster, what lifecycle.preflight.account does.
     """
     pin = pinned(step, ports)
-    if _claimed(step, ports, pin) is ClaimState.JOINED:
+    if ports.records.initialised_by() is None:
+        account(ports, step.node, step.stack)  # later the run that has the roll has passed this
+    state, begun = _claimed(step, ports, pin)
+    if state is ClaimState.JOINED:
         return f"{step.node} runs generation {step.generation} already"
     try:
-        _install(ports, pin)
+        _install(ports, pin, begun=begun)
     except LifecycleError as error:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
         raise
@@ -53,8 +57,9 @@ def _to_install(claim: Claim) -> bool:
     return claim.state is ClaimState.LEFT or (claim.state is ClaimState.PROVISIONING and not claim.installed)
 
 
-def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
-    """PROVISIONING once the host is ours to write; JOINED if it serves this very generation."""
+def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
+    """PROVISIONING once the host is ours to write, and whether an installation of this very generation was begun
+    then already; JOINED if it serves this very generation."""
     for _ in range(TRIES):
         old = ports.records.claim(step.node)
         ours = old is not None and (old.stack, old.node) == (step.stack, step.node)
@@ -62,7 +67,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             if not ours:
                 raise HostClaimed(step.node, told(old))
             if old.state is ClaimState.JOINED:
-                return _serves(step, ports, pin, old)
+                return _serves(step, ports, pin, old), False
             alive = alive_in_cluster(ports, old)
             if alive:
                 raise HostStillJoined(step.node, f"{alive}, from a join that was not finished")
@@ -81,7 +86,8 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             mac=pin.mac,
         )
         if ports.records.put_claim(step.node, new, old):
-            return ClaimState.PROVISIONING
+            begun = old is not None and old.state is ClaimState.PROVISIONING and is_for(old, step)
+            return ClaimState.PROVISIONING, begun
     raise ClaimChanged(step.node, f"another writer at each of {TRIES} tries")
 
 
@@ -95,20 +101,26 @@ def _serves(step: Step, ports: Ports, pin: Pin, claim: Claim) -> ClaimState:
     return ClaimState.JOINED
 
 
-def _install(ports: Ports, pin: Pin) -> None:
-    host = pin.node
-    if not power.order(ports, host, pin.controller, "look", lambda: ports.machines.underway(host, pin)):
+def _install(ports: Ports, pin: Pin, *, begun: bool) -> None:
+    """begun: an earlier run had claimed the host for this generation. Only then is a machine of it one that is on its
+    way in: after a leave it is the one that left, and its node would never come back."""
+    host, machines = pin.node, ports.machines
+    if begun and power.order(ports, host, pin.controller, "look", lambda: machines.underway(host, pin)):
+        ports.evidence.note(host, "a machine of this generation is coming already: it is gone on with")
+    else:
         way.wipe(ports, host, pin.controller, pin.way)
         power.off(ports, host, pin.controller)
-    _note_last_machine(ports, host)
+        _note_last_machine(ports, host)  # else it is on record, and what is coming may have registered since
     boot.installed(ports, pin)
-    _note_installed(ports, host)
+    known = power.order(ports, host, pin.controller, "identity", lambda: machines.identity(host, pin.controller))
+    _note_installed(ports, host, known.get("zone", ""))
 
 
-def _note_installed(ports: Ports, host: str) -> None:
-    """A step that is killed before this is known leaves a host that the next one installs again."""
+def _note_installed(ports: Ports, host: str, zone: str) -> None:
+    """A step that is killed before this is known leaves a host that the next one installs again. zone: the fault
+    domain that its machine came up in, if it had the choice."""
     claim = ports.records.claim(host)
-    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True), claim):
+    if claim is None or not ports.records.put_claim(host, replace(claim, installed=True, fault_domain=zone), claim):
         raise ClaimChanged(host, told(ports.records.claim(host)))
 
 

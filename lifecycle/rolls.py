@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import LifecycleError, PortError
 from lifecycle.ports import Ports, Roll, Rolls
-from lifecycle.preflight import preflight
+from lifecycle.preflight import account, preflight
 from lifecycle.stops import EngineGone, NotPermitted, RollLost, RollTaken
 from lifecycle.waiting import Blocked, wait_until
 
@@ -54,6 +54,7 @@ class Held:
 
     def __init__(self, step: Step, ports: Ports) -> None:
         self._ports, self._verb, self._run = ports, step.verb, ports.rolls.run()
+        self._stack = step.stack
         self._generation: int | None = None
         self._lost = ""
         self._permitted = False
@@ -181,6 +182,7 @@ class Held:
 
     def _preflight(self, node: str) -> None:
         if not self._permitted:
+            account(self._ports, node, self._stack)
             preflight(self._ports, node)
             self._permitted = True
 

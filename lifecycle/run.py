@@ -16,7 +16,7 @@ from lifecycle.release import release
 from lifecycle.retire import retire
 from lifecycle.rolls import fenced
 from lifecycle.slots import mark_halted
-from lifecycle.stops import EngineGone, NotPermitted, RollLost, RollTaken, StoppedAsAsked
+from lifecycle.stops import EngineGone, NotPermitted, RollLost, RollTaken, StoppedAsAsked, UnknownMachines
 
 VERBS: dict[Verb, Callable[[Step, Ports], str]] = {
     Verb.PROVISION: provision,
@@ -41,7 +41,7 @@ def execute(step: Step, ports: Ports) -> str:
     try:
         with fenced(step, ports) as acting:
             return VERBS[step.verb](step, acting)
-    except (StoppedAsAsked, RollTaken, RollLost, EngineGone, NotPermitted):
+    except (StoppedAsAsked, RollTaken, RollLost, EngineGone, NotPermitted, UnknownMachines):
         raise  # no node stands in the way; and a run that is over writes nothing more
     except LifecycleError:
         if step.node:

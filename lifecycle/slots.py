@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from lifecycle import roster
+from lifecycle.claims import placed
 from lifecycle.errors import BudgetFull, LifecycleError, WaitedTooLong
 from lifecycle.ports import Claim, ClaimState, Limits, Pin, Ports, Rollout
 from lifecycle.rolls import moment
@@ -132,7 +133,7 @@ def _entry_of(claim: Claim, pin: Pin | None) -> Entry:
         pool=claim.pool,
         role=claim.role,
         generation=claim.generation,
-        fault_domain=pin.fault_domain if pin else "",
+        fault_domain=placed(pin, claim).fault_domain if pin else claim.fault_domain,
         standing=Standing.IN if claim.state is ClaimState.JOINED else Standing.OUT,
         retiring=claim.retiring,
     )

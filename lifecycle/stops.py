@@ -55,6 +55,33 @@ class NotPermitted(WaitedTooLong):
         self.found = blocked  # how long roles that were just made were waited for says nothing
 
 
+class CloudNotPermitted(NotPermitted):
+    """The account that the machines are in does not let the run do all that a roll asks of it."""
+
+    untouched = True
+    expected = "its run to be permitted all that a roll asks of AWS"
+    remedy = (
+        "runbooks/aws.md#permission: grant what `ingot aws policy STACK` prints to whoever runs the steps, then run "
+        "`pulumi up` again"
+    )
+
+
+class UnknownMachines(Halt):
+    """Machines say that they are this stack's, and no claim knows them: records were lost, or somebody launched them.
+    names: their hosts. Taken for what a stopped run left behind, one that serves would be ended."""
+
+    untouched = True
+    expected = "a claim for every machine that is tagged as this stack's"
+    remedy = (
+        "runbooks/aws.md#unknown: restore the records, or terminate these by hand once you know that nothing needs "
+        "them, then run `pulumi up` again"
+    )
+
+    def __init__(self, node: str, found: str, names: tuple[str, ...]) -> None:
+        super().__init__(node, found)
+        self.names = names
+
+
 class RollLost(Halt):
     """Another run took the roll over while this step was busy."""
 

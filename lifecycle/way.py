@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from lifecycle import power
+from lifecycle import power, switches
 from lifecycle.errors import NeverPoweredOff, PortError
 from lifecycle.ports import Controller, Credentials, Pin, Ports, Power, Way
 from lifecycle.waiting import Blocked, wait_until
@@ -52,10 +52,11 @@ def wipe(ports: Ports, host: str, controller: Controller, way: Way) -> None:
     """Have a Talos machine erase its own disk and switch itself off, which proves that it did. One that does not
     answer, or does not end, is noted: what is left on its disk keeps its next installation from starting.
 
-    Does nothing for another system, whose installer overwrites what is there, or if the power is off.
+    Does nothing for another system, whose installer overwrites what is there, for a machine that takes its disk with
+    it, or if the power is off.
     """
     machines = ports.machines
-    if way is not Way.TALOS:
+    if way is not Way.TALOS or not switches.of(controller).keeps_disk:
         return
     if power.order(ports, host, controller, "power state", lambda: machines.power(host, controller)) is Power.OFF:
         return

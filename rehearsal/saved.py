@@ -44,7 +44,7 @@ def saved_rack(
     loaded = Store(where).load()
     if loaded is None:
         raise NoRack(stack, where)
-    rack = Rack(loaded[0], pins(environment, pinned(environment)))
+    rack = Rack(loaded[0], pins(environment, pinned(environment), stack=stack))
     try:
         yield environment, ports(rack, "saved", limits(environment), lambda: None)
     finally:

@@ -254,7 +254,7 @@ class Session:
         except stackfile.StackFileError:
             return
         with self.rack.clock.lock:
-            found = pins(self.environment, pinned(self.environment))
+            found = pins(self.environment, pinned(self.environment), stack=self.stack_name)
             self.rack.declare(found)
             _declare(self.rack.world, found)
 
@@ -320,7 +320,7 @@ def open_session(stack: str, options: Options | None = None, folder: Path | None
     environment = stackfile.validate(data, f"stacks/Pulumi.{stack}.yaml")
     faults = Faults.of(options.faults)
     lock = pinned(environment)
-    found = pins(environment, lock)
+    found = pins(environment, lock, stack=stack)
     store = Store(folder or home() / "rack" / stack)
     with nullcontext() if options.locked else store.hold(f"{options.what} {stack}"):
         if store.half_reset():

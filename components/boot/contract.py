@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Protocol
 
 from components.boot import layout
 from components.boot.immutability import Root
-from components.environment import Environment, Host, Pool
+from components.environment import Environment, Pool
 from components.images.lock import KubernetesRelease, Release
+from components.machines.contract import Own, Platform
 
 
 class BootConfigurationError(Exception):
@@ -27,43 +28,10 @@ class BootConfigurationError(Exception):
 
 
 @dataclass(frozen=True)
-class OwnMount:
-    """A disk that is mounted at /var/mnt/<name>. disk: its stable id."""
-
-    name: str
-    disk: str
-    filesystem: Literal["ext4", "xfs"]
-
-
-@dataclass(frozen=True)
-class Own:
-    """All that a node's boot configuration takes from its host: whatever else the stack file says of the
-    host (its controller, its MAC address) can change without a new installation."""
-
-    name: str
-    os_disk: str
-    data_disks: tuple[str, ...]
-    fault_domain: str
-    mounts: tuple[OwnMount, ...] = ()
-
-    @property
-    def kept_disks(self) -> tuple[str, ...]:
-        """All that an installation must leave alone."""
-        return (*self.data_disks, *(mount.disk for mount in self.mounts))
-
-    @classmethod
-    def of(cls, name: str, host: Host) -> Self:
-        """Of a declared host."""
-        mounts = tuple(OwnMount(n, host.mounts[n].disk, host.mounts[n].filesystem) for n in sorted(host.mounts))
-        # In which order they are named means nothing, so it replaces nothing.
-        return cls(name, host.os_disk, tuple(sorted(host.data_disks)), host.fault_domain, mounts)
-
-
-@dataclass(frozen=True)
 class Asked:
     """What a pool's nodes are to be: the stack file, and what it names, as pinned.
 
-    role: as in the stack file. stores: whether the nodes hold replicas.
+    role: as in the stack file. stores: whether the nodes hold replicas. platform: how the image gets onto them.
     """
 
     environment: Environment
@@ -71,13 +39,14 @@ class Asked:
     stores: bool
     release: Release
     kubernetes: KubernetesRelease
+    platform: Platform = "metal"
 
 
 @dataclass(frozen=True)
 class Publication:
     """What is published for one node. files: path in the boot store -> bytes. kernel_arguments: of the live system.
 
-    boot_url: where the boot override leads.
+    boot_url: where the boot override leads; "" where there is none. user_data: what an instance is launched with.
     """
 
     node: str
@@ -85,6 +54,7 @@ class Publication:
     boot_url: str
     kernel_arguments: tuple[str, ...]
     files: Mapping[str, bytes]
+    user_data: bytes = b""
 
 
 class PoolBoot(Protocol):
@@ -98,8 +68,14 @@ class PoolBoot(Protocol):
 
     @property
     def artifacts(self) -> tuple[str, ...]:
-        """Names of the release's artifacts that a bare-metal installation boots or writes: their digests
-        are covered by the node's. A new AMI replaces no metal."""
+        """Names of the release's artifacts that an installation boots or writes: their digests are covered by
+        the node's."""
+        ...
+
+    @property
+    def machine_image(self) -> str:
+        """What a machine is launched from, such as its region's AMI; "" where it is installed. Covered likewise: a
+        new AMI replaces no metal, and no installer's file an instance."""
         ...
 
     def publication(self, own: Own, generation: str) -> Publication:
@@ -141,7 +117,7 @@ def ask(environment: Environment, pool: str, release: Release, kubernetes: Kuber
     of = environment.pools[pool]
     if problems := tuple(_mismatches(environment, of, release, kubernetes)):
         raise BootConfigurationError(f"pool {pool}", problems)
-    return Asked(environment, of.role, environment.stores(pool), release, kubernetes)
+    return Asked(environment, of.role, environment.stores(pool), release, kubernetes, of.machines.platform)
 
 
 def covered(boot: PoolBoot, own: Own, generation: str) -> Mapping[str, bytes]:
@@ -158,8 +134,11 @@ def _mismatches(environment: Environment, pool: Pool, release: Release, kubernet
         yield f"expected Kubernetes {environment.cluster.kubernetes}, found {kubernetes}"
     if kubernetes.architecture != release.architecture:
         yield f"expected Kubernetes for {release.architecture}, found {kubernetes}"
-    for name, host in pool.machines.hosts.items():
-        if host.os_disk in host.kept_disks:
-            yield f"host {name}: expected an OS disk of its own, found {host.os_disk} among its data disks"
-    if not layout.PLAIN.fullmatch(environment.boot_store.url):
-        yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.boot_store.url!r}"
+    if pool.machines.platform == "aws" and environment.region not in release.amis:
+        known = ", ".join(sorted(release.amis)) or "none"
+        yield f"expected an AMI of {release} in aws.region {environment.region}, found those of {known}"
+    for own in map(pool.machines.own, pool.machines.hosts):
+        if own.os_disk in own.kept_disks:
+            yield f"host {own.name}: expected an OS disk of its own, found {own.os_disk} among its data disks"
+    if not layout.PLAIN.fullmatch(environment.store_url):
+        yield f"boot_store.url: expected no quotes, backslashes or $ in it, found {environment.store_url!r}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from components.boot import ipxe, layout, scripts
-from components.boot.contract import BootConfigurationError, Own, Publication
+from components.boot.contract import BootConfigurationError, Publication
 from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program
 from components.boot.ignition import (
     Dropin,
@@ -27,6 +27,7 @@ from components.boot.ignition import (
 )
 from components.boot.ignition_node import Installed
 from components.images.artifacts import METAL, ROOTFS
+from components.machines.contract import Own
 
 IMAGE: Final = "/var/lib/ingot/metal.raw.xz"
 INSTALLED: Final = "/etc/ingot/installed.ign"
@@ -42,7 +43,7 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     """
     release, store, at = (
         pool.asked.release,
-        pool.asked.environment.boot_store.url,
+        pool.asked.environment.store_url,
         layout.installer(generation, own.name),
     )
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)

@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from components.boot.contract import Own, OwnMount, PoolBoot, covered
+from components.boot.contract import PoolBoot, covered
 from components.boot.ignition import canonical_json
+from components.machines.contract import Own, OwnMount
 
 FORMAT: Final = 1
 """Of what is digested. Raising it replaces every machine of every fleet."""
@@ -44,13 +45,15 @@ def shared_digest(boot: PoolBoot, secret_versions: Mapping[str, int] | None = No
     for name, version in versions.items():
         if not _SECRET_NAME.fullmatch(name) or type(version) is not int or version < 0:
             raise ValueError("secret_versions: expected names such as pki with a version number, found something else")
-    content = {
+    content: dict[str, object] = {
         "format": FORMAT,
         "image": [release.os, release.version, release.architecture, release.os_image],
         "artifacts": {name: release.artifact(name).sha256 for name in boot.artifacts},
         "files": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
         "secrets": versions,
     }
+    if boot.machine_image:
+        content["machine_image"] = boot.machine_image
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import coreos_installer, immutability, kubeadm, scripts, settings
-from components.boot.contract import Asked, Own, Publication
+from components.boot.contract import Asked, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
 from components.boot.ignition_node import NO_KERNEL_ARGUMENTS, Installed, containerd, shared_files
 from components.boot.immutability import Root
+from components.boot.launched import LaunchedPool
 from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
 from components.images.fedora_coreos import OS
 from components.images.lock import KubernetesRelease
+from components.machines.contract import Own
 
 ROOT: Final = Root(
     os=OS,
@@ -46,6 +48,10 @@ class FedoraCoreOsPool:
     artifacts: tuple[str, ...] = (KERNEL, INITRAMFS, ROOTFS, METAL)
 
     @property
+    def machine_image(self) -> str:
+        return ""
+
+    @property
     def asked(self) -> Asked:
         return self.installed.asked
 
@@ -66,22 +72,21 @@ class FedoraCoreOs:
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         return immutability.problems(self.root, files)
 
-    def pool(self, asked: Asked) -> FedoraCoreOsPool:
+    def pool(self, asked: Asked) -> FedoraCoreOsPool | LaunchedPool:
         files = [
             *shared_files(asked, programs=scripts.PROGRAMS, containerd=containerd()),
             *_kubernetes(asked.kubernetes),
         ]
         files += settings.chrony(asked.environment.settings)
         files.append(text_file("/etc/zincati/config.d/90-disable-auto-updates.toml", NO_UPDATES))
-        return FedoraCoreOsPool(
-            Installed(
-                asked=asked,
-                files=tuple(files),
-                directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
-                units=_units(),
-                kernel_arguments=_kernel_arguments(asked) if asked.stores else NO_KERNEL_ARGUMENTS,
-            )
+        installed = Installed(
+            asked=asked,
+            files=tuple(files),
+            directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
+            units=_units(),
+            kernel_arguments=_kernel_arguments(asked) if asked.stores else NO_KERNEL_ARGUMENTS,
         )
+        return LaunchedPool(installed) if asked.platform == "aws" else FedoraCoreOsPool(installed)
 
 
 def _kubernetes(release: KubernetesRelease) -> Iterator[File]:

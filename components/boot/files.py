@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.boot import kubeadm, scripts
-from components.boot.contract import Own
+from components.boot import kubeadm, s3_scripts, scripts
 from components.boot.ignition import File, Resource, canonical_json, inline
 from components.environment import Environment
+from components.machines.contract import Own
 
 
 def text_file(path: str, text: str, *, overwrite: bool | None = None) -> File:
@@ -30,8 +30,9 @@ def environment_file(environment: Environment, node: str, role: str) -> File:
     values = {
         "INGOT_ENDPOINT": kubeadm.endpoint(environment.cluster),
         "INGOT_NODE": node,
+        **s3_scripts.told(environment),
         "INGOT_ROLE": role,
-        "INGOT_STORE": environment.boot_store.url,
+        "INGOT_STORE": environment.store_url,
     }
     return text_file(scripts.ENVIRONMENT, "".join(f"{key}='{value}'\n" for key, value in values.items()))
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import flatcar_installer, immutability, kubeadm, scripts, settings
-from components.boot.contract import Asked, BootConfigurationError, Own, Publication
+from components.boot.contract import Asked, BootConfigurationError, Publication
 from components.boot.files import text_file
 from components.boot.flatcar_installer import NO_UPDATES, PROGRAMS, UPDATERS
 from components.boot.ignition import Directory, Dropin, File, Link, Unit, fetched
 from components.boot.ignition_node import Installed, containerd, shared_files
 from components.boot.immutability import Root
+from components.boot.launched import LaunchedPool
 from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.lock import Artifact
+from components.machines.contract import Own
 
 OS: Final = "flatcar"
 ARCHITECTURES: Final = {"x86_64": "x86-64", "aarch64": "arm64"}
@@ -66,6 +68,10 @@ class FlatcarPool:
     artifacts: tuple[str, ...] = (KERNEL, INITRAMFS, METAL)
 
     @property
+    def machine_image(self) -> str:
+        return ""
+
+    @property
     def asked(self) -> Asked:
         return self.installed.asked
 
@@ -86,7 +92,7 @@ class Flatcar:
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         return immutability.problems(self.root, files)
 
-    def pool(self, asked: Asked) -> FlatcarPool:
+    def pool(self, asked: Asked) -> FlatcarPool | LaunchedPool:
         kubernetes = asked.kubernetes
         if kubernetes.sysext is None:
             problem = (
@@ -100,15 +106,14 @@ class Flatcar:
         files += settings.timesyncd(asked.environment.settings)
         if asked.stores:
             files.append(text_file("/etc/sysctl.d/90-hugepages.conf", _hugepages(asked)))
-        return FlatcarPool(
-            Installed(
-                asked=asked,
-                files=tuple(files),
-                directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
-                units=_units(),
-                links=(link,),
-            )
+        installed = Installed(
+            asked=asked,
+            files=tuple(files),
+            directories=tuple(Directory(path=path, mode=0o755) for path in (scripts.CNI, kubeadm.VOLUME_PLUGINS)),
+            units=_units(),
+            links=(link,),
         )
+        return LaunchedPool(installed) if asked.platform == "aws" else FlatcarPool(installed)
 
 
 def _extension(pinned: Artifact, version: str, architecture: str) -> tuple[File, Link]:

@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import Final
 
 from components.boot import ipxe, layout, scripts
-from components.boot.contract import BootConfigurationError, Own, Publication
+from components.boot.contract import BootConfigurationError, Publication
 from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program, text_file
 from components.boot.ignition import File, Ignition, Resource, Storage, Systemd, Unit, fetched, inline
 from components.boot.ignition_node import Installed
 from components.images.artifacts import METAL
 from components.images.publishers import FLATCAR
+from components.machines.contract import Own
 
 PROGRAMS: Final = "/opt/bin"
 """/usr/local is part of /usr, which is read-only."""
@@ -114,7 +115,7 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     generation: what digest.digest begins with. Raises BootConfigurationError if the image cannot be
     verified, or a value would mean more than itself on a kernel command line.
     """
-    store, at = pool.asked.environment.boot_store.url, layout.installer(generation, own.name)
+    store, at = pool.asked.environment.store_url, layout.installer(generation, own.name)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
     arguments = kernel_arguments(f"{store}/{at}")
     return ipxe.publication(own.name, generation, pool.asked.release, store, arguments, {at: live.to_bytes()})

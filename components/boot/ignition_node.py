@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import kubeadm, scripts, settings
-from components.boot.contract import Asked, Own
+from components.boot import kubeadm, s3_scripts, scripts, settings
+from components.boot.contract import Asked
 from components.boot.files import (
     data_disks_file,
     environment_file,
@@ -24,6 +24,7 @@ from components.boot.files import (
 )
 from components.boot.identity import host_id, host_nqn
 from components.boot.ignition import Directory, File, Ignition, KernelArguments, Link, Storage, Systemd, Unit
+from components.machines.contract import Own
 from lifecycle import labels
 
 FORWARDING: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"
@@ -90,8 +91,8 @@ def shared_files(asked: Asked, *, programs: str, containerd: str) -> Iterator[Fi
     """Files that every node of a pool has, whichever system it runs. programs: the folder of ours.
     containerd: its configuration."""
     environment = asked.environment
-    yield program(programs, "ingot-join", scripts.JOIN)
-    yield program(programs, "ingot-report", scripts.REPORT)
+    for name, text in s3_scripts.programs(environment).items():
+        yield program(programs, name, text)
     yield text_file("/etc/modules-load.d/kubernetes.conf", "br_netfilter\noverlay\n")
     yield text_file("/etc/modules-load.d/nvme-tcp.conf", "nvme-tcp\n")
     if asked.stores:

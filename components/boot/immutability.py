@@ -58,8 +58,15 @@ SUBCOMMANDS: Final = {
 }
 """Programs that also only tell: what they may not be told."""
 FETCHERS: Final = ("aria2c", "curl", "ftp", "rsync", "scp", "sftp", "wget")
-STORE: Final = ("$INGOT_STORE/once/$INGOT_NODE", "$INGOT_STORE/progress/$INGOT_NODE")
+STORE: Final = (
+    "$INGOT_STORE/once/$INGOT_NODE",
+    "$INGOT_STORE/progress/$INGOT_NODE",
+    "$INGOT_STORE/once/$INGOT_ROLE/$INGOT_NODE",
+    "$INGOT_STORE/progress/$INGOT_ROLE/$INGOT_NODE",
+)
 """All that a machine may ask for by itself: its credentials, which are made for it, and where it reports."""
+METADATA: Final = "http://169.254.169.254/latest/"
+"""Of EC2, and of no other machine: no route leads there. Without TLS; what it says is of the machine itself."""
 UPDATERS: Final = (
     "locksmithd.service",
     "rpm-ostreed-automatic.timer",
@@ -175,11 +182,14 @@ def _broken(line: str) -> Iterator[str]:
 
 
 def _from_the_store(line: str) -> bool:
-    """Whether all that a line fetches is of the node's own locations, over TLS."""
+    """Whether all that a line fetches is of the node's own locations, over TLS, or of EC2's metadata."""
     rest = line
     for location in STORE:
         rest = rest.replace(location, "")
-    return rest != line and len(_FETCHERS.findall(line)) == 1 and "://" not in rest and "=https" in rest
+    if rest == line:
+        rest = line.replace(METADATA, "", 1)
+        return rest != line and len(_FETCHERS.findall(line)) == 1 and "://" not in rest and "$INGOT_STORE" not in rest
+    return len(_FETCHERS.findall(line)) == 1 and "://" not in rest and "=https" in rest
 
 
 # ---------------------------------------------------------------- Ignition

@@ -32,6 +32,11 @@ def installer(generation: str, node: str) -> str:
     return f"{BOOT}/{generation}/{node}.ign"
 
 
+def stored_configuration(sha256: str) -> str:
+    """An Ignition configuration that had no room where its machine reads one. sha256: of it."""
+    return f"{BOOT}/{sha256}.ign"
+
+
 def once(node: str) -> str:
     """A node's one-time location: `lifecycle.ports.Delivery` puts its credentials here, and its `withdraw`
     takes them away: until then every GET finds them, so that a machine that was cut off may ask again."""

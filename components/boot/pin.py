@@ -7,25 +7,30 @@ publishes needs the files: all three come from here, so that they agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.boot import digest
-from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
+from components.boot.contract import BootConfigurationError, PoolBoot, Publication
 from components.boot.layout import boot_url
 from components.boot.systems import pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
-from components.environment import Drain, Environment, Host
+from components.boot.user_data import UserData
+from components.environment import Drain, Environment
 from components.images.lock import Lock, UnknownRelease
+from components.machines.contract import Own, Place
 from components.releases import schematic_of
-from lifecycle.ports import BootMethod, Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle.ports import BootMethod, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
 
 
-def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None) -> dict[str, Pin]:
-    """The pin of every declared node by name, in the order of the environment.
+def pins(
+    environment: Environment, lock: Lock, secret_versions: Mapping[str, int] | None = None, *, stack: str = ""
+) -> dict[str, Pin]:
+    """The pin of every declared node by name, in the order of the environment. stack: whose it is, for the kinds of
+    machine that are found by it.
 
     Raises UnknownRelease if the stack file names what is not pinned, and BootConfigurationError if
     no boot configuration can be made of it.
@@ -34,8 +39,9 @@ def pins(environment: Environment, lock: Lock, secret_versions: Mapping[str, int
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot, secret_versions)
-        for name, host in declared.machines.hosts.items():
-            found[name] = _pin(pool, boot, name, host, digest.digest(common, Own.of(name, host)))
+        for name in declared.machines.hosts:
+            of = digest.digest(common, declared.machines.own(name))
+            found[name] = _pin(Place(name, pool, environment, boot.asked.release, stack), boot, of)
     return found
 
 
@@ -55,6 +61,14 @@ def publish(
     `boot_of` does."""
     found = boot_of(environment, lock, node, secret_versions)
     return found.boot.publication(found.own, found.generation)
+
+
+def user_data(environment: Environment, lock: Lock, node: str, zone: str) -> UserData:
+    """What an instance of one declared node is launched with in a zone, which its configuration calls its fault
+    domain: under the same generation in any of the host's zones. Raises as `boot_of` does."""
+    found = boot_of(environment, lock, node)
+    made = found.boot.publication(replace(found.own, fault_domain=zone), found.generation)
+    return UserData(made.user_data, dict(made.files))
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ def boot_of(
         names = ", ".join(name for _, name, _ in environment.hosts())
         problem = f"expected a host of the stack file, found none of this name; it has {names}"
         raise BootConfigurationError(node, (problem,))
-    boot, own = pool_boot(environment, lock, pool), Own.of(node, environment.pools[pool].machines.hosts[node])
+    boot, own = pool_boot(environment, lock, pool), environment.pools[pool].machines.own(node)
     generation = digest.generation(digest.digest(digest.shared_digest(boot, secret_versions), own))
     return NodeBoot(boot, own, generation)
 
@@ -89,7 +103,7 @@ def boots(environment: Environment, lock: Lock) -> list[NodeBoot]:
     for pool, declared in environment.pools.items():
         boot = pool_boot(environment, lock, pool)
         common = digest.shared_digest(boot)
-        owns = (Own.of(name, host) for name, host in declared.machines.hosts.items())
+        owns = map(declared.machines.own, declared.machines.hosts)
         found += (NodeBoot(boot, own, digest.generation(digest.digest(common, own))) for own in owns)
     return found
 
@@ -108,8 +122,7 @@ def node_patch(environment: Environment, lock: Lock, pin: Pin) -> tuple[str, str
     if not isinstance(boot, TalosPool):
         problem = f"expected a pool of Talos, found one of {boot.asked.release.os}"
         raise BootConfigurationError(pin.node, (problem,))
-    host = environment.pools[pin.pool].machines.hosts[pin.node]
-    return boot.shared(), boot.own(Own.of(pin.node, host), pin.generation)
+    return boot.shared(), boot.own(environment.pools[pin.pool].machines.own(pin.node), pin.generation)
 
 
 def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelease, ...]:
@@ -128,10 +141,10 @@ def unknown_releases(environment: Environment, lock: Lock) -> tuple[UnknownRelea
     return tuple(found.values())
 
 
-def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
-    asked = boot.asked
-    environment = asked.environment
-    rollout, hosts = environment.pools[pool].rollout, environment.pools[pool].machines.hosts
+def _pin(place: Place, boot: PoolBoot, of: str) -> Pin:
+    asked, name, pool, environment = boot.asked, place.host, place.pool, place.environment
+    rollout, machines = environment.pools[pool].rollout, environment.pools[pool].machines
+    hosts, declared = machines.hosts, machines.declare(place)
     generation = digest.generation(of)
     canary = rollout.canary and name == next(iter(hosts))
     return Pin(
@@ -141,12 +154,12 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         generation=generation,
         os_image=asked.release.os_image,
         kubelet=environment.cluster.kubernetes,
-        boot_url=boot_url(environment.boot_store.url, generation, name),
-        controller=Controller(host.bmc.url, host.bmc.verify_tls),
-        mac=host.mac,
-        os_disk=host.os_disk,
-        data_disks=host.kept_disks,
-        fault_domain=host.fault_domain,
+        boot_url="" if boot.machine_image else boot_url(environment.store_url, generation, name),
+        controller=declared.controller,
+        mac=declared.mac,
+        os_disk=declared.os_disk,
+        data_disks=declared.data_disks,
+        fault_domain=declared.fault_domain,
         max_unavailable=rollout.max_unavailable,
         stores=asked.stores,
         soak_s=rollout.soak_s if canary else 0,
@@ -157,7 +170,8 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         kernel=asked.release.kernel or "",
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
-        boot=tuple(BootMethod(method) for method in host.boot),
+        particulars=declared.particulars,
+        boot=tuple(map(BootMethod, declared.boot)),
     )
 
 

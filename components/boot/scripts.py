@@ -32,7 +32,10 @@ printf '{"generation":"%s","state":"%s"}\\n' "$(cat /etc/ingot/generation)" "$1"
 """
 """`ingot-report`: part of the installer and of the installed system."""
 
-JOIN: Final = """\
+FETCH: Final = """\
+curl --silent --fail --proto '=https' --max-time 30 --output "$run/credentials" \\
+  "$INGOT_STORE/once/$INGOT_NODE\""""
+_JOIN: Final = """\
 #!/bin/bash
 # Brings this machine into its cluster: waits for its credentials, then runs kubeadm as they tell.
 # They come over TLS and are kept in memory only (/run). No command line carries them.
@@ -63,8 +66,7 @@ clean_up() {
 
 # A store may take no reports; the join's own gates decide then.
 ingot-report running || true
-until curl --silent --fail --proto '=https' --max-time 30 --output "$run/credentials" \\
-  "$INGOT_STORE/once/$INGOT_NODE"; do
+until @FETCH@; do
   sleep "${INGOT_POLL_S:-5}"
 done
 trap clean_up EXIT
@@ -103,6 +105,14 @@ else
   kubeadm join --config "$run/kubeadm.yaml"
 fi
 """
+
+
+def joining(fetch: str) -> str:
+    """`ingot-join`, with this way to its credentials."""
+    return _JOIN.replace("@FETCH@", fetch)
+
+
+JOIN: Final = joining(FETCH)
 """`ingot-join`: the installed system's way into the cluster."""
 
 GUARD: Final = """\

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from components.boot.contract import Own, OwnMount
 from components.boot.files import text_file
 from components.boot.ignition import File, Filesystem, Passwd, Unit, User
 from components.environment import Settings
+from components.machines.contract import Own, OwnMount
 
 LOGIN: Final = "core"
 """The user that both systems' images have for this."""

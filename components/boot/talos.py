@@ -19,7 +19,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from components.boot import ipxe, kubeadm, layout, machine_config, talos_root
-from components.boot.contract import Asked, BootConfigurationError, Own, Publication
+from components.boot.contract import Asked, BootConfigurationError, Publication
 from components.boot.identity import host_id, host_nqn
 from components.boot.immutability import Root
 from components.boot.machine_config import (
@@ -48,6 +48,7 @@ from components.boot.machine_config import (
 )
 from components.environment import Environment, Settings
 from components.images.artifacts import INITRAMFS, KERNEL
+from components.machines.contract import Own
 from lifecycle import labels
 
 OS: Final = "talos"
@@ -98,8 +99,12 @@ class TalosPool:
     asked: Asked
     artifacts: tuple[str, ...] = (KERNEL, INITRAMFS)
 
+    @property
+    def machine_image(self) -> str:
+        return ""
+
     def publication(self, own: Own, generation: str) -> Publication:
-        store = self.asked.environment.boot_store.url
+        store = self.asked.environment.store_url
         arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
         return ipxe.publication(own.name, generation, self.asked.release, store, arguments, {})
 
@@ -168,12 +173,20 @@ def _problems(asked: Asked) -> Iterator[str]:
     major, minor = (int(number) for number in re.findall(r"[0-9]+", release.version)[:2])
     if (major, minor) > CONTRACT_MAX:
         yield f"expected Talos {CONTRACT_MAX[0]}.{CONTRACT_MAX[1]} at most, found {release.version}"
+    if asked.platform != "metal":
+        yield (
+            "expected machines of kind bare-metal, found another: Talos takes its whole configuration, secrets and "
+            "all, at its one-time location, and on EC2 it would read it from user data, which everybody may read who "
+            "may describe instances; Fedora CoreOS and Flatcar run there"
+        )
     if release.installer is None:
         yield f"expected an installer by digest, found none; pin {release} again from the image factory"
-    for _, host, declared in asked.environment.hosts():
-        for name in declared.mounts:
-            if len(name) > VOLUME_NAME_MAX:
-                yield f"host {host}: expected names of mounts of {VOLUME_NAME_MAX} characters at most, found {name}"
+    for pool in asked.environment.pools.values():
+        for own in map(pool.machines.own, pool.machines.hosts):
+            for mount in own.mounts:
+                if len(mount.name) > VOLUME_NAME_MAX:
+                    found = f"names of mounts of {VOLUME_NAME_MAX} characters at most, found {mount.name}"
+                    yield f"host {own.name}: expected {found}"
 
 
 def _shared(asked: Asked) -> Config:

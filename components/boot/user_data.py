@@ -8,12 +8,13 @@ change what a machine boots. Neither holds a secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
 from components.boot import layout
-from components.boot.ignition import Ignition, Meta, Others, Resource, Verification, canonical_json, sha256_hash
+from components.boot.ignition import Ignition, Meta, Others, Resource, Verification, sha256_hash
+from components.machines.aws_fields import partition_of
 
 BYTES_MAX: Final = 16 * 1024
 """Of user data, before base64."""
@@ -27,27 +28,20 @@ class UserData:
     stored: dict[str, bytes]
 
 
-def user_data(configuration: bytes, *, node: str, generation: str, bucket: str) -> UserData:
+def user_data(configuration: bytes, *, bucket: str, region: str) -> UserData:
     """The user data for a node's Ignition configuration. bucket: the name of the S3 bucket for boot configurations.
+    region: which it is in.
 
-    The object's path holds the generation, so that it is never changed, only added.
+    The object's path is its content's digest, so that it is never changed, only added.
     """
     if len(configuration) <= BYTES_MAX:
         return UserData(configuration, {})
-    path = layout.installer(generation, node)
-    source = Resource(source=arn(bucket, path), verification=Verification(hash=sha256_hash(configuration)))
+    path = layout.stored_configuration(hashlib.sha256(configuration).hexdigest())
+    source = Resource(source=arn(region, bucket, path), verification=Verification(hash=sha256_hash(configuration)))
     pointer = Ignition(ignition=Meta(version="3.4.0", config=Others(replace=source)))
     return UserData(pointer.to_bytes(), {path: configuration})
 
 
-def arn(bucket: str, path: str) -> str:
-    """Names an object in any region; Ignition asks S3 where the bucket is."""
-    return f"arn:aws:s3:::{bucket}/{path}"
-
-
-def role_policy(bucket: str, paths: Iterable[str]) -> bytes:
-    """All that an instance's role may do for its boot, as IAM takes it: read these objects, and neither list nor
-    write any. paths: of UserData.stored, one at least: an instance whose user data holds everything needs no role."""
-    resources = sorted(arn(bucket, path) for path in paths)
-    statement = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": resources}
-    return canonical_json({"Version": "2012-10-17", "Statement": [statement]})
+def arn(region: str, bucket: str, path: str) -> str:
+    """Names an object; Ignition asks S3 where the bucket is, with the rights of the instance's role."""
+    return f"arn:{partition_of(region)}:s3:::{bucket}/{path}"

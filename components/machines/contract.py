@@ -1,34 +1,113 @@
-"""What every kind of machine fulfils, so that the rollout never asks which kind it rolls.
+"""What every kind of machine fulfils, so that nothing above it asks which kind it rolls.
 
-A kind is one module with a function of this shape and one line in `components.machines.KINDS`.
+A kind is one module with the model of a pool's `machines` in it, which fulfils `Kind`, and its name in
+`components.machines.Machines`; how its machines are switched while a step runs is an adapter's
+(`lifecycle.machine_api.Machines`). docs/machines.md adds one as an example.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import pulumi
+from components.images.lock import Release
+from lifecycle.facts import Controller
+
+if TYPE_CHECKING:  # it has every kind's model in it
+    from components.environment import Environment
+
+Platform = Literal["metal", "aws"]
+"""How an image gets onto a machine, and what its first boot reads its configuration from. metal: an installer that
+is booted over the network writes it. aws: the machine is launched from it, with user data."""
 
 
 @dataclass(frozen=True)
-class MachineArgs:
-    """One machine. generation: the digest of what it boots; stack: whose machine it is."""
+class OwnMount:
+    """A disk that is mounted at /var/mnt/<name>. disk: its stable id."""
 
-    host: str
-    stack: str
-    generation: str
+    name: str
+    disk: str
+    filesystem: Literal["ext4", "xfs"]
 
 
-class RegisterMachine(Protocol):
-    """Registers the machine of one host.
+@dataclass(frozen=True)
+class Own:
+    """All that a node's boot configuration takes from its host: whatever else the stack file says of the
+    host (its controller, its MAC address) can change without a new installation.
 
-    The resource is named `<host>.machine`, whatever pool the host is in; its id changes when, and only
-    when, the machine boots anew; it is deleted before it is replaced; its delete gives the machine back.
-    It takes no input from another node, and lists `depends_on` as its dependencies.
+    os_disk: "" where the image brings its own. data_disks: stable ids, or names where ids come later.
     """
 
-    def __call__(
-        self, args: MachineArgs, *, parent: pulumi.Resource, depends_on: Sequence[str]
-    ) -> pulumi.CustomResource: ...
+    name: str
+    os_disk: str
+    data_disks: tuple[str, ...]
+    fault_domain: str
+    mounts: tuple[OwnMount, ...] = ()
+
+    @property
+    def kept_disks(self) -> tuple[str, ...]:
+        """All that an installation must leave alone."""
+        return (*self.data_disks, *(mount.disk for mount in self.mounts))
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a pin says of a host because of the kind of its machine (lifecycle.facts.Pin has the same names).
+
+    mac, os_disk, data_disks, boot: of a host that is installed over the network.
+    """
+
+    controller: Controller
+    fault_domain: str
+    mac: str = ""
+    os_disk: str = ""
+    data_disks: tuple[str, ...] = ()
+    particulars: object = None
+    boot: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a host stands in its fleet. release: what it boots. stack: whose it is, as Pulumi has it."""
+
+    host: str
+    pool: str
+    environment: Environment
+    release: Release
+    stack: str
+
+
+class Host(Protocol):
+    """What every kind says of a host."""
+
+    @property
+    def retire(self) -> bool:
+        """The host leaves for good, and its volumes may be lost."""
+        ...
+
+
+class Kind(Protocol):
+    """The machines of one pool, as its stack file has them. Everything here is pure."""
+
+    @property
+    def kind(self) -> str:
+        """As the stack file names it."""
+        ...
+
+    @property
+    def platform(self) -> Platform: ...
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """By name, in the order in which they roll."""
+        ...
+
+    def own(self, host: str) -> Own:
+        """What a host gives to its boot configuration. Whatever of it changes, the machine is replaced."""
+        ...
+
+    def declare(self, place: Place) -> Declared:
+        """What the steps must know of a host. Two machines never share a controller's URL. None of it replaces
+        anything."""
+        ...

@@ -16,8 +16,8 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from components.environment import Host
 from components.fields import LABEL, Label
+from components.machines.bare_metal import Host
 from lifecycle.hosts import Inspection, stable_id
 
 REQUIRED: Final = ("name", "bmc_url", "mac", "os_disk", "fault_domain")

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.machines import KINDS
-from components.machines.contract import MachineArgs
+from components.infrastructure import NONE, Surroundings
 from components.rollout.steps import Runs, settled, step_resource
 from lifecycle.commands import Step, Verb
 
@@ -31,18 +30,31 @@ class NodePool(pulumi.ComponentResource):
 class Nodes:
     """Registers nodes with the engine. Fulfils components.rollout.lanes.Registrar.
 
-    pools: component of each pool. kinds: machine kind of each pool. generations: of each host.
+    pools: component of each pool. generations: of each host. around: what the kinds of machine registered for them.
     """
 
     stack: str
     pools: Mapping[str, NodePool]
-    kinds: Mapping[str, str]
     generations: Mapping[str, str]
+    around: Surroundings = NONE
 
     def machine(self, host: str, pool: str, *, machine_after: Sequence[str]) -> pulumi.CustomResource:
-        """Register the machine: its old self leaves and is given back first, if there is one."""
-        args = MachineArgs(host, self.stack, self.generations[host])
-        return KINDS[self.kinds[pool]](args, parent=self.pools[pool], depends_on=machine_after)
+        """Register the machine: its old self leaves and is given back first, if there is one.
+
+        The same for every kind: nothing of a host is an input. What it is switched by, its disks and where it boots
+        from are read from the stack file when the step runs; only the digest of what it boots replaces it.
+        """
+        generation = self.generations[host]
+        return step_resource(
+            f"{host}.machine",
+            Runs(
+                create=Step(Verb.PROVISION, self.stack, host, generation),
+                delete=Step(Verb.RELEASE, self.stack, host, generation),
+            ),
+            triggers=[generation],
+            parent=self.pools[pool],
+            depends_on=[*machine_after, *self.around.machine.get(host, ())],
+        )
 
     async def ended(self, machine: pulumi.CustomResource) -> None:
         """Return once the machine's steps have ended. Their failure is the engine's to report."""
@@ -71,7 +83,7 @@ class Nodes:
             ),
             triggers=[machine.id],
             parent=parent,
-            depends_on=member_after,
+            depends_on=[*member_after, *self.around.membership.get(host, ())],
         )
         readiness = step_resource(
             f"{host}.readiness",

@@ -42,7 +42,7 @@ def example(workers: int, lanes: int, control_planes: int = 3) -> dict[str, Any]
             "pod_cidr": "10.128.0.0/9",
         },
         "image": {"os": "fedora-coreos", "version": "44.20260621.3.1", "architecture": "x86_64"},
-        "boot_store": {"url": "https://boot.fleet.example", "directory": "/srv/ingot"},
+        "boot_store": {"kind": "directory", "url": "https://boot.fleet.example", "directory": "/srv/ingot"},
         "pools": pools,
         "storage": {
             "layout": "converged",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from components.stackfile.aws_rules import AWS_RULES
 from components.stackfile.problem import Flaw, Path, counted, path_text
 from components.stackfile.sketch import PoolSketch, Sketch
 
@@ -308,4 +309,5 @@ RULES: Final[tuple[Rule, ...]] = (
     pods_have_room,
     no_login_on_talos,
     talos_alone,
+    *AWS_RULES,
 )

@@ -44,7 +44,7 @@ def check(data: object, written: Mapping[Path, str]) -> tuple[Environment | None
 
 
 def _flaw(error: ErrorDetails, written: Mapping[Path, str]) -> Flaw:
-    path, value = _untagged(error["loc"]), error["input"]
+    (path, model), value = _untagged(error["loc"]), error["input"]
     if error["type"] in _NO_TAG:
         path = (*path, str(error["ctx"]["discriminator"]).strip("'"))
         value = error["ctx"].get("tag")
@@ -55,9 +55,9 @@ def _flaw(error: ErrorDetails, written: Mapping[Path, str]) -> Flaw:
         path = path[:-1]
         found = f"the name {show(value, as_what=fix == QUOTE_IT)}"
     elif error["type"] == "missing":
-        return _missing(path)
+        return _missing(path, model)
     elif error["type"] == "extra_forbidden":
-        return _unknown(path)
+        return _unknown(path, model)
     elif SECRET.search(next((key for key in reversed(path) if isinstance(key, str)), "")):
         found = "a value that is not shown"
     else:
@@ -80,20 +80,22 @@ def _wanted(error: ErrorDetails, value: object) -> tuple[str, str]:
         return expected, QUOTE_IT if isinstance(value, bool | int | float | datetime.date) else f"write {expected}"
     if kind == "too_short":
         return "one entry at least", "write one"
+    if kind == "too_long":
+        return f"{context['max_length']} entries at most", "take some out"
     return _EXPECTED.get(kind, (error["msg"], "write what is expected"))
 
 
-def _missing(path: Path) -> Flaw:
+def _missing(path: Path, model: Any = None) -> Flaw:
+    """A key that is not there. model: that has it; the first of a union where that is not known."""
     key = path[-1]
-    about = _field(path)
+    about = _field(model or _type_at(path[:-1]), key)
     says = about.description.rstrip(".") if about is not None and about.description else ""
     says = f" ({says[0].lower()}{says[1:]})" if says else ""
     return Flaw(path, "nothing", f"the key {key}{says}", f"add {key}")
 
 
-def _unknown(path: Path) -> Flaw:
-    """A key that no field has. Its value is never shown: it may be a credential that strayed in."""
-    model = _type_at(path[:-1])
+def _unknown(path: Path, model: Any) -> Flaw:
+    """A key that no field of `model` has. Its value is never shown: it may be a credential that strayed in."""
     known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
     near = _nearest(path[-1], known)
     if near is not None:
@@ -116,11 +118,8 @@ def _nearest(word: object, known: Iterable[str]) -> str | None:
     return by_lowered[near[0]] if near else None
 
 
-def _field(path: Path) -> FieldInfo | None:
-    model = _type_at(path[:-1])
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return model.model_fields.get(str(path[-1]))
-    return None
+def _field(model: Any, key: object) -> FieldInfo | None:
+    return model.model_fields.get(str(key)) if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 
 def _type_at(path: Path) -> Any:
@@ -131,18 +130,21 @@ def _type_at(path: Path) -> Any:
     return _models(here)[0]
 
 
-def _untagged(path: Path) -> Path:
-    """Where a value is in the file: pydantic's path also names the model of each union that it went through."""
+def _untagged(path: Path) -> tuple[Path, Any]:
+    """Where a value is in the file, and the model that it is in: pydantic's path also names the model of each union
+    that it went through."""
     here: Any = Environment
     found: list[object] = []
+    holder: Any = None
     for key in path:
         tagged = [m for m in _models(here) if _tag(m) == key] if len(_models(here)) > 1 else []
         if tagged:
             here = tagged[0]
         else:
-            here = _inside(_models(here)[0], key)
+            holder = _models(here)[0]
+            here = _inside(holder, key)
             found.append(key)
-    return tuple(found)
+    return tuple(found), holder
 
 
 def _inside(here: Any, key: object) -> Any:

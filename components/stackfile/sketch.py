@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from components.environment import Cluster, OnTimeout, PoolRollout, StoragePolicy
 from components.fields import (
     Cidr,
-    Closed,
     Count,
     Domain,
     Endpoint,
@@ -26,9 +25,9 @@ from components.fields import (
     Soak,
     StableDisk,
 )
+from components.stackfile.aws_sketch import AWS, AwsSketch, aws_sketch, only_zone
 from components.stackfile.problem import Path, path_text
-
-T = TypeVar("T")
+from components.stackfile.reading import default, get, read, read_list
 
 _BOOL: TypeAdapter[bool] = TypeAdapter(bool)
 _CIDR: TypeAdapter[str] = TypeAdapter(Cidr)
@@ -96,7 +95,7 @@ class PolicySketch:
 @dataclass(frozen=True)
 class Sketch:
     """An environment as far as it can be read. storage_nodes: with each one's index in the file. systems: what
-    each `image.os` says, and where. logins: how many SSH keys there are."""
+    each `image.os` says, and where. logins: how many SSH keys there are. aws: what there is of machines on AWS."""
 
     endpoint: str | None
     pod_cidr: str | None
@@ -106,6 +105,7 @@ class Sketch:
     policies: tuple[PolicySketch, ...] | None
     systems: tuple[tuple[Path, str], ...]
     logins: int
+    aws: AwsSketch
 
     @property
     def hosts(self) -> tuple[HostSketch, ...]:
@@ -115,48 +115,51 @@ class Sketch:
 
 def sketch(data: object) -> Sketch:
     """Read what can be read. Raises nothing."""
-    cluster, pools, storage = _get(data, "cluster"), _get(data, "pools"), _get(data, "storage")
+    cluster, pools, storage = get(data, "cluster"), get(data, "pools"), get(data, "storage")
     named = pools.items() if isinstance(pools, Mapping) and pools else None
     return Sketch(
-        endpoint=_read(_ENDPOINT, cluster, "endpoint"),
-        pod_cidr=_read(_CIDR, cluster, "pod_cidr", _default(Cluster, "pod_cidr")),
-        service_cidr=_read(_CIDR, cluster, "service_cidr", _default(Cluster, "service_cidr")),
+        endpoint=read(_ENDPOINT, cluster, "endpoint"),
+        pod_cidr=read(_CIDR, cluster, "pod_cidr", default(Cluster, "pod_cidr")),
+        service_cidr=read(_CIDR, cluster, "service_cidr", default(Cluster, "service_cidr")),
         pools=None if named is None else tuple(_pool(name, pool) for name, pool in named),
-        storage_nodes=_list(_LABEL, storage, "nodes"),
-        policies=_policies(_get(storage, "policies")),
+        storage_nodes=read_list(_LABEL, storage, "nodes"),
+        policies=_policies(get(storage, "policies")),
         systems=tuple(_systems(data)),
-        logins=len(_list(_TEXT, _get(data, "settings"), "ssh_authorized_keys", ()) or ()),
+        logins=len(read_list(_TEXT, get(data, "settings"), "ssh_authorized_keys", ()) or ()),
+        aws=aws_sketch(data),
     )
 
 
 def _pool(name: object, pool: object) -> PoolSketch:
     path: Path = ("pools", name)
-    machines = _get(pool, "machines")
-    hosts = _get(machines, "hosts")
-    rollout = _get(pool, "rollout", {})
-    at = (*path, "machines", "hosts")
+    machines = get(pool, "machines")
+    hosts = get(machines, "hosts")
+    rollout = get(pool, "rollout", {})
+    at, kind = (*path, "machines", "hosts"), get(machines, "kind")
+    named = hosts.items() if isinstance(hosts, Mapping) else ()
+    found = tuple(_host(n, (*at, n), h, kind) for n, h in named)
     return PoolSketch(
         name=path_text((name,)),
         path=path,
-        role=_read(_ROLE, pool, "role"),
-        hosts=tuple(_host(n, (*at, n), h) for n, h in hosts.items()) if isinstance(hosts, Mapping) and hosts else None,
-        max_unavailable=_read(_COUNT, rollout, "max_unavailable", _default(PoolRollout, "max_unavailable")),
-        canary=_read(_BOOL, rollout, "canary", _default(PoolRollout, "canary")),
-        soak_s=_read(_SOAK, rollout, "soak_s", _default(PoolRollout, "soak_s")),
-        forced=tuple(key for key in OnTimeout.model_fields if _get(_get(rollout, "on_timeout"), key) == "force"),
+        role=read(_ROLE, pool, "role"),
+        hosts=found or None,
+        max_unavailable=read(_COUNT, rollout, "max_unavailable", default(PoolRollout, "max_unavailable")),
+        canary=read(_BOOL, rollout, "canary", default(PoolRollout, "canary")),
+        soak_s=read(_SOAK, rollout, "soak_s", default(PoolRollout, "soak_s")),
+        forced=tuple(key for key in OnTimeout.model_fields if get(get(rollout, "on_timeout"), key) == "force"),
     )
 
 
-def _host(name: object, path: Path, host: object) -> HostSketch:
+def _host(name: object, path: Path, host: object, kind: object) -> HostSketch:
     return HostSketch(
-        name=_read(_LABEL, {"": name}, ""),
+        name=read(_LABEL, {"": name}, ""),
         path=path,
-        mac=_read(_MAC, host, "mac"),
-        bmc_url=_read(_SYSTEM, _get(host, "bmc"), "url"),
-        os_disk=_read(_DISK, host, "os_disk"),
-        data_disks=_list(_DISK, host, "data_disks", ()),
-        mounts=_mounts(_get(host, "mounts")),
-        fault_domain=_read(_DOMAIN, host, "fault_domain"),
+        mac=read(_MAC, host, "mac"),
+        bmc_url=read(_SYSTEM, get(host, "bmc"), "url"),
+        os_disk=read(_DISK, host, "os_disk"),
+        data_disks=None if kind == AWS else read_list(_DISK, host, "data_disks", ()),
+        mounts=_mounts(get(host, "mounts")),
+        fault_domain=only_zone(host) if kind == AWS else read(_DOMAIN, host, "fault_domain"),
     )
 
 
@@ -167,55 +170,23 @@ def _policies(policies: object) -> tuple[PolicySketch, ...] | None:
         PolicySketch(
             path_text((name,)),
             ("storage", "policies", name),
-            _read(_REPLICAS, policy, "replicas", _default(StoragePolicy, "replicas")),
-            _read(_BOOL, policy, "default", _default(StoragePolicy, "default")),
+            read(_REPLICAS, policy, "replicas", default(StoragePolicy, "replicas")),
+            read(_BOOL, policy, "default", default(StoragePolicy, "default")),
         )
         for name, policy in policies.items()
     )
 
 
 def _systems(data: object) -> Iterator[tuple[Path, str]]:
-    pools = _get(data, "pools")
+    pools = get(data, "pools")
     named = pools.items() if isinstance(pools, Mapping) else ()
-    images = [(("image",), _get(data, "image")), *((("pools", n, "image"), _get(p, "image")) for n, p in named)]
+    images = [(("image",), get(data, "image")), *((("pools", n, "image"), get(p, "image")) for n, p in named)]
     for path, image in images:
-        if (os := _read(_TEXT, image, "os")) is not None:
+        if (os := read(_TEXT, image, "os")) is not None:
             yield (*path, "os"), os
 
 
 def _mounts(mounts: object) -> tuple[tuple[str, str], ...]:
     named = mounts.items() if isinstance(mounts, Mapping) else ()
-    read = ((name, _read(_DISK, mount, "disk")) for name, mount in named if isinstance(name, str))
-    return tuple((name, disk) for name, disk in read if disk is not None)
-
-
-def _default(model: type[Closed], field: str) -> Any:
-    """What the models take where the file says nothing."""
-    return model.model_fields[field].default
-
-
-def _get(data: object, key: str, default: object = None) -> object:
-    return data.get(key, default) if isinstance(data, Mapping) else None
-
-
-def _read(as_type: TypeAdapter[T], data: object, key: str, default: T | None = None) -> T | None:
-    """data[key] as its type; the default where the key is absent; None where it cannot be read."""
-    if not isinstance(data, Mapping):
-        return None
-    if key not in data:
-        return default
-    try:
-        return as_type.validate_python(data[key])
-    except ValidationError:
-        return None
-
-
-def _list(as_type: TypeAdapter[T], data: object, key: str, default: Any = None) -> tuple[tuple[int, T], ...] | None:
-    """The readable items of the list data[key] with their indices; None if it is no list."""
-    if not isinstance(data, Mapping):
-        return None
-    items = data.get(key, default)
-    if not isinstance(items, list | tuple):
-        return None
-    read = ((i, _read(as_type, {"": item}, "")) for i, item in enumerate(items))
-    return tuple((i, item) for i, item in read if item is not None)
+    found = ((name, read(_DISK, mount, "disk")) for name, mount in named if isinstance(name, str))
+    return tuple((name, disk) for name, disk in found if disk is not None)

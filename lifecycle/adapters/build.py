@@ -11,27 +11,30 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle import facts
-from lifecycle.adapters import objects, talos_api
+from lifecycle import ec2, facts
+from lifecycle.adapters import ec2_wiring, objects, talos_api
 from lifecycle.adapters.access import ApiAccess
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import BootStore, DirectoryBoot
 from lifecycle.adapters.broker import OWN, Broker, SharedView
 from lifecycle.adapters.broker_folder import log_in, private_folder, sweep
 from lifecycle.adapters.clock import WallClock, WatchingClock
-from lifecycle.adapters.delivery import DirectoryDelivery
+from lifecycle.adapters.delivery import StoredDelivery
+from lifecycle.adapters.ec2_api import Aws
 from lifecycle.adapters.engine_process import EngineProcess
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.evidence import FileEvidence, evidence_file
+from lifecycle.adapters.installer import Installer
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.machines import MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
-from lifecycle.adapters.records import DirectoryRecords
+from lifecycle.adapters.records import StoredRecords
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
 from lifecycle.adapters.roster import ConfigMapRoster
 from lifecycle.adapters.secrets import StateSecrets, bmc_credentials, process_environment
 from lifecycle.adapters.storage import SimplyblockStorage, find_control
+from lifecycle.adapters.stores import Stores
 from lifecycle.adapters.talos_api import GrpcMachineApi
 from lifecycle.adapters.tls import client_context
 from lifecycle.adapters.turns import Turns
@@ -54,6 +57,8 @@ ETCD_USER = "ingot-lifecycle"
 """Whom our certificates name to etcd, which lets in whatever its authority signed."""
 NodePatches = Callable[[Path, str, Pin], tuple[str, str]]
 """(project root, stack, pin of a Talos machine) -> its pool's patch, and the node's own."""
+Installers = Callable[[Path, str, Pin], Installer]
+"""(project root, stack, pin) -> what starts the installation of the pin's host."""
 Contents = Callable[[Path, str, Pin], Mapping[str, bytes]]
 """(project root, stack, pin) -> path in the boot store and bytes of all that the pin's host fetches."""
 ETCD_PORT = 2379
@@ -69,21 +74,22 @@ def ports(
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
     broker: Callable[[Path, str], Sequence[str]] | None = None,
+    installers: Installers | None = None,
+    launches: ec2_wiring.Launches | None = None,
 ) -> Ports:
     """The ports of a step.
 
     read: reads a stack file. contents: makes what a pin boots. patches: makes what its configuration is
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
-    there for all steps; without one, with INGOT_VIEW=own, and for the roster that a preview prints, this process
-    keeps its own. Raises nothing: the adapter that misses something says so.
+    there for all steps; without one, with INGOT_VIEW=own, and for a preview's roster, this process keeps its own.
+    installers: for a matchbox. launches: for EC2. Raises nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()
     pins, secrets, api = _way_in(step.stack, read, start, env, wall, patches)
     storage_api = KubeApi(lambda: _connect(env, pins, secrets, wall, Owner.STORAGE_POLICY), wall)
-    namespace = storage_namespace(env)
-    own = View(api, wall, namespaces := frozenset({namespace}))
+    own = View(api, wall, namespaces := frozenset({namespace := storage_namespace(env)}))
     source: Source = own
     if broker is not None and env.get("INGOT_VIEW") != OWN and step.verb is not Verb.ROSTER:
         source = SharedView(partial(_broker_folder, pins, env), partial(_launch, broker, pins, env), lambda: own, wall)
@@ -94,9 +100,9 @@ def ports(
     administrator = None if guest else partial(_administrator, pins, secrets, wall)
     etcd_http = HttpJson(clock, timeout_s=ETCD_ANSWER_S, tls=partial(_etcd_tls, secrets, clock))
 
-    boot_store = partial(_boot_store, pins)
-    store = BootStore(boot_store, lambda: pins.stack_file.boot_url, lambda pin: contents(pins.root, step.stack, pin))
-    redfish = _redfish(store, wall, env)
+    stores = Stores(lambda: pins.stack_file.boot_store, wall)
+    redfish = _redfish(_boot(stores, pins, contents, installers or _no_installers), wall, env)
+    instances = ec2_wiring.machines(aws := Aws(), pins, stores, launches, wall)
     return Ports(
         clock=clock,
         pins=pins,
@@ -109,15 +115,24 @@ def ports(
             clock,
             namespace,
         ),
-        machines=MachinesByScheme({"http": redfish, "https": redfish}),
-        records=DirectoryRecords(boot_store, step.stack, clock),
-        delivery=DirectoryDelivery(boot_store),
+        machines=MachinesByScheme({"http": redfish, "https": redfish, ec2.SCHEME: instances}),
+        records=StoredRecords(stores.private, step.stack, clock),
+        delivery=StoredDelivery(stores.served, pins.pin),
         secrets=secrets,
         machine_api=GrpcMachineApi(partial(talos_api.address, env), lambda: secrets.authority("os-ca"), clock),
         roster=ConfigMapRoster(api, source, Turns(partial(_broker_folder, pins, env), wall)),
         rolls=LeaseRolls(api, EngineProcess(env)),
         access=ApiAccess({Owner.HOST_LIFECYCLE: api, Owner.STORAGE_POLICY: storage_api}, administrator, namespace),
         evidence=FileEvidence(lambda: evidence_file(pins.root, step.stack), clock),
+        cloud=ec2_wiring.account(aws, pins),
+    )
+
+
+def _boot(stores: Stores, pins: StackFilePins, contents: Contents, installers: Installers) -> BootStore:
+    return stores.boot(
+        lambda: pins.stack_file.boot_url,
+        lambda pin: contents(pins.root, pins.stack, pin),
+        lambda pin: installers(pins.root, pins.stack, pin),
     )
 
 
@@ -132,12 +147,11 @@ def _redfish(store: BootStore, clock: Clock, env: Mapping[str, str], call_s: flo
 def controllers(pins: StackFilePins | None, env: Mapping[str, str], call_s: float) -> RedfishMachines:
     """Management controllers, to look at and never to change. pins: of a stack, whose boot store is looked at too.
     One caller at a time: sessions are not shared between threads."""
-    directory, url = (partial(_boot_store, pins), lambda: pins.stack_file.boot_url) if pins else (Path, str)
-    return _redfish(BootStore(directory, url, lambda pin: {}), WallClock(), env, call_s)
-
-
-def _boot_store(pins: StackFilePins) -> Path:
-    return pins.stack_file.boot_store
+    wall = WallClock()
+    if pins is None:
+        return _redfish(DirectoryBoot(Path, str, lambda pin: {}), wall, env, call_s)
+    stores = Stores(lambda: pins.stack_file.boot_store, wall)
+    return _redfish(_boot(stores, pins, lambda root, stack, pin: {}, _no_installers), wall, env, call_s)
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:
@@ -163,6 +177,10 @@ def _way_in(
 
 def _no_patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:
     raise NeedsAttention(f"configuration of {pin.node}", "a view of the cluster that asks for it", "report this line")
+
+
+def _no_installers(root: Path, stack: str, pin: Pin) -> Installer:
+    raise NeedsAttention(f"installer of {pin.node}", "nobody who makes it", "report this line")
 
 
 def storage_namespace(env: Mapping[str, str]) -> str:

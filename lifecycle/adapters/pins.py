@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from lifecycle.adapters.place import Place
 from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.ports import Limits, Pin, Rollout
 
@@ -21,14 +22,14 @@ PROJECT_FILE = "Pulumi.yaml"
 class Declared:
     """All that a step needs of one stack file.
 
-    pins: by node, in file order. endpoint: `host:port` of the cluster. boot_store: its directory, as
-    this machine sees it; boot_url: the same, as the hosts do. storage_cluster: the storage cluster's id.
+    pins: by node, in file order. endpoint: `host:port` of the cluster. boot_store: where it is, as this
+    machine sees it; boot_url: the same, as the hosts do. storage_cluster: the storage cluster's id.
     """
 
     pins: Mapping[str, Pin]
     limits: Limits
     endpoint: str
-    boot_store: Path
+    boot_store: Place
     boot_url: str
     storage_cluster: str
     rollout: Rollout = field(default_factory=Rollout)

@@ -18,6 +18,7 @@ from cli.step_ports import contents, declared, patches
 from lifecycle.adapters import build
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.pins import StackFilePins
+from lifecycle.adapters.place import Folder
 from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.wire import CONNECT_S, READ_S
 from lifecycle.commands import FLEET_VERBS, Step, Verb, parse
@@ -287,7 +288,7 @@ class TestStackFile:
     def test_pins_and_addresses(self, project: Path) -> None:
         found = declared(project, "org/ingot/metal")
         assert found.endpoint == "api.metal.example:6443"
-        assert found.boot_store == project / "store"
+        assert found.boot_store == Folder(project / "store")
         assert list(found.pins)[:3] == ["cp1", "cp2", "cp3"]
         assert len(found.pins) == 9
 

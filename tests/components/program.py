@@ -23,6 +23,8 @@ from pulumi.runtime.stack import run_in_stack
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
 """The signature that marks a value as secret on the wire."""
 
+COMPUTED = ("privateKeyPem", "certPem", "certRequestPem", "arn", "dnsName", "zoneId", "privateIp")
+"""What some resource says of itself once it is made."""
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 
@@ -39,6 +41,7 @@ class Registered:
     deleted_with: str
     provider: str
     ignore_changes: tuple[str, ...] = ()
+    retained: bool = False
 
 
 class NoAnswer(grpc.RpcError):  # type: ignore[misc]  # grpc is published without types
@@ -109,6 +112,7 @@ class Monitor(mocks.MockMonitor):
                 request.deletedWith,
                 request.provider,
                 tuple(request.ignoreChanges),
+                request.retainOnDelete,
             )
         )
         if request.name in self.breaks and not self.continue_on_error:
@@ -167,11 +171,11 @@ class Monitor(mocks.MockMonitor):
 
 
 def made(request: Any, preview: bool) -> struct_pb2.Struct:
-    """The outputs of a resource: its inputs, and what tls and command compute when they create."""
+    """The outputs of a resource: its inputs, and what tls, command and aws compute when they create."""
     outputs = struct_pb2.Struct()
     outputs.update(json_format.MessageToDict(request.object))
     if not preview:
-        outputs.update({key: f"{key} of {request.name}" for key in ("privateKeyPem", "certPem", "certRequestPem")})
+        outputs.update({key: f"{key} of {request.name}" for key in COMPUTED})
     return outputs
 
 

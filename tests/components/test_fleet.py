@@ -44,12 +44,15 @@ def environment(
     number = iter(range(1, 100))
 
     def pool(role: str, hosts: tuple[str, ...]) -> dict[str, object]:
-        return {"role": role, "machines": {"hosts": {h: host(next(number), retire=h in give_up) for h in hosts}}}
+        return {
+            "role": role,
+            "machines": {"kind": "bare-metal", "hosts": {h: host(next(number), retire=h in give_up) for h in hosts}},
+        }
 
     document: dict[str, Any] = {
         "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.metal.example", **cluster},
         "image": {"os": "fedora-coreos", "version": "44.20260621.3.1"},
-        "boot_store": {"url": "https://boot.metal.example", "directory": "/srv/ingot"},
+        "boot_store": {"kind": "directory", "url": "https://boot.metal.example", "directory": "/srv/ingot"},
         "pools": {
             "control-plane": pool("control-plane", CONTROL),
             **{name: pool("worker", hosts) for name, hosts in pools.items()},

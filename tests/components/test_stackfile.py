@@ -68,7 +68,7 @@ class Good:
 
 @functools.cache
 def told(case: Path) -> dict[str, Any]:
-    """What a case says. Everything below is kept, because several tests look at every case."""
+    """What a case says (`of`: whose good file it breaks). What is below is kept: several tests look at every case."""
     read_case: dict[str, Any] = yaml.safe_load(case.read_text())
     return read_case
 
@@ -81,7 +81,7 @@ def broken_bytes(path: Path) -> bytes:
         return bytes(case["bytes"])
     if "text" in case:
         return str(case["text"]).encode()
-    good = Good(METAL.read_text())
+    good = Good((ROOT / "stacks" / f"Pulumi.{case.get('of', 'metal')}.yaml").read_text())
     for edit in case["edits"]:
         good.edit(**edit)
     return good.text.encode()

@@ -20,7 +20,7 @@ from components.boot import layout
 from lab import fleet as make
 from lab.fleet import Fleet
 from lab.lab import Lab
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import BootStore, DirectoryBoot
 from lifecycle.adapters.files import safe_name, write_atomically
 from lifecycle.errors import LifecycleError
 from lifecycle.ports import Controller, Pin, Power, Progress
@@ -42,7 +42,7 @@ def published(pin: Pin) -> dict[str, bytes]:
 
 def boot_store(store: Path) -> BootStore:
     """The boot store of these hosts, as a step has it."""
-    return BootStore(lambda: store, lambda: BOOT_URL, published)
+    return DirectoryBoot(lambda: store, lambda: BOOT_URL, published)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from lab import fleet as make
 from lab import redfish
 from lab.fleet import Fleet
 from lab.lab import Lab
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import DirectoryBoot
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.etcd import GatewayEtcd
 from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, from_kubeconfig
@@ -265,7 +265,7 @@ class TestRedfish:
             return {pin.boot_url.removeprefix("https://boot.example/"): b"#!ipxe"}
 
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(lab.layout.bmc_authority().pair.certificate))
-        store = BootStore(lambda: tmp_path, lambda: "https://boot.example", files)
+        store = DirectoryBoot(lambda: tmp_path, lambda: "https://boot.example", files)
         made = RedfishMachines(lambda _: BmcCredentials(redfish.USERNAME, redfish.PASSWORD), store, WallClock())
         yield made
         made.close()
@@ -283,7 +283,7 @@ class TestRedfish:
 
     def test_another_password_needs_attention(self, lab: Lab, machines: RedfishMachines, tmp_path: Path) -> None:
         del machines  # for its certificate authority
-        store = BootStore(lambda: tmp_path, lambda: "", lambda _: {})
+        store = DirectoryBoot(lambda: tmp_path, lambda: "", lambda _: {})
         wrong = RedfishMachines(lambda _: BmcCredentials("lab", "another"), store, WallClock())
         with pytest.raises(NeedsAttention, match="the credentials are refused"):
             wrong.power("w2", Controller(redfish.system_url(lab.layout, 2)))

@@ -21,7 +21,7 @@ from lab import redfish
 from lab.layout import HOST, Layout
 from lab.proxy import Asked, Fault, When, undisturbed
 from lab.redfish_front import SYSTEMS, ControllerFront
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import DirectoryBoot
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.files import write_atomically
 from lifecycle.adapters.redfish import RedfishMachines
@@ -166,7 +166,7 @@ def bench_of(emulator: Layout, store: Path, front: ControllerFront) -> Iterator[
     for name in ("ipxe.efi", "ipxe.iso"):
         (store / name).write_bytes(b"MZ")
     (store / layout.PROGRESS).mkdir()
-    boot_store = BootStore(lambda: store, lambda: url, lambda p: {layout.script(p.generation, p.node): b"#!ipxe"})
+    boot_store = DirectoryBoot(lambda: store, lambda: url, lambda p: {layout.script(p.generation, p.node): b"#!ipxe"})
     user = BmcCredentials(redfish.USERNAME, redfish.PASSWORD)
     authority = str(emulator.bmc_authority().pair.certificate)
     machines, watching = (

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from components.boot.contract import Own
 from components.boot.digest import BLANK
 from components.boot.ignition import IgnitionError, parse
 from components.boot.pin import publish
@@ -98,10 +97,10 @@ class TestAccepts:
         stack = Environment.model_validate(document)
         boots = {pool: pool_boot(stack, LOCK, pool) for pool in stack.pools}
         roles = set()
-        for pool, name, host in stack.hosts():
+        for pool, name, _ in stack.hosts():
             assert stack.pools[pool].machines.kind == kind
             roles.add(stack.pools[pool].role)
-            accepted(ignition, boots[pool].configuration(Own.of(name, host), BLANK))
+            accepted(ignition, boots[pool].configuration(stack.pools[pool].machines.own(name), BLANK))
             (published,) = (d for p, d in publish(stack, LOCK, name).files.items() if p.endswith(".ign"))
             accepted(ignition, published)
         assert roles == {"control-plane", "worker"}
@@ -110,11 +109,11 @@ class TestAccepts:
     def test_of_what_an_ec2_instance_is_started_with(self, os: str, ignition: Validator) -> None:
         """User data has room for 16 KiB: what is longer is pointed to."""
         stack = Environment.model_validate(fleet() | {"image": IMAGES[os][0]})
-        own = Own.of("c1", stack.pools["control"].machines.hosts["c1"])
+        own = stack.pools["control"].machines.own("c1")
         configuration = pool_boot(stack, LOCK, "control").configuration(own, BLANK)
         longer = configuration + b" " * BYTES_MAX
         for data in (configuration, longer):
-            made = user_data(data, node="c1", generation=BLANK, bucket="boot-configurations")
+            made = user_data(data, bucket="boot-configurations", region="eu-central-1")
             accepted(ignition, made.data)
         assert set(made.stored.values()) == {longer}
 

@@ -162,6 +162,21 @@ class TestOneFinding:
         assert "`kubectl label node w1 --overwrite topology.kubernetes.io/zone=a`" in finding.remedy
 
 
+class TestAHostThatCameUpElsewhere:
+    """Is in the fault domain that its claim kept; an older claim has none, and the stack file's holds."""
+
+    def test_is_as_it_should_be_there(self) -> None:
+        assert found(claimed("w1", fault_domain="z"), labelled("w1", zone="z")) == ()
+
+    def test_and_nowhere_else(self) -> None:
+        (one,) = found(claimed("w1", fault_domain="z"))
+        assert (one.what, one.expected, one.found) == ("label", f"{labels.ZONE}=z", f"{labels.ZONE}=a")
+
+    def test_of_an_older_claim_is_where_the_stack_file_says(self) -> None:
+        assert claim("w1", ClaimState.JOINED).fault_domain == ""
+        assert found() == ()
+
+
 class TestAStackFileThatSaysSomethingNew:
     """What an up rolls by itself is told from what drifted."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
+from lifecycle.aws_permissions import BY_ACTION
 from lifecycle.commands import Verb
 from lifecycle.errors import PortError
 from lifecycle.permissions import Forbidden, Owner, permissions
-from lifecycle.ports import Run
-from lifecycle.stops import NotPermitted
+from lifecycle.ports import ClaimState, Run
+from lifecycle.stops import CloudNotPermitted, NotPermitted, UnknownMachines
 from tests.lifecycle.fakes import FakeAccess
-from tests.lifecycle.fleets import bring_in, execute_with, fresh, serving, step
+from tests.lifecycle.fleets import bring_in, claim, execute_with, fresh, serving, step
 from tests.lifecycle.world import World
 
 WHO = "user ingot-host-lifecycle (groups ingot:host-lifecycle)"
@@ -86,6 +90,77 @@ class TestAPermissionThatIsMissing:
         with pytest.raises(NotPermitted):
             step(world, Verb.RELEASE, "w1")
         assert world.now_s == began_s
+
+
+class Account:
+    """Fulfils lifecycle.cloud.Cloud."""
+
+    def __init__(self, missing: tuple[Forbidden, ...] = (), found: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self.missing, self.found, self.asked = missing, found or {}, 0
+
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        self.asked += 1
+        return self.missing
+
+    def machines(self) -> Mapping[str, tuple[str, ...]]:
+        return self.found
+
+
+LAUNCH = Forbidden(BY_ACTION["ec2:RunInstances"], "arn:aws:iam::1:user/runner")
+
+
+class TestTheAccountOfTheMachines:
+    """Is asked before anything is touched, and so is who knows the machines in it."""
+
+    @pytest.mark.parametrize("verb", [Verb.LEAVE, Verb.RELEASE, Verb.PROVISION])
+    def test_that_lacks_a_permission_stops_a_roll(self, world: World, verb: Verb) -> None:
+        with pytest.raises(CloudNotPermitted) as refused:
+            execute_with(world, verb, "w1", cloud=Account((LAUNCH,)))
+        said = str(refused.value)
+        assert "arn:aws:iam::1:user/runner may not ec2:RunInstances on what an instance is launched with" in said
+        assert "Nothing was changed." in said
+        assert "runbooks/aws.md#permission: grant what `ingot aws policy STACK` prints" in said
+        assert (world.changes, world.roll) == ([], None)
+
+    def test_that_lacks_one_stops_the_first_bring_up_too(self) -> None:
+        world = fresh()
+        with pytest.raises(CloudNotPermitted):
+            execute_with(world, Verb.PROVISION, "c1", cloud=Account((LAUNCH,)))
+        assert (world.changes, world.claims) == ([], {})
+
+    def test_is_asked_once_a_roll(self, world: World) -> None:
+        account = Account()
+        for verb in (Verb.LEAVE, Verb.RELEASE):
+            execute_with(world, verb, "w1", cloud=account)
+        assert account.asked == 1
+
+    def test_with_machines_that_no_claim_knows_stops_it_by_their_names(self, world: World) -> None:
+        account = Account(found={"w1": ("instance i-1",), "w9": ("instance i-9 (running)", "instance i-8 (stopped)")})
+        with pytest.raises(UnknownMachines) as unknown:
+            execute_with(world, Verb.LEAVE, "w1", cloud=account)
+        assert unknown.value.names == ("w9",)
+        said = str(unknown.value)
+        assert "none for instance i-9 (running), instance i-8 (stopped) for w9" in said
+        assert "Nothing was changed." in said
+        assert "runbooks/aws.md#unknown" in said
+        assert (world.changes, world.roll) == ([], None)
+
+    def test_whose_records_are_lost_keeps_its_machines(self) -> None:
+        world = fresh()
+        with pytest.raises(UnknownMachines, match="instance i-1 for w1"):
+            execute_with(world, Verb.PROVISION, "w1", cloud=Account(found={"w1": ("instance i-1",)}))
+        assert world.changes == []
+
+    def test_with_what_a_stopped_run_left_behind_goes_on(self) -> None:
+        world = fresh()
+        world.claims["w1"] = claim("w1", ClaimState.PROVISIONING)
+        account = Account(found={"w1": ("instance i-1",)})
+        assert execute_with(world, Verb.PROVISION, "w1", cloud=account) == "w1 provisioned with generation g1"
+
+    def test_claimed_by_another_stack_it_is_not_ours(self, world: World) -> None:
+        world.claims["w1"] = replace(world.claims["w1"], stack="other")
+        with pytest.raises(UnknownMachines):
+            execute_with(world, Verb.LEAVE, "w2", cloud=Account(found={"w1": ("instance i-1",)}))
 
 
 class TestARoll:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
-from lifecycle.commands import Verb
+from lifecycle.commands import Step, Verb
 from lifecycle.errors import (
     ClaimChanged,
     ControllerUnreachable,
@@ -22,10 +22,11 @@ from lifecycle.errors import (
     NotLeft,
     RecordMissing,
 )
-from lifecycle.ports import Claim, ClaimState, Controller, Power, Progress
-from tests.lifecycle.fakes import FakeMachines, FakeRecords, Tap
-from tests.lifecycle.fleets import claim, execute_with, fresh, pin, serving, step
-from tests.lifecycle.world import World
+from lifecycle.ports import Claim, ClaimState, Controller, Pin, Power, Progress
+from lifecycle.run import execute
+from tests.lifecycle.fakes import FakeMachines, FakeRecords, Tap, ports
+from tests.lifecycle.fleets import claim, execute_with, fresh, pin, roster, serving, step
+from tests.lifecycle.world import Host, World
 
 
 @pytest.fixture
@@ -80,6 +81,85 @@ class TestProvision:
     def test_a_controller_that_does_not_report_is_left_to_the_join(self, world: World) -> None:
         world.install_progress = (Progress.UNKNOWN,)
         assert provision(world) == "w1 provisioned with generation g1"
+
+
+class Coming(FakeMachines):
+    """A kind of machine that can tell one that comes already."""
+
+    def underway(self, host: str, pin: Pin) -> bool:
+        at = self.world.hosts[host]
+        return at.power is Power.ON and at.generation == pin.generation
+
+    def install(self, host: str, pin: Pin) -> None:
+        if not self.underway(host, pin):
+            super().install(host, pin)
+
+
+class Zoned(FakeMachines):
+    """A kind of machine that comes up where there is room."""
+
+    def identity(self, host: str, controller: Controller) -> Mapping[str, str]:
+        return {"instance": "i-0", "zone": "z"}
+
+
+def coming(world: World, generation: str = "g1") -> None:
+    """A machine that an earlier run had made, before it was killed."""
+    world.hosts["w1"] = Host(Power.ON, Progress.RUNNING, False, generation, 7)
+
+
+class TestAMachineThatComesAlready:
+    """Is gone on with if an earlier run began it, and ended else."""
+
+    def test_of_an_installation_that_was_cut_off(self, world: World) -> None:
+        world.claims["w1"] = claim("w1", ClaimState.PROVISIONING)
+        coming(world)
+        execute_with(world, Verb.PROVISION, "w1", machines=Coming(world))
+        assert world.hosts["w1"].machine == 7
+        assert world.claims["w1"].installed
+        assert any("it is gone on with" in entry[-1] for entry in world.journal)
+        assert not any("power off" in change or "install" in change for change in world.changes)
+
+    @pytest.mark.parametrize("state", [ClaimState.LEFT, None])
+    def test_but_not_one_that_left(self, world: World, state: ClaimState | None) -> None:
+        if state is not None:
+            world.claims["w1"] = claim("w1", state, machine_id="w1-m7")
+        coming(world)
+        execute_with(world, Verb.PROVISION, "w1", machines=Coming(world))
+        assert world.hosts["w1"].machine == 8
+        assert "power off w1" in world.changes
+
+    def test_nor_one_that_was_begun_for_another_generation(self, world: World) -> None:
+        world.claims["w1"] = claim("w1", ClaimState.PROVISIONING, "g0")
+        coming(world)
+        execute_with(world, Verb.PROVISION, "w1", machines=Coming(world))
+        assert world.hosts["w1"].machine == 8
+
+
+class TestWhereItCameUp:
+    """Is its fault domain, whatever the stack file names first."""
+
+    def test_is_kept_in_the_claim(self, world: World) -> None:
+        execute_with(world, Verb.PROVISION, "w1", machines=Zoned(world))
+        assert world.claims["w1"].fault_domain == "z"
+
+    def test_goes_into_the_roster_and_stays_there(self) -> None:
+        world = serving()
+        execute_with(world, Verb.LEAVE, "w1")
+        execute_with(world, Verb.RELEASE, "w1")
+        world.pins["w1"] = replace(world.pins["w1"], generation="g2", os_image="OS g2")
+        execute_with(world, Verb.PROVISION, "w1", "g2", machines=Zoned(world))
+        execute_with(world, Verb.ENROL, "w1", "g2")
+        execute_with(world, Verb.JOIN, "w1", "g2")
+        assert world.claims["w1"].fault_domain == "z"
+        assert roster(world).nodes["w1"].fault_domain == "z"
+        execute(Step(Verb.GATE, "metal"), ports(world))
+        assert roster(world).nodes["w1"].fault_domain == "z"
+
+    def test_is_forgotten_with_the_machine(self, world: World) -> None:
+        execute_with(world, Verb.PROVISION, "w1", machines=Zoned(world))
+        world.claims["w1"] = replace(world.claims["w1"], state=ClaimState.LEFT)
+        provision(world)
+        assert world.claims["w1"].fault_domain == ""
 
 
 def gone(world: World) -> None:

@@ -16,8 +16,7 @@ import pytest
 import yaml
 from pulumi import automation
 
-from components.machines import KINDS, bare_metal
-from components.machines.contract import MachineArgs
+from components.rollout.nodes import Nodes
 from components.stackfile.example import example
 from lifecycle.ports import ClaimState
 from rehearsal.session import PASSPHRASE
@@ -65,15 +64,17 @@ class TestAProgramThatRaises:
     """In the middle of registration: what it did not register is not taken for removed."""
 
     def test_no_leave_runs_and_the_next_up_is_fine(self, fleet: Fleet) -> None:
-        def raising(args: MachineArgs, *, parent: pulumi.Resource, depends_on: Sequence[str]) -> pulumi.CustomResource:
-            if args.host == "w3":
-                raise KeyError("a mistake in a kind of machine")
-            return bare_metal.register(args, parent=parent, depends_on=depends_on)
+        register = Nodes.machine
+
+        def raising(self: Nodes, host: str, pool: str, *, machine_after: Sequence[str]) -> pulumi.CustomResource:
+            if host == "w3":
+                raise KeyError("a mistake in how machines are registered")
+            return register(self, host, pool, machine_after=machine_after)
 
         before = fleet.world()
-        with mock.patch.dict(KINDS, {"bare-metal": raising}):  # the registry of kinds, with one that is broken
+        with mock.patch.object(Nodes, "machine", raising):
             halted = fleet.up(OLD)
-        assert "a mistake in a kind of machine" in halted.error
+        assert "a mistake in how machines are registered" in halted.error
         assert halted.verbs == []
         again = fleet.up(OLD)
         assert (again.error, again.verbs) == ("", [])

@@ -36,12 +36,15 @@ def fleet() -> dict[str, Any]:
     return {
         "cluster": {"name": "metal", "kubernetes": "v1.36.3", "endpoint": "api.example"},
         "image": {"os": "fedora-coreos", "version": OLD},
-        "boot_store": {"url": "https://boot.example", "directory": "/srv/boot"},
+        "boot_store": {"kind": "directory", "url": "https://boot.example", "directory": "/srv/boot"},
         "pools": {
-            "control": {"role": "control-plane", "machines": {"hosts": {f"c{i}": host(f"c{i}", i) for i in (1, 2, 3)}}},
+            "control": {
+                "role": "control-plane",
+                "machines": {"kind": "bare-metal", "hosts": {f"c{i}": host(f"c{i}", i) for i in (1, 2, 3)}},
+            },
             "hci": {
                 "role": "worker",
-                "machines": {"hosts": workers},
+                "machines": {"kind": "bare-metal", "hosts": workers},
                 "rollout": {"canary": True, "soak_s": 120, "max_unavailable": 2},
             },
         },

@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from components.boot.contract import Own, covered
+from components.boot.contract import covered
 from components.boot.digest import BLANK
 from components.boot.ignition import (
     Directory,
@@ -79,7 +79,7 @@ class AnyFleet:
     def configurations(self) -> Iterator[bytes]:
         """Every Ignition configuration that is made for it: the installed system's, and the installer's."""
         boot = pool_boot(self.environment, LOCK, "only")
-        own = Own.of(self.name, self.environment.pools["only"].machines.hosts[self.name])
+        own = self.environment.pools["only"].machines.own(self.name)
         yield boot.configuration(own, BLANK)
         for path, data in boot.publication(own, BLANK).files.items():
             if path.endswith(".ign"):
@@ -106,7 +106,12 @@ def fleets(draw: st.DrawFn) -> AnyFleet:
         },
         "fault_domain": draw(DOMAIN),
     }
-    pools = {"only": {"role": draw(st.sampled_from(["control-plane", "worker"])), "machines": {"hosts": {name: host}}}}
+    pools = {
+        "only": {
+            "role": draw(st.sampled_from(["control-plane", "worker"])),
+            "machines": {"kind": "bare-metal", "hosts": {name: host}},
+        }
+    }
     document: dict[str, Any] = {
         "cluster": {
             "name": draw(LABEL),
@@ -119,6 +124,7 @@ def fleets(draw: st.DrawFn) -> AnyFleet:
         "image": draw(st.sampled_from([image for os in IGNITION for image in IMAGES[os]]))
         | {"architecture": draw(st.sampled_from(["x86_64", "aarch64"]))},
         "boot_store": {
+            "kind": "directory",
             "url": draw(st.sampled_from(["https://b.example", "https://b.example:8443/a"])),
             "directory": "/b",
         },
@@ -221,7 +227,7 @@ def bases() -> tuple[bytes, ...]:
     for os in IGNITION:
         environment = Environment.model_validate(fleet() | {"image": IMAGES[os][0]})
         for pool, name in (("control", "c1"), ("hci", "w1")):
-            own = Own.of(name, environment.pools[pool].machines.hosts[name])
+            own = environment.pools[pool].machines.own(name)
             files = covered(pool_boot(environment, LOCK, pool), own, BLANK)
             found += [data for path, data in files.items() if not path.endswith(".ipxe")]
     return tuple(found)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.boot.contract import Own
 from components.boot.systems import pool_boot
 from components.boot.talos import TalosPool
 from components.environment import Environment
 from components.images.lock import Lock
+from components.machines.contract import Own
 from tests.components.boot.fleet import IMAGES, SCHEMATIC, TALOS_NEW, TALOS_OLD, changed, fleet, pinned
 
 VERSION, NEXT = TALOS_OLD, TALOS_NEW
@@ -60,4 +60,4 @@ def own(of: Environment, node: str = "w1") -> Own:
     """One of its nodes."""
     pool = of.pool_of(node)
     assert pool is not None
-    return Own.of(node, of.pools[pool].machines.hosts[node])
+    return of.pools[pool].machines.own(node)

@@ -13,6 +13,7 @@ from components.boot.contract import Asked, BootConfigurationError, ask
 from components.boot.pin import pins
 from components.environment import Environment
 from components.images.lock import KubernetesRelease, Lock, Release
+from components.machines.contract import Platform
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -69,6 +70,7 @@ class TestHoldsNoSecret:
             "stores": bool,
             "release": Release,
             "kubernetes": KubernetesRelease,
+            "platform": Platform,
         }
 
     def test_no_text_of_the_stack_file_can_bring_one_in(self, document: dict[str, Any], lock: Locks) -> None:

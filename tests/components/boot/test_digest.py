@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from components import stackfile
 from components.boot import digest
-from components.boot.contract import Own
 from components.boot.digest import BLANK
 from components.boot.pin import pins
 from components.boot.systems import pool_boot
 from components.environment import Environment
 from components.images.lock import LOCK_FILE, Lock, load
+from components.machines.contract import Own
 from rehearsal.stand_in import completed
 
 ROOT = Path(__file__).parents[3]
@@ -121,7 +121,10 @@ class TestWhatAChangeReplaces:
     def test_a_host_that_moves_between_like_pools(self, document: dict[str, Any], lock: Locks) -> None:
         before = generations(Environment.model_validate(document), lock())
         hosts = document["pools"]["hci"]["machines"]["hosts"]
-        document["pools"]["more"] = {"role": "worker", "machines": {"hosts": {"w3": hosts.pop("w3")}}}
+        document["pools"]["more"] = {
+            "role": "worker",
+            "machines": {"kind": "bare-metal", "hosts": {"w3": hosts.pop("w3")}},
+        }
         document["storage"]["nodes"] = ["hci", "more"]
         assert generations(Environment.model_validate(document), lock()) == before
 
@@ -200,8 +203,10 @@ IN_NO_FILE = {"the kernel's digest"}
 def published(environment: Environment, lock: Lock) -> dict[str, dict[str, bytes]]:
     """What is published for each node, but for its generation."""
     return {
-        name: dict(pool_boot(environment, lock, pool).publication(Own.of(name, host), BLANK).files)
-        for pool, name, host in environment.hosts()
+        name: dict(
+            pool_boot(environment, lock, pool).publication(environment.pools[pool].machines.own(name), BLANK).files
+        )
+        for pool, name, _ in environment.hosts()
     }
 
 

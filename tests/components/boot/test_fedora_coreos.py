@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.boot.contract import Own
 from components.boot.digest import BLANK
 from components.boot.ignition import Ignition, Verification, inlined, parse
 from components.boot.systems import pool_boot
@@ -16,7 +15,7 @@ Locks = Callable[..., Lock]
 
 
 def configure(environment: Environment, lock: Lock, pool: str, host: str, generation: str = BLANK) -> Ignition:
-    own = Own.of(host, environment.pools[pool].machines.hosts[host])
+    own = environment.pools[pool].machines.own(host)
     return parse(pool_boot(environment, lock, pool).configuration(own, generation))
 
 

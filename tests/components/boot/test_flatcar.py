@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from components.boot.contract import BootConfigurationError, Own
+from components.boot.contract import BootConfigurationError
 from components.boot.digest import BLANK
 from components.boot.ignition import Ignition, Link, Verification, inlined, parse
 from components.boot.systems import pool_boot
@@ -20,7 +20,7 @@ IMAGE = {"image": IMAGES["flatcar"][0]}
 
 
 def configure(environment: Environment, lock: Lock, pool: str, host: str) -> Ignition:
-    own = Own.of(host, environment.pools[pool].machines.hosts[host])
+    own = environment.pools[pool].machines.own(host)
     return parse(pool_boot(environment, lock, pool).configuration(own, BLANK))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from components.boot.contract import Own
 from components.boot.digest import BLANK
 from components.boot.identity import host_id, host_nqn
 from components.boot.ignition import Ignition, inlined, parse
@@ -29,7 +28,7 @@ def os(request: pytest.FixtureRequest) -> str:
 
 
 def configure(environment: Environment, lock: Lock, pool: str, host: str, generation: str = BLANK) -> Ignition:
-    own = Own.of(host, environment.pools[pool].machines.hosts[host])
+    own = environment.pools[pool].machines.own(host)
     return parse(pool_boot(environment, lock, pool).configuration(own, generation))
 
 

@@ -123,6 +123,9 @@ FETCHES = [
     "wget https://x.example/a",
     "/usr/bin/wget $A",
     'curl --proto "=https" "$INGOT_STORE/other"',
+    "curl http://169.254.169.254/latest/user-data https://x.example/a",
+    "curl http://169.254.169.254.example/latest/api/token",
+    'curl http://169.254.169.254/latest/api/token "$INGOT_STORE/other"',
     'curl "$INGOT_STORE/once/$INGOT_NODE"',  # not held to TLS
     "curl --proto '=https' \"$INGOT_STORE/once/$INGOT_NODE\" https://x.example/a",
     "curl --proto '=https' \"$INGOT_STORE/once/$INGOT_NODE\"; curl --proto '=https' $A",
@@ -152,6 +155,8 @@ ALLOWED = [
     "bootc status",
     'curl --silent --fail --proto \'=https\' --output "$run" "$INGOT_STORE/once/$INGOT_NODE"',
     "curl --proto '=https' --request PUT --data-binary @- \"$INGOT_STORE/progress/$INGOT_NODE\"",
+    'curl --proto \'=https\' --output "$2" "$INGOT_STORE/once/$INGOT_ROLE/$INGOT_NODE"',
+    "curl --noproxy '*' http://169.254.169.254/latest/api/token",
     "podman run quay.io/a/b@sha256:" + "a" * 64,
     "Image=quay.io/a/b@sha256:" + "a" * 64,
     "Image=b.image",

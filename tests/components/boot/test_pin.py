@@ -123,7 +123,7 @@ class TestPublishing:
     def test_agrees_with_the_pin(self, node: str, environment: Environments, lock: Locks) -> None:
         published, pin = publish(environment(), lock(), node), pins(environment(), lock())[node]
         assert (published.generation, published.boot_url, published.node) == (pin.generation, pin.boot_url, node)
-        assert f"{environment().boot_store.url}/{next(iter(published.files))}" == pin.boot_url
+        assert f"{environment().store_url}/{next(iter(published.files))}" == pin.boot_url
 
     def test_covers_the_versions_of_secrets(self, environment: Environments, lock: Locks) -> None:
         published = publish(environment(), lock(), "w1", {"pki": 3})

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from components.boot.contract import Own
 from components.boot.digest import BLANK
 from components.boot.ignition import Ignition, inlined, parse
 from components.boot.pin import pins, publish
@@ -25,7 +24,7 @@ SCRATCH = {f"{HOST}/mounts": {"my-data": {"disk": "/dev/disk/by-id/nvme-SCRATCH_
 
 
 def configuration(environment: Environment, lock: Lock, host: str = "w1") -> Ignition:
-    own = Own.of(host, environment.pools["hci"].machines.hosts[host])
+    own = environment.pools["hci"].machines.own(host)
     return parse(pool_boot(environment, lock, "hci").configuration(own, BLANK))
 
 

@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.boot import digest
-from components.boot.contract import BootConfigurationError, Own, PoolBoot, covered
+from components.boot.contract import BootConfigurationError, PoolBoot, covered
 from components.boot.digest import BLANK, STAND_IN
 from components.boot.ignition import inlined, parse
 from components.boot.pin import pins, publish
 from components.boot.systems import SYSTEMS, pool_boot
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease, key
+from components.machines.contract import Own
 from tests.components.boot.fleet import IMAGES
 
 Environments = Callable[..., Environment]
@@ -140,7 +141,7 @@ class TestSaysWhoItIs:
     def test_by_name_and_generation(self, pool: str, name: str, stack: Environments, lock: Locks) -> None:
         made = stack()
         boot = pool_boot(made, lock(), pool)
-        own = Own.of(name, made.pools[pool].machines.hosts[name])
+        own = made.pools[pool].machines.own(name)
         configured = b"\n".join(texts(boot.configuration(own, GENERATION)).values()).decode()
         assert name in configured
         assert GENERATION in configured
@@ -181,7 +182,7 @@ class TestDataDisks:
 
     def test_are_in_no_command(self, stack: Environments, lock: Locks) -> None:
         made = stack()
-        own = Own.of("w1", made.pools["hci"].machines.hosts["w1"])
+        own = made.pools["hci"].machines.own("w1")
         boot = pool_boot(made, lock(), "hci")
         found = {at for at, text in everything(boot, own).items() if any(d.encode() in text for d in own.data_disks)}
         assert found

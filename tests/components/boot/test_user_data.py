@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import pytest
 
 from components.boot.ignition import Ignition, Passwd, User, parse
-from components.boot.user_data import BYTES_MAX, role_policy, user_data
-
-GENERATION = "0123456789abcdef"
+from components.boot.user_data import BYTES_MAX, user_data
 
 
 def of_size(size: int) -> bytes:
@@ -24,12 +21,12 @@ class TestUserData:
 
     @pytest.mark.parametrize("size", [200, BYTES_MAX])
     def test_is_the_configuration_while_it_fits(self, size: int) -> None:
-        found = user_data(of_size(size), node="w1", generation=GENERATION, bucket="fleet-boot")
+        found = user_data(of_size(size), bucket="fleet-boot", region="eu-central-1")
         assert (len(found.data), found.data, found.stored) == (size, of_size(size), {})
 
     @pytest.mark.parametrize("size", [BYTES_MAX + 1, 300_000])
     def test_names_it_and_its_hash_when_it_does_not(self, size: int) -> None:
-        found = user_data(of_size(size), node="w1", generation=GENERATION, bucket="fleet-boot")
+        found = user_data(of_size(size), bucket="fleet-boot", region="eu-central-1")
         assert len(found.data) <= BYTES_MAX
         pointed = parse(found.data).ignition.config
         assert pointed is not None
@@ -39,17 +36,11 @@ class TestUserData:
         assert pointed.replace.source == f"arn:aws:s3:::fleet-boot/{path}"
         assert pointed.replace.verification.hash == f"sha256-{hashlib.sha256(data).hexdigest()}"
         assert data == of_size(size)
-        assert GENERATION in path
+        assert path == f"boot/{hashlib.sha256(data).hexdigest()}.ign"
 
-
-class TestRole:
-    """Of an instance, for its boot."""
-
-    def test_may_read_its_own_configuration_and_nothing_else(self) -> None:
-        found = user_data(of_size(20_000), node="w1", generation=GENERATION, bucket="fleet-boot")
-        (statement,) = json.loads(role_policy("fleet-boot", found.stored))["Statement"]
-        assert statement == {
-            "Effect": "Allow",
-            "Action": ["s3:GetObject"],
-            "Resource": [f"arn:aws:s3:::fleet-boot/boot/{GENERATION}/w1.ign"],
-        }
+    @pytest.mark.parametrize(
+        ("region", "partition"), [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+    )
+    def test_names_it_as_its_part_of_aws_does(self, region: str, partition: str) -> None:
+        found = user_data(of_size(20_000), bucket="fleet-boot", region=region)
+        assert f'"arn:{partition}:s3:::fleet-boot/boot/'.encode() in found.data

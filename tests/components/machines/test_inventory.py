@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from components.environment import BareMetal
+from components.machines.bare_metal import BareMetal
 from components.machines.inventory import Inventory, from_csv, from_scan
 from lifecycle.hosts import Drive, Inspection
 from lifecycle.ports import Power

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.view import View
 from tests.lifecycle.adapters.api_server import Api, connected
 from tests.lifecycle.adapters.authority import ClusterAuthority
+from tests.lifecycle.adapters.stores import Store, bucket, dummies, of_bucket, of_directory
 from tests.lifecycle.adapters.wire_server import StillClock, Wire, serving
 
 
@@ -57,3 +59,17 @@ def cluster(tmp_path: Path) -> ClusterAuthority:
 def other_cluster(tmp_path: Path) -> ClusterAuthority:
     (tmp_path / "other").mkdir()
     return ClusterAuthority(tmp_path / "other")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of the bucket that moto keeps."""
+    dummies(monkeypatch)
+    with bucket() as looking:
+        yield looking
+
+
+@pytest.fixture(params=["directory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A boot store of each kind: whatever holds for one holds for the other."""
+    return of_directory(tmp_path) if request.param == "directory" else of_bucket(request.getfixturevalue("s3"))

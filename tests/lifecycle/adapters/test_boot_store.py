@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import BootStore, DirectoryBoot
 from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Progress
 from tests.lifecycle.adapters.pinned import GENERATION, pin_of
@@ -15,7 +15,9 @@ SCRIPT, CONFIG = f"boot/{GENERATION}/w1.ipxe", f"boot/{GENERATION}/w1.ign"
 
 
 def store_of(directory: Path, script: bytes = b"#!ipxe") -> BootStore:
-    return BootStore(lambda: directory, lambda: "https://boot.example/", lambda pin: {SCRIPT: script, CONFIG: b"{}"})
+    return DirectoryBoot(
+        lambda: directory, lambda: "https://boot.example/", lambda pin: {SCRIPT: script, CONFIG: b"{}"}
+    )
 
 
 class TestPublish:

@@ -92,11 +92,12 @@ class TestClaims:
         records = records_of(tmp_path)
         records.put_claim("w1", dataclasses.replace(claim_of("metal"), retiring=False, machine_id=""), None)
         file = tmp_path / "records/hosts/w1.json"
-        lines = [line for line in file.read_text().splitlines() if "retiring" not in line]
+        newer = ("retiring", "fault_domain")
+        lines = [line for line in file.read_text().splitlines() if not any(field in line for field in newer)]
         file.write_text("\n".join(lines))
         found = records.claim("w1")
         assert found is not None
-        assert not found.retiring
+        assert (found.retiring, found.fault_domain) == (False, "")
 
     def test_only_its_owner_may_read_it(self, tmp_path: Path) -> None:
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
@@ -181,7 +182,7 @@ class TestOneMachineOneClaim:
         left = claim_of("metal", ClaimState.LEFT)
         records_of(tmp_path).put_claim("w1", claim_of("metal"), None)
         records_of(tmp_path).put_claim("w1", left, claim_of("metal"))
-        (lock,) = (tmp_path / "records/hosts").glob(".*.lock")
+        (lock,) = (tmp_path / "records/machines").glob("*.lock")
         records = DirectoryRecords(lambda: tmp_path, "metal", StillClock())
         with locked(lock, WallClock()), pytest.raises(PortError, match=r"lock .*fuser"):
             records.put_claim("x1", renamed(claim_of("metal")), None)

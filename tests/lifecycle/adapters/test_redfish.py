@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import BootStore, DirectoryBoot
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
@@ -32,7 +32,7 @@ def controller(wire: Wire) -> Controller:
 
 @pytest.fixture
 def store(tmp_path: Path) -> BootStore:
-    return BootStore(
+    return DirectoryBoot(
         lambda: tmp_path, lambda: "https://boot.example", lambda pin: {"boot/0123456789abcdef/w1.ipxe": b"#!ipxe"}
     )
 

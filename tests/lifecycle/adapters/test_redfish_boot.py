@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import DirectoryBoot
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.secrets import BmcCredentials
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def machines(folder: Path, wire: Wire) -> Iterator[RedfishMachines]:
-    store = BootStore(
+    store = DirectoryBoot(
         lambda: folder, lambda: "https://boot.example", lambda pin: {"boot/0123456789abcdef/w1.ipxe": b"#!ipxe"}
     )
     made = RedfishMachines(lambda _: BmcCredentials("admin", PASSWORD), store, WallClock())

@@ -13,6 +13,7 @@ from lifecycle.adapters.clock import POLL_S, WallClock, WatchingClock
 from lifecycle.adapters.delivery import DirectoryDelivery
 from lifecycle.adapters.evidence import FileEvidence
 from lifecycle.adapters.pins import Declared, StackFilePins, project_root, stack_file_name
+from lifecycle.adapters.place import Folder
 from lifecycle.errors import LifecycleError, NeedsAttention
 from lifecycle.ports import Credentials, Limits, Move
 from tests.lifecycle.adapters.pinned import pin_of
@@ -193,7 +194,9 @@ class TestPins:
 
     def declared(self, root: Path) -> Declared:
         pins = {name: pin_of(name) for name in ("w2", "w1")}
-        return Declared(pins, Limits(drain_s=7), "api.example:6443", root / "store", "https://boot.example", "c")
+        return Declared(
+            pins, Limits(drain_s=7), "api.example:6443", Folder(root / "store"), "https://boot.example", "c"
+        )
 
     def test_what_it_declares(self, tmp_path: Path) -> None:
         asked: list[tuple[Path, str]] = []
