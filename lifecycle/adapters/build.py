@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lifecycle import ec2, facts
 from lifecycle.adapters import ec2_wiring, objects, talos_api
 from lifecycle.adapters.access import ApiAccess
-from lifecycle.adapters.boot_store import BootStore
+from lifecycle.adapters.boot_store import BootStore, DirectoryBoot
 from lifecycle.adapters.broker import OWN, Broker, SharedView
 from lifecycle.adapters.broker_folder import log_in, private_folder, sweep
 from lifecycle.adapters.clock import WallClock, WatchingClock
@@ -28,7 +28,6 @@ from lifecycle.adapters.kube_api import ADMINISTRATOR, KubeApi, from_authority, 
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.machines import Adapters, Kit, MachinesByScheme
 from lifecycle.adapters.pins import Read, StackFilePins
-from lifecycle.adapters.place import Place
 from lifecycle.adapters.records import StoredRecords
 from lifecycle.adapters.redfish import RedfishMachines
 from lifecycle.adapters.roll import LeaseRolls
@@ -150,20 +149,11 @@ def _control(env: Mapping[str, str], kubernetes: ApiKubernetes, namespace: str, 
 def controllers(pins: StackFilePins | None, env: Mapping[str, str], call_s: float) -> RedfishMachines:
     """Management controllers, to look at and never to change. pins: of a stack, whose boot store is looked at too.
     One caller at a time: sessions are not shared between threads."""
-    clock = WallClock()
-    stores = Stores(lambda: _place(pins), clock)
-    url = (lambda: pins.stack_file.boot_url) if pins else str
-    return _redfish(stores.boot(url, lambda pin: {}, _publishes_nothing), clock, env, call_s)
-
-
-def _place(pins: StackFilePins | None) -> Place:
+    wall = WallClock()
     if pins is None:
-        raise NeedsAttention("boot store", "no stack file that names one", "name the stack")
-    return pins.stack_file.boot_store
-
-
-def _publishes_nothing(pin: Pin) -> Installer:
-    raise NeedsAttention(f"installer of {pin.node}", "a look that asks for it", "report this line")
+        return _redfish(DirectoryBoot(Path, str, lambda pin: {}), wall, env, call_s)
+    stores = Stores(lambda: pins.stack_file.boot_store, wall)
+    return _redfish(_boot(stores, pins, lambda root, stack, pin: {}, _no_installers), wall, env, call_s)
 
 
 def _etcd_tls(secrets: StateSecrets, clock: Clock) -> ssl.SSLContext:

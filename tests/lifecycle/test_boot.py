@@ -107,6 +107,15 @@ class TestPatience:
         provision(world)
         assert orders(world) == ["install w1 g1 by uefi-http"]
 
+    def test_what_it_shows_now_and_then_is_not_added_up(self, world: World) -> None:
+        world.ignored = {HTTP: Progress.ELSEWHERE}
+        for after_s in range(100, 800, 100):  # it starts its firmware again and again
+            world.later(after_s, lambda: reports(world, Progress.NONE))
+            world.later(after_s + 65, lambda: reports(world, Progress.ELSEWHERE))
+        world.later(820, lambda: reports(world, Progress.RUNNING))
+        provision(world)
+        assert orders(world) == ["install w1 g1 by uefi-http"]
+
 
 def reports(world: World, progress: Progress) -> None:
     world.hosts["w1"].progress = progress

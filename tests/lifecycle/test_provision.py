@@ -20,6 +20,7 @@ from lifecycle.errors import (
     NeverPoweredOff,
     NotDeclared,
     NotLeft,
+    PortError,
     RecordMissing,
 )
 from lifecycle.ports import Claim, ClaimState, Controller, Pin, Power, Progress
@@ -281,6 +282,19 @@ class TestManagementControllers:
         assert world.now_s - start_s == world.limits.power_s
         assert e.value.url == "https://bmc-w1.example"
         assert world.journal[-1][1:] == ("end", f"halted: {e.value}")
+
+    def test_one_that_says_how_long_it_is_busy_is_left_alone_so_long(self, world: World) -> None:
+        asked_s: list[float] = []
+
+        class Busy(FakeMachines):
+            def power(self, host: str, controller: Controller) -> Power:
+                asked_s.append(self.world.now_s)
+                if len(asked_s) == 1:
+                    raise PortError("BMC of w1", "HTTP 503", "wait", retry_after_s=25)
+                return super().power(host, controller)
+
+        execute_with(world, Verb.PROVISION, "w1", machines=Tap(world, Busy(world)))
+        assert asked_s[1] - asked_s[0] == 25
 
     def test_an_order_without_effect(self, world: World) -> None:
         class Deaf(FakeMachines):

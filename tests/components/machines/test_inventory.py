@@ -29,7 +29,7 @@ class TestCsv:
     def test_becomes_hosts_that_a_stack_file_takes(self) -> None:
         made = of(W1.replace("52-54-00-00-02-01", "52:54:00:00:02:0A"), W2)
         assert made.problems == ()
-        hosts = BareMetal.model_validate(yaml.safe_load(made.text())).hosts
+        hosts = BareMetal.model_validate({"kind": "bare-metal", **yaml.safe_load(made.text())}).hosts
         assert list(hosts) == ["w1", "w2"]
         w1 = hosts["w1"]
         assert w1.bmc.url == "https://bmc-w1.example/redfish/v1/Systems/1"
@@ -106,7 +106,7 @@ class TestScan:
         told = Inspection(Power.ON, "ACME R1", name="W1.metal.example", macs=("52:54:00:00:02:01",), drives=(DISK,))
         made = from_scan([(URL, told)], "rack-a")
         assert made.problems == ()
-        host = BareMetal.model_validate(yaml.safe_load(made.text())).hosts["w1"]
+        host = BareMetal.model_validate({"kind": "bare-metal", **yaml.safe_load(made.text())}).hosts["w1"]
         assert (host.bmc.url, host.os_disk) == (URL, "/dev/disk/by-id/nvme-ACME_960_S4EV")
         assert "# disk: /dev/disk/by-id/nvme-ACME_960_S4EV (894 GiB)" in made.text()
 

@@ -210,7 +210,7 @@ class TestOneMachineOneClaim:
 class TestOneMacOneClaim:
     """Two hosts with one MAC address would fetch each other's boot configuration, whatever their controllers are."""
 
-    MAC = "52:54:00:00:01:01"
+    MAC = "52:54:00:00:0a:01"
     OTHER = "https://bmc-x1.example/redfish/v1/Systems/1"
 
     def held(self, records: DirectoryRecords, state: ClaimState = ClaimState.JOINED) -> Claim:
@@ -218,7 +218,7 @@ class TestOneMacOneClaim:
         records.put_claim("w1", claim, None)
         return claim
 
-    @pytest.mark.parametrize("mac", [MAC, MAC.upper().replace("00", "00")])
+    @pytest.mark.parametrize("mac", [MAC, MAC.upper()])
     def test_a_second_one_is_refused_and_told_whose_it_is(self, tmp_path: Path, mac: str) -> None:
         held = self.held(records_of(tmp_path))
         new = dataclasses.replace(renamed(held, self.OTHER), stack="lab", mac=mac)
