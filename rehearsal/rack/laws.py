@@ -68,8 +68,8 @@ class Laws:
         )
 
     def _retired(self, node: str) -> bool:
-        claim = self._rack.world.claims.get(node)
-        return claim is not None and claim.retiring
+        claim, pin = self._rack.world.claims.get(node), self._rack.pins.get(node)
+        return claim.retiring if claim is not None else pin is not None and pin.retire
 
     def _find(self) -> list[tuple[tuple[str, str], str]]:
         rack, world = self._rack, self._rack.world

@@ -367,3 +367,32 @@ class TestDuringARoll:
     def test_a_lost_roster_is_for_the_steps_to_say(self, world: World) -> None:
         world.document, world.version = "", 0
         assert [(n, information) for n, _, information in self.said(world)] == [("w1", True)]
+
+
+class TestANodeThatIsSucceeded:
+    """A host whose next node is still to be made: one finding, of the node that serves."""
+
+    def test_is_rolled_by_the_next_up(self) -> None:
+        new = replace(pin("w1", "g2"), node="w1-g2", host="w1")
+        claims, nodes = {"w1": joined("w1")}, {"w1": node("w1")}
+        (only,) = drift({new.node: new}, claims, nodes)
+        assert (only.node, only.what, only.expected, only.found) == ("w1", "boot configuration", "g2", "g1")
+        assert only.remedy == "run `pulumi up`: w1-g2 takes its place"
+
+    def test_is_missed_if_it_is_gone(self) -> None:
+        new = replace(pin("w1", "g2"), node="w1-g2", host="w1")
+        found = drift({new.node: new}, {"w1": joined("w1")}, {})
+        assert [f.what for f in found] == ["boot configuration", "presence"]
+
+    def test_in_its_turn_is_information(self) -> None:
+        new = replace(pin("w1", "g2"), node="w1-g2", host="w1")
+        (only,) = drift({new.node: new}, {"w1": joined("w1")}, {"w1": node("w1")}, frozenset({"w1"}))
+        assert only.information
+
+    def test_beside_its_successor_is_one_that_an_up_takes_out(self) -> None:
+        new = replace(pin("w2"), node="w1-g2", host="w1")
+        claims = {"w1": joined("w1"), "w1-g2": replace(joined("w2"), node="w1-g2", host="w1")}
+        found = drift({new.node: new}, claims, {"w1": node("w1"), "w1-g2": replace(node("w2"), name="w1-g2")})
+        assert [(f.node, f.what, f.remedy) for f in found if f.node == "w1"] == [
+            ("w1", "presence", "run `pulumi up`: it takes the node out")
+        ]

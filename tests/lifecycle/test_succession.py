@@ -25,7 +25,7 @@ HOSTS = ("b1", "b2", "b3")
 def of(host: str, generation: str = OLD, **changes: object) -> Pin:
     """A host's node of that generation."""
     node = succession.node_name(host, generation)
-    fields = {"pool": "web", "host": host, "stores": False, "fault_domain": host, **changes}
+    fields = {"pool": "web", "host": host, "stores": False, "fault_domain": host, "mac": "", **changes}
     return pin(node, generation, controller=Controller(f"ec2://r/c/{node}"), **fields)
 
 

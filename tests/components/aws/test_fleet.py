@@ -165,3 +165,32 @@ class TestExistingNetwork:
 
 def test_says_where_the_api_is_led_to() -> None:
     assert example().outputs["infrastructure"] == {"load_balancer": "dnsName of api"}
+
+
+class TestBlueGreen:
+    """Each generation of a host is a node of its own, with nothing that another machine has."""
+
+    def test_names_resources_and_commands_by_the_node(self) -> None:
+        monitor = registered({"pools/web/rollout/strategy": "blue-green"})
+        machines = [r for r in monitor.registered if r.name.startswith("web1-") and r.name.endswith(".machine")]
+        (machine,) = machines
+        node, generation = machine.name.removesuffix(".machine"), machine.inputs["triggers"][0]
+        assert node == f"web1-{generation[:8]}"
+        assert f"--node {node} --generation {generation}" in machine.inputs["create"]
+        assert "web1.machine" not in monitor.names()
+
+    def test_its_machines_depend_on_their_pools_template(self) -> None:
+        monitor = registered({"pools/web/rollout/strategy": "blue-green"})
+        (machine,) = [r for r in monitor.registered if r.name.startswith("web1-") and r.name.endswith(".machine")]
+        assert any(urn.endswith("::web.template") for urn in machine.dependencies)
+
+    def test_a_host_of_one_zone_keeps_no_address(self) -> None:
+        hosts = {"web1": {"zones": ["eu-central-1a"]}}
+        said = {"pools/web/machines/hosts": hosts}
+        assert "web1.address" in registered(said).names()
+        assert "web1.address" not in registered({**said, "pools/web/rollout/strategy": "blue-green"}).names()
+
+    def test_changes_no_other_pool(self) -> None:
+        monitor = registered({"pools/web/rollout/strategy": "blue-green"})
+        rest = [n for n in example().names() if n.endswith(".machine") and not n.startswith("web")]
+        assert set(rest) <= set(monitor.names())

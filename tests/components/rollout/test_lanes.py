@@ -148,6 +148,49 @@ class TestTurns:
         ]
 
 
+BLUE = PoolOrder("web", False, ("b1", "b2"), nodes={"b1": f"b1-{'2' * 8}", "b2": f"b2-{'2' * 8}"})
+OLD_IN = {**SERVING, f"b1-{'1' * 8}": Standing.IN, f"b2-{'1' * 8}": Standing.IN}
+
+
+class TestSuccession:
+    """A turn ends once the node before has left; the next in the lane waits for that."""
+
+    def test_new_before_old_and_host_after_host(self) -> None:
+        world = World()
+        roll(world, [CONTROL, BLUE], OLD_IN)
+        assert [line for line in world.log if line.startswith("b")] == [
+            *("b1-22222222.machine", "b1-22222222.membership", "b1-22222222 serves"),
+            *("b1-11111111 leaves", "b1-11111111 gone"),
+            *("b2-22222222.machine", "b2-22222222.membership", "b2-22222222 serves"),
+            *("b2-11111111 leaves", "b2-11111111 gone"),
+        ]
+
+    def test_the_old_one_goes_after_the_new_ones_readiness(self) -> None:
+        world = World()
+        roll(world, [CONTROL, BLUE], OLD_IN)
+        assert world.after["b1-11111111.gone"] == ["urn:b1-22222222"]
+
+    def test_a_new_one_that_fails_keeps_the_old_one(self) -> None:
+        world = World(serve_breaks=frozenset({"b1-22222222"}))
+        with pytest.raises(Broken):
+            roll(world, [CONTROL, BLUE], OLD_IN)
+        assert [line for line in world.log if "leaves" in line or line.startswith("b2")] == []
+
+    def test_an_old_one_that_will_not_leave_stops_the_lane(self) -> None:
+        world = World(leave_breaks=frozenset({"b1-11111111"}))
+        with pytest.raises(Broken):
+            roll(world, [CONTROL, BLUE], OLD_IN)
+        assert [line for line in world.log if line.startswith("b2")] == []
+
+    def test_none_leaves_once_another_lane_failed(self) -> None:
+        two = PoolOrder("web", False, BLUE.hosts, 2, nodes=BLUE.nodes)
+        world = World(serve_breaks=frozenset({"b1-22222222"}))
+        with pytest.raises(Broken):
+            roll(world, [CONTROL, two], OLD_IN)
+        assert "b2-22222222 serves" in world.log
+        assert [line for line in world.log if "leaves" in line] == []
+
+
 class TestRecordedDependencies:
     """Destroy and scale-down go the other way: later nodes of a lane first, control planes last."""
 

@@ -108,6 +108,47 @@ class TestCanary:
         assert waves(made)[-2:] == [{"s1"}, {"s2"}]
 
 
+BLUE = PoolOrder("web", False, ("b1", "b2", "b3"), 2, nodes={h: f"{h}-{'2' * 8}" for h in ("b1", "b2", "b3")})
+OLDER, NEWER = [f"b{i}-{'1' * 8}" for i in (1, 2, 3)], [f"b{i}-{'2' * 8}" for i in (1, 2, 3)]
+
+
+class TestBlueGreen:
+    """A node that succeeds one that serves is no new one: its turn comes, and ends with the other's leave."""
+
+    def test_takes_turns_in_lanes(self) -> None:
+        made = plan([CONTROL, BLUE], dict.fromkeys((*CONTROL.hosts, *OLDER), Standing.IN))
+        assert made.in_words()[1:] == (
+            "wave 1 web lane 1: b1-22222222 b3-22222222 (2 out at most)",
+            "wave 1 web lane 2: b2-22222222 (2 out at most)",
+        )
+        assert [n.succeeds for n in made.nodes if n.pool == "web"] == [(OLDER[0],), (OLDER[2],), (OLDER[1],)]
+
+    def test_canary_goes_alone(self) -> None:
+        pool = PoolOrder("web", False, BLUE.hosts, 2, canary=True, nodes=BLUE.nodes)
+        assert waves(plan([pool], dict.fromkeys(OLDER, Standing.IN))) == [{NEWER[0]}, set(NEWER[1:])]
+
+    def test_comes_up_at_once_the_first_time(self) -> None:
+        assert waves(plan([BLUE], {})) == [set(NEWER)]
+
+    def test_heals_a_host_whose_node_is_out(self) -> None:
+        made = plan([BLUE], {**dict.fromkeys(OLDER, Standing.IN), OLDER[1]: Standing.OUT})
+        assert made.in_words()[0] == "wave 0 web b2-22222222: b2-22222222 (out: heals first)"
+
+    def test_goes_on_with_one_that_came_half_way(self) -> None:
+        made = plan([BLUE], {**dict.fromkeys(OLDER, Standing.IN), NEWER[2]: Standing.OUT})
+        assert (made.nodes[0].node, made.nodes[0].succeeds) == (NEWER[2], (OLDER[2],))
+
+    def test_takes_all_that_its_host_ever_left(self) -> None:
+        standing = {OLDER[0]: Standing.OUT, "b1": Standing.IN, NEWER[0]: Standing.IN, "b10-11111111": Standing.IN}
+        made = plan([BLUE], standing)
+        assert {n.node: n.succeeds for n in made.nodes}[NEWER[0]] == ("b1", OLDER[0])
+
+    def test_changes_nothing_for_other_pools(self) -> None:
+        known = {**ALL_IN, **dict.fromkeys(OLDER, Standing.IN)}
+        with_it = [n for n in plan([CONTROL, WORKERS, BLUE], known).nodes if n.pool != "web"]
+        assert tuple(with_it) == plan([CONTROL, WORKERS], ALL_IN).nodes
+
+
 @st.composite
 def fleets(draw: st.DrawFn) -> tuple[list[PoolOrder], dict[str, Standing]]:
     """Some pools in file order, control planes anywhere among them, and what is known of their hosts."""

@@ -54,3 +54,19 @@ class TestRoll:
         course.node_done("removed")
         course.machine_done("removed")
         assert course.due == before
+
+
+class TestSuccession:
+    """The turn goes on in the old node's lane, and ends there."""
+
+    def test_old_nodes_are_due_after_the_new_one_serves(self) -> None:
+        pool = PoolOrder("web", False, ("b1", "b2"), nodes={h: f"{h}-{'2' * 8}" for h in ("b1", "b2")})
+        course = Course(plan([pool], {f"b{i}-{'1' * 8}": Standing.IN for i in (1, 2)}))
+        assert (course.due, course.knows("b1-11111111")) == ({"b1-22222222"}, True)
+        course.node_done("b1-22222222")
+        assert course.due == {"b1-11111111"}
+        course.node_left("b1-11111111")
+        assert course.due == {"b2-22222222"}
+        course.node_left("b1-11111111")
+        course.node_left("unheard-of")
+        assert course.due == {"b2-22222222"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -145,3 +146,27 @@ class TestAPowerCut:
             outage.power_cut(rack)
         rack.laws.machine_stops("w1")
         assert broken(rack) == {"drained"}
+
+
+class TestSuccession:
+    """A host that has two nodes for a while: w1 serves and is to be succeeded by w1-01234567."""
+
+    @pytest.fixture
+    def rack(self) -> Iterator[Rack]:
+        new = replace(DECLARED["w1"], node="w1-01234567", host="w1", stores=False)
+        world = served_world()
+        world.hosts[new.node] = Host(name=new.node, fault_domain=new.fault_domain, power="on", boots=1, joined=True)
+        world.nodes[new.node] = KubeNode(name=new.node, ready=True)
+        made = Rack(world, {n: p for n, p in DECLARED.items() if n != "w1"} | {new.node: new})
+        yield made
+        made.clock.close()
+
+    def test_lets_the_old_one_leave_once_the_new_one_serves(self, rack: Rack) -> None:
+        rack.world.nodes["w1"].unschedulable = True
+        assert "succession" not in broken(rack)
+
+    def test_breaks_if_it_leaves_before(self, rack: Rack) -> None:
+        rack.world.nodes["w1-01234567"].ready = False
+        assert "succession" not in broken(rack)
+        rack.world.nodes["w1"].unschedulable = True
+        assert "succession" in broken(rack)
