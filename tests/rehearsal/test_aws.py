@@ -185,7 +185,7 @@ class TestOneSeed:
     def test_and_no_rack_of_metal_loads_what_serves_it(self) -> None:
         code = (
             "import sys, rehearsal.rehearse, rehearsal.saved, rehearsal.serve\n"
-            "sys.exit(' '.join(m for m in ('boto3', 'botocore', 'moto', 'pulumi_aws') if m in sys.modules))"
+            "sys.exit(' '.join(m for m in ('boto3', 'botocore', 'moto', 'pulumi_aws') if m in sys.modules) or None)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
