@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from lifecycle import roster, succession
 from lifecycle.claims import placed
-from lifecycle.errors import BudgetFull, LifecycleError, WaitedTooLong
+from lifecycle.errors import BudgetFull, LifecycleError, PortError, WaitedTooLong
 from lifecycle.ports import Claim, ClaimState, Limits, Pin, Ports, Rollout
 from lifecycle.rolls import moment
 from lifecycle.roster import Entry, Roster, Standing
@@ -98,12 +98,23 @@ def take_slot(ports: Ports, claim: Claim, pin: Pin | None, successor: Pin | None
     except StoppedAsAsked:
         _finish(ports, node)
         raise
+    except BudgetFull as full:
+        raise BudgetFull(node, full.blocked + _losses(ports, node), full.names, full.limit_s) from None
     return held, found[0]
 
 
 def _serves(now: Roster, node: str, absent: Collection[str]) -> bool:
     entry = now.nodes.get(node)
     return entry is not None and entry.standing is Standing.IN and node not in absent
+
+
+def _losses(ports: Ports, node: str) -> str:
+    """What is lost if this leave is a destroy's, which it cannot tell: volumes whose last live replica is here now
+    that others are out. "" if there is none, or storage does not say."""
+    with suppress(PortError):
+        lost = sorted(ports.storage.only_on(node))
+        return f"; a destroy would lose {', '.join(lost)} with it" if lost else ""
+    return ""
 
 
 def boundary(now: Roster, node: str, entry: Entry, run: str, rollout: Rollout, now_s: float) -> StoppedAsAsked | None:

@@ -125,6 +125,8 @@ class Account:
                 mock_random.seed(f"{self._seed}:{service}:{where}")
                 with mock.patch.dict(os.environ, NO_IMAGES):
                     backends[where if where in backends else GLOBAL]
+            if service == "ec2":
+                physics.prepare(region)
 
     def _replay(self, made: list[Call]) -> None:
         """Make these calls again. Raises CallsUnreadable if one of them is answered otherwise than it was."""

@@ -63,6 +63,11 @@ def refused(call: Call, groups: PlacementGroups) -> Refusal | None:
     return refusal
 
 
+def prepare(region: str) -> None:
+    """The key that EBS encrypts with, which moto makes for the first volume."""
+    backend(region)._create_default_encryption_key()
+
+
 def launched_with(region: str, token: str) -> str | None:
     """The instance that was launched with this token."""
     return next((i.id for i in backend(region).all_instances() if i.client_token == token), None)

@@ -169,7 +169,10 @@ class TestASeedGivesOneAccount:
         for zones in (("a", "b", "c"), ("c", "a", "b")):
             with open_account(None, seed=1) as account:
                 ec2 = account.client("ec2", REGION)
-                made = {z: ec2.create_volume(AvailabilityZone=f"{REGION}{z}", Size=1)["VolumeId"] for z in zones}
+                made = {
+                    z: ec2.create_volume(AvailabilityZone=f"{REGION}{z}", Size=1, Encrypted=True)["VolumeId"]
+                    for z in zones
+                }
                 found.append(dict(sorted(made.items())))
         assert found[0] == found[1]
         assert len(set(found[0].values())) == 3
