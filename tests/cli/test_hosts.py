@@ -113,4 +113,4 @@ class TestImport:
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["import", "--csv", str(tmp_path / "none.csv")])
         assert done.exit_code == 2
-        assert "none.csv" in done.stderr
+        assert "none.csv" in "".join(part.strip(" │") for part in done.stderr.splitlines())  # however it is wrapped
