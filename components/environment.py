@@ -100,6 +100,8 @@ class Host(Closed):
     """What fails together with the host, such as its rack."""
     retire: bool = False
     """The host leaves for good, and its volumes may be lost."""
+    wipe_os_disk: bool = False
+    """Whether its OS disk is erased once it has left for good; no other disk ever is."""
 
     @property
     def kept_disks(self) -> tuple[str, ...]:
@@ -114,6 +116,8 @@ class BareMetal(Closed):
     """The kind of machine."""
     hosts: Annotated[dict[Label, Host], InOrder] = Field(min_length=1)
     """By name; they roll in the natural order of their names (w2 before w10)."""
+    wipe_os_disk: bool = False
+    """The same as for a host, for all of them."""
 
 
 class OnTimeout(Closed):
@@ -349,3 +353,8 @@ class Environment(Closed):
         """Whether the host is to leave for good: it, its pool or the whole cluster is retired."""
         of = self.pools[pool]
         return self.cluster.retire or of.retire or of.machines.hosts[host].retire
+
+    def wipes(self, pool: str, host: str) -> bool:
+        """Whether the host's OS disk is erased once it has left for good."""
+        machines = self.pools[pool].machines
+        return machines.wipe_os_disk or machines.hosts[host].wipe_os_disk

@@ -149,7 +149,8 @@ class Pin:
     architecture: of the image. kernel: the exact `status.nodeInfo.kernelVersion` expected, "" where the
     image's publisher does not say it (lifecycle/image.py). way: how its machine comes in.
     particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
-    order; none where its kind of machine has but one.
+    order; none where its kind of machine has but one. wipe_os_disk: the OS disk is erased once the host has left
+    for good. erases: what it boots erases that disk, reports it and switches itself off; it installs nothing.
     """
 
     node: str
@@ -176,6 +177,8 @@ class Pin:
     way: Way = Way.KUBEADM
     particulars: object = None
     boot: tuple[BootMethod, ...] = ()
+    wipe_os_disk: bool = False
+    erases: bool = False
 
 
 @dataclass(frozen=True)
@@ -327,6 +330,7 @@ class Progress(StrEnum):
     INSTALLING = "installing"
     INSTALLED = "installed"
     ELSEWHERE = "booted past its installer"  # the controller shows that its boot override was not followed
+    ERASED = "erased"  # the OS disk of a host that left for good
     RUNNING = "running"  # the installed system runs and awaits its join credentials
     UNKNOWN = "unknown"  # this controller does not report it; the join's own gates decide
 
@@ -337,6 +341,17 @@ class ClaimState(StrEnum):
     PROVISIONING = "provisioning"
     JOINED = "joined"
     LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What it takes to erase the OS disk of a host that the stack file may have forgotten. data_disks: all that must
+    be left alone."""
+
+    os_disk: str
+    data_disks: tuple[str, ...]
+    mac: str
+    boot: tuple[BootMethod, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -351,7 +366,8 @@ class Claim:
     its controller cannot tell; until then a host that is PROVISIONING is installed again.
     kernel, boot_id: of the machine when it joined; "" in a claim that an older version wrote. way: of what is
     installed, as its pin said. mac: of the port that boots, as its pin said; "" in a claim that an older version
-    wrote, and of a kind of machine that has none before it runs."""
+    wrote, and of a kind of machine that has none before it runs. erase: what to erase once the host has left, from
+    the moment that it retires."""
 
     stack: str
     node: str
@@ -368,6 +384,7 @@ class Claim:
     boot_id: str = ""
     way: Way = Way.KUBEADM
     mac: str = ""
+    erase: Erasure | None = None
 
 
 @dataclass(frozen=True)

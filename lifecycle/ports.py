@@ -23,6 +23,7 @@ from lifecycle.facts import (
     Controller,
     Credentials,
     DrainPolicy,
+    Erasure,
     Eviction,
     Limits,
     Member,
@@ -56,6 +57,7 @@ __all__ = [
     "Credentials",
     "Delivery",
     "DrainPolicy",
+    "Erasure",
     "Etcd",
     "Eviction",
     "Evidence",
@@ -106,6 +108,10 @@ class Pins(Protocol):
 
     def rollout(self) -> Rollout:
         """When a roll stops by itself."""
+        ...
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        """What the claimed host boots to erase its OS disk, declared or not."""
         ...
 
 

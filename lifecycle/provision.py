@@ -10,6 +10,7 @@ from dataclasses import replace
 from lifecycle import boot, power, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
+from lifecycle.erase import asked
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
 
@@ -79,6 +80,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> ClaimState:
             retiring=pin.retire,
             way=pin.way,
             mac=pin.mac,
+            erase=asked(pin) if pin.retire else None,
         )
         if ports.records.put_claim(step.node, new, old):
             return ClaimState.PROVISIONING

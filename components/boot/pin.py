@@ -10,15 +10,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.boot import digest
+from components.boot import eraser as eraser_of
 from components.boot.contract import BootConfigurationError, Own, PoolBoot, Publication
 from components.boot.layout import boot_url
-from components.boot.systems import pool_boot
+from components.boot.systems import SYSTEMS, pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
 from components.environment import Drain, Environment, Host
 from components.images.lock import Lock, UnknownRelease
 from components.releases import schematic_of
-from lifecycle.ports import BootMethod, Controller, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle import erase
+from lifecycle.ports import (
+    BootMethod,
+    Claim,
+    Controller,
+    DrainPolicy,
+    Erasure,
+    OnTimeout,
+    Pin,
+    Role,
+    Rollout,
+    Way,
+    Window,
+)
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As the stack file names them; from 0, as Python counts them."""
@@ -55,6 +69,25 @@ def publish(
     `boot_of` does."""
     found = boot_of(environment, lock, node, secret_versions)
     return found.boot.publication(found.own, found.generation)
+
+
+def eraser(environment: Environment, lock: Lock, claim: Claim, erasure: Erasure) -> Pin:
+    """What a claimed host boots to erase its OS disk, which the stack file need not name any more. Raises as
+    `components.boot.eraser.publication` does."""
+    own = _erased(claim.node, erasure.os_disk, erasure.data_disks)
+    made = eraser_of.publication(environment, lock, own, SYSTEMS)
+    return erase.pin_of(claim, erasure, generation=made.generation, boot_url=made.boot_url)
+
+
+def publish_eraser(environment: Environment, lock: Lock, pin: Pin) -> Publication:
+    """What the boot store publishes for a pin that `eraser` made. Raises likewise."""
+    return eraser_of.publication(environment, lock, _erased(pin.node, pin.os_disk, pin.data_disks), SYSTEMS)
+
+
+def _erased(name: str, os_disk: str, data_disks: tuple[str, ...]) -> Own:
+    if os_disk in data_disks:
+        raise BootConfigurationError(name, (f"expected an OS disk of its own, found {os_disk} among its data disks",))
+    return Own(name, os_disk, tuple(sorted(data_disks)), "")
 
 
 @dataclass(frozen=True)
@@ -158,6 +191,7 @@ def _pin(pool: str, boot: PoolBoot, name: str, host: Host, of: str) -> Pin:
         drain=_drain(rollout.drain),
         way=Way.TALOS if isinstance(boot, TalosPool) else Way.KUBEADM,
         boot=tuple(BootMethod(method) for method in host.boot),
+        wipe_os_disk=environment.wipes(pool, name),
     )
 
 

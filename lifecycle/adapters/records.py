@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from lifecycle import owners
 from lifecycle.adapters.files import locked, make_directory, refused, safe_name, sync_directory, write_atomically
 from lifecycle.errors import NeedsAttention
-from lifecycle.ports import Claim, ClaimState, Clock, Controller, Role
+from lifecycle.ports import BootMethod, Claim, ClaimState, Clock, Controller, Erasure, Role
 
 FORMAT = 1
 """Raised when a record's meaning changes. A newer one than this is refused, never guessed at."""
@@ -136,9 +136,17 @@ def _claim(path: Path) -> Claim | None:
         fields = dict(found["claim"])
         fields["controller"] = Controller(**fields["controller"])
         fields["state"], fields["role"] = ClaimState(fields["state"]), Role(fields["role"])
+        if fields.get("erase") is not None:
+            fields["erase"] = _erasure(dict(fields["erase"]))
         return Claim(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, f"a claim that does not fit: {type(error).__name__}: {error}") from error
+
+
+def _erasure(fields: dict[str, Any]) -> Erasure:
+    fields["data_disks"] = tuple(fields["data_disks"])
+    fields["boot"] = tuple(BootMethod(method) for method in fields["boot"])
+    return Erasure(**fields)
 
 
 def _write(path: Path, claim: Claim) -> None:

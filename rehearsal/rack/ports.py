@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from lifecycle import owners
+from lifecycle import erase, owners
 from lifecycle.errors import PortError
 from lifecycle.ports import (
     Claim,
     Controller,
     Credentials,
+    Erasure,
     Limits,
     Move,
     Pin,
@@ -67,6 +68,9 @@ class RackPins:
 
     def rollout(self) -> Rollout:
         return self._rollout
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        return erase.pin_of(claim, erasure, generation=f"erase-{claim.node}", boot_url="")
 
 
 class RackStorage(Part):
