@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from lifecycle import erase, owners
+from lifecycle import owners
 from lifecycle.errors import PortError
 from lifecycle.ports import (
     Claim,
@@ -54,8 +54,8 @@ class RackClock:
 class RackPins:
     """The stack file that the rack was given."""
 
-    def __init__(self, pins: Mapping[str, Pin], limits: Limits, rollout: Rollout) -> None:
-        self._pins, self._limits, self._rollout = pins, limits, rollout
+    def __init__(self, rack: Rack, limits: Limits, rollout: Rollout) -> None:
+        self._rack, self._pins, self._limits, self._rollout = rack, rack.pins, limits, rollout
 
     def pin(self, node: str) -> Pin | None:
         return self._pins.get(node)
@@ -70,7 +70,7 @@ class RackPins:
         return self._rollout
 
     def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
-        return erase.pin_of(claim, erasure, generation=f"erase-{claim.node}", boot_url="")
+        return self._rack.eraser(claim, erasure)
 
 
 class RackStorage(Part):
@@ -324,11 +324,11 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
     """Everything one step may touch. save: called, lock held, after each call that changed the world."""
     return Ports(
         clock=RackClock(rack, lane),
-        pins=RackPins(rack.pins, limits, rollout or Rollout()),
+        pins=RackPins(rack, limits, rollout or Rollout()),
         kubernetes=RackKubernetes(rack, lane, save),
         etcd=RackEtcd(rack, lane, save),
         storage=RackStorage(rack, lane, save),
-        machines=RackMachines(rack, lane, save),
+        machines=RackMachines(rack, lane, save) if rack.machines is None else rack.machines(lane, save),
         records=RackRecords(rack, lane, save),
         delivery=RackDelivery(rack, lane, save),
         secrets=RackSecrets(),
