@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,10 +18,10 @@ OS_DISK, DATA_DISKS = "/dev/disk/by-id/os-w1", ("/dev/disk/by-id/data-1", "/dev/
 ERASED = [f"w1 {OS_DISK}"]
 
 
-def retiring(**changes: object) -> World:
+def retiring(**changes: Any) -> World:
     """w1 was marked to leave for good by an up, with its disk to be erased, and has left."""
     world = serving()
-    fields: dict[str, object] = {"retire": True, "wipe_os_disk": True, "os_disk": OS_DISK, "data_disks": DATA_DISKS}
+    fields: dict[str, Any] = {"retire": True, "wipe_os_disk": True, "os_disk": OS_DISK, "data_disks": DATA_DISKS}
     world.pins["w1"] = pin("w1", **{**fields, **changes})
     step(world, Verb.RETIRE)
     step(world, Verb.LEAVE, "w1")
