@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def _broker(folder: Path, stack: str) -> list[str]:
 def declared(root: Path, stack: str) -> Declared:
     """What the stack file declares. Raises StackFileError, LockError, UnknownRelease, BootConfigurationError."""
     from components.boot.kubeadm import endpoint
-    from components.boot.pin import pins, rollout
+    from components.boot.pin import eraser, pins, rollout
 
     environment, lock = _files(root, stack)
     return Declared(
@@ -83,6 +83,7 @@ def declared(root: Path, stack: str) -> Declared:
         boot_url=environment.store_url,
         storage_cluster=environment.storage.driver.cluster_id,
         rollout=rollout(environment),
+        eraser=partial(eraser, environment, lock),
     )
 
 
@@ -118,10 +119,10 @@ def boots(root: Path, stack: str) -> list[NodeBoot]:
 
 def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
     """Path in the boot store and bytes of all that the pin's host fetches. Raises as `declared` does."""
-    from components.boot.pin import publish
+    from components.boot.pin import publish, publish_eraser
 
     environment, lock = _files(root, stack)
-    return publish(environment, lock, pin.node).files
+    return (publish_eraser(environment, lock, pin) if pin.erases else publish(environment, lock, pin.node)).files
 
 
 def user_data(root: Path, stack: str, pin: Pin, zone: str) -> UserData:

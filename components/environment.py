@@ -287,3 +287,7 @@ class Environment(Closed):
         """Whether the host is to leave for good: it, its pool or the whole cluster is retired."""
         of = self.pools[pool]
         return self.cluster.retire or of.retire or of.machines.hosts[host].retire
+
+    def wipes(self, pool: str, host: str) -> bool:
+        """Whether the host's OS disk is erased once it has left for good."""
+        return self.pools[pool].machines.wipes(host)

@@ -160,7 +160,9 @@ def retired(environment: Environment) -> list[str]:
     """What the stack file gives up, in file order: `cluster`, `pool <name>`, `host <name>`."""
     names = ["cluster"] if environment.cluster.retire else []
     names += [f"pool {name}" for name, pool in environment.pools.items() if pool.retire]
-    return names + [f"host {name}" for _, name, host in environment.hosts() if host.retire]
+    names += [f"host {name}" for _, name, host in environment.hosts() if host.retire]
+    going = [(pool, name) for pool, name, _ in environment.hosts() if environment.retires(pool, name)]
+    return names + [f"OS disk of {name}" for pool, name in going if environment.wipes(pool, name)]
 
 
 def control_planes(environment: Environment) -> frozenset[str]:

@@ -30,7 +30,20 @@ from lifecycle.adapters.turns import Turns
 from lifecycle.adapters.view import Source, View
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.permissions import Forbidden
-from lifecycle.ports import Claim, ClaimState, Controller, Limits, Member, Node, Pin, Ports, Role, Rollout, Verdict
+from lifecycle.ports import (
+    Claim,
+    ClaimState,
+    Controller,
+    Erasure,
+    Limits,
+    Member,
+    Node,
+    Pin,
+    Ports,
+    Role,
+    Rollout,
+    Verdict,
+)
 from lifecycle.roster import Entry, Roster, Standing
 
 STACK, POOL = "lab", "workers"
@@ -66,6 +79,9 @@ class Declared:
 
     def rollout(self) -> Rollout:
         return Rollout()
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        raise PortError(f"eraser of {claim.node}", "hosts whose disks nobody erases", "ask for none")
 
 
 class NoEtcd:

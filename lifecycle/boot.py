@@ -18,6 +18,9 @@ ELSEWHERE_S = 300.0
 """For so long the controller has to show that the host boots something else: some clear a boot override late, when
 the installer is being fetched already."""
 
+ERASED = "its OS disk is erased"
+"""What a machine boots for that installs nothing (lifecycle/erase.py)."""
+
 
 class InstallerNeverRan(WaitedTooLong):
     """The host was told to boot its installer, by each of its ways in turn, and none of them ran it. The boot
@@ -39,7 +42,7 @@ def installed(ports: Ports, pin: Pin) -> None:
     came: list[str] = []
     while True:
         ports.fence.check(host)
-        ports.evidence.begin(host, "install", pin.os_image)
+        ports.evidence.begin(host, *(("power-off", ERASED) if pin.erases else ("install", pin.os_image)))
         install = partial(ports.machines.install, host, replace(pin, boot=left))
         took = power.order(ports, host, pin.controller, "install", install)
         try:
@@ -76,7 +79,7 @@ class _Boot:
             ports.evidence.begin(pin.node, "boot")
         if far not in (Progress.NONE, Progress.ELSEWHERE):
             self.seen.add(far)
-        if far in (Progress.RUNNING, Progress.UNKNOWN):
+        if far in (Progress.RUNNING, Progress.UNKNOWN, Progress.ERASED):
             return True
         return Blocked(f"{far} on {pin.os_disk}, from {pin.boot_url}", look_s=self._patience_s(far))
 
@@ -107,7 +110,7 @@ def _wait_booted(ports: Ports, pin: Pin, took: str | None) -> None:
     boot = _Boot(ports, pin, took, ports.clock.now_s())
     wait_until(
         boot.look,
-        what="the pinned image boots",
+        what=ERASED if pin.erases else "the pinned image boots",
         node=pin.node,
         about=f"host/{pin.node}",
         ports=ports,

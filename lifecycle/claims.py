@@ -44,7 +44,7 @@ def told(claim: Claim | None) -> str:
 
 
 def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str, seen: Node | None = None) -> Claim:
-    """Write the claim's next state and return it. Only the mark `retiring` may change meanwhile.
+    """Write the claim's next state and return it. Only the marks of `retire` may change meanwhile.
 
     seen: the machine as it joined, so that drift can tell later what became of it.
 
@@ -57,22 +57,27 @@ def advance(ports: Ports, claim: Claim, state: ClaimState, machine_id: str, seen
         if new == claim or ports.records.put_claim(claim.node, new, claim):
             return new
         now = ports.records.claim(claim.node)
-        if now is None or replace(now, retiring=claim.retiring) != claim:
+        if now is None or _but_marks(now, claim) != claim:
             raise ClaimChanged(claim.node, told(now))
         claim = now
     raise ClaimChanged(claim.node, f"another writer at each of {TRIES} tries")
 
 
+def _but_marks(now: Claim, claim: Claim) -> Claim:
+    """The claim as it is now, but for what `retire` may change at any time."""
+    return replace(now, retiring=claim.retiring, erase=claim.erase)
+
+
 def still_ours(ports: Ports, claim: Claim) -> None:
     """Return if the step's run has the roll and the host's claim is as the step knows it; asked just before what
-    cannot be taken back, since a step may outlive the engine that started it. Only the mark `retiring` may
-    change meanwhile.
+    cannot be taken back, since a step may outlive the engine that started it. Only the marks of
+    `retire` may change meanwhile.
 
     Raises EngineGone, RollLost, RollTaken and ClaimChanged.
     """
     ports.fence.check(claim.node)
     now = ports.records.claim(claim.node)
-    if now is None or replace(now, retiring=claim.retiring) != claim:
+    if now is None or _but_marks(now, claim) != claim:
         raise ClaimChanged(claim.node, told(now))
 
 

@@ -151,7 +151,8 @@ class Pin:
     particulars: what only the adapter of its kind of machine reads. boot: the ways to its installer, tried in this
     order; none where its kind of machine has but one. host: whose node it is, where each generation is a node of its
     own; "" where the node is its host's for life (lifecycle/succession.py). disks_survive: what its storage disks hold
-    is there after its machine was replaced.
+    is there after its machine was replaced. wipe_os_disk: the OS disk is erased once the host has left for good.
+    erases: what it boots erases that disk, reports it and switches itself off; it installs nothing.
     """
 
     node: str
@@ -180,6 +181,8 @@ class Pin:
     boot: tuple[BootMethod, ...] = ()
     host: str = ""
     disks_survive: bool = True
+    wipe_os_disk: bool = False
+    erases: bool = False
 
 
 @dataclass(frozen=True)
@@ -331,6 +334,7 @@ class Progress(StrEnum):
     INSTALLING = "installing"
     INSTALLED = "installed"
     ELSEWHERE = "booted past its installer"  # the controller shows that its boot override was not followed
+    ERASED = "erased"  # the OS disk of a host that left for good
     RUNNING = "running"  # the installed system runs and awaits its join credentials
     UNKNOWN = "unknown"  # this controller does not report it; the join's own gates decide
 
@@ -341,6 +345,17 @@ class ClaimState(StrEnum):
     PROVISIONING = "provisioning"
     JOINED = "joined"
     LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What it takes to erase the OS disk of a host that the stack file may have forgotten. data_disks: all that must
+    be left alone."""
+
+    os_disk: str
+    data_disks: tuple[str, ...]
+    mac: str
+    boot: tuple[BootMethod, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -358,7 +373,7 @@ class Claim:
     the pin says it. mac: of the port that boots, as its pin said; "" in a claim that an older version wrote, and of a
     kind of machine that has none before it runs. identity: what the machine is known by since it was installed
     (lifecycle/identity.py); {} where it does not say, and in a claim that an older version wrote. host: as its pin
-    said."""
+    said. erase: what to erase once the host has left, from the moment that it retires."""
 
     stack: str
     node: str
@@ -378,6 +393,7 @@ class Claim:
     mac: str = ""
     identity: Mapping[str, str] = field(default_factory=dict)
     host: str = ""
+    erase: Erasure | None = None
 
 
 @dataclass(frozen=True)

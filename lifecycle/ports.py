@@ -24,6 +24,7 @@ from lifecycle.facts import (
     Controller,
     Credentials,
     DrainPolicy,
+    Erasure,
     Eviction,
     Limits,
     Member,
@@ -58,6 +59,7 @@ __all__ = [
     "Credentials",
     "Delivery",
     "DrainPolicy",
+    "Erasure",
     "Etcd",
     "Eviction",
     "Evidence",
@@ -108,6 +110,10 @@ class Pins(Protocol):
 
     def rollout(self) -> Rollout:
         """When a roll stops by itself."""
+        ...
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        """What the claimed host boots to erase its OS disk, declared or not."""
         ...
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from lifecycle import boot, power, slots, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
+from lifecycle.erase import asked
 from lifecycle.errors import ClaimChanged, ClaimNotOurs, HostClaimed, HostStillJoined, LifecycleError
 from lifecycle.identity import ZONE
 from lifecycle.ports import Claim, ClaimState, Pin, Ports, Power
@@ -92,6 +93,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
             way=pin.way,
             mac=pin.mac,
             host=pin.host,
+            erase=asked(pin) if pin.retire else None,
         )
         if ports.records.put_claim(step.node, new, old):
             begun = old is not None and old.state is ClaimState.PROVISIONING and is_for(old, step)

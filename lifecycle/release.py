@@ -1,8 +1,9 @@
-"""The delete of a machine: give the host back, power off. Data disks are never touched."""
+"""The delete of a machine: give the host back, power off, its OS disk erased if it leaves for good and that was asked
+for. Data disks are never touched."""
 
 from __future__ import annotations
 
-from lifecycle import power, way
+from lifecycle import erase, power, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import ClaimChanged, LifecycleError, NotLeft
@@ -14,7 +15,7 @@ def release(step: Step, ports: Ports) -> str:
     is one of several of its host goes: with its machine nothing of it is left.
 
     Does nothing unless the claim is this stack's, for this node and generation. Raises NotLeft while
-    the node is in the cluster, ControllerUnreachable and NeverPoweredOff.
+    the node is in the cluster, ControllerUnreachable, NeverPoweredOff and NeverErased.
     """
     claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step):
@@ -56,6 +57,7 @@ def _release(ports: Ports, claim: Claim) -> None:
     ports.delivery.withdraw(node)
     way.wipe(ports, node, controller, claim.way)
     power.off(ports, node, controller)
+    erase.erase(ports, claim, controller)
     ports.records.forget_initialising(node)
     power.order(
         ports, node, controller, "clear boot override", lambda: ports.machines.clear_boot_override(node, controller)

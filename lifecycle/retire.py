@@ -12,8 +12,9 @@ from enum import StrEnum
 from lifecycle import roster, succession
 from lifecycle.claims import TRIES, told
 from lifecycle.commands import Step
+from lifecycle.erase import asked
 from lifecycle.errors import ClaimChanged, PortError
-from lifecycle.ports import Claim, Ports
+from lifecycle.ports import Claim, Erasure, Ports
 from lifecycle.waiting import wait_for_api
 
 
@@ -53,7 +54,7 @@ def retire(step: Step, ports: Ports) -> str:
     lines = [f"{node} retires: {_losses(ports, node, standing.serving)}" for node in going]
     roster.update(ports, "cluster", lambda now: roster.marked(now, marks))
     for node, mark in marks.items():
-        _mark_claim(ports, node, step.stack, mark)
+        _mark_claim(ports, node, step.stack, asked(ports.pins.pin(node)) if mark else None, mark=mark)
     if going and len(going) == len(marks):
         lines.append("the whole cluster retires: every volume on it is lost")
     for line in lines:
@@ -76,11 +77,11 @@ def _losses(ports: Ports, node: str, serving: bool) -> str:
     return "loses " + ", ".join(sorted(only)) if only else "loses no volume by itself"
 
 
-def _mark_claim(ports: Ports, node: str, stack: str, mark: bool) -> None:
+def _mark_claim(ports: Ports, node: str, stack: str, erase: Erasure | None, *, mark: bool) -> None:
     for _ in range(TRIES):
         claim = ports.records.claim(node)
-        if claim is None or claim.stack != stack or claim.retiring == mark:
+        if claim is None or claim.stack != stack or (claim.retiring, claim.erase) == (mark, erase):
             return
-        if ports.records.put_claim(node, replace(claim, retiring=mark), claim):
+        if ports.records.put_claim(node, replace(claim, retiring=mark, erase=erase), claim):
             return
     raise ClaimChanged(node, told(ports.records.claim(node)))

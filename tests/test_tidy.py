@@ -15,7 +15,17 @@ PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cli", "components", "lab", "lifecycle", "rehearsal", "report", "tools")
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
-ERRORS = ("boot.py", "drift.py", "errors.py", "losses.py", "pause.py", "repair.py", "stops.py", "switches.py")
+ERRORS = (
+    "boot.py",
+    "drift.py",
+    "erase.py",
+    "errors.py",
+    "losses.py",
+    "pause.py",
+    "repair.py",
+    "stops.py",
+    "switches.py",
+)
 """Of lifecycle/: where its error classes are."""
 TEXT = frozenset(
     {".py", ".md", ".toml", ".yaml", ".yml", ".j2", ".in", ".txt", ".json", ".sh", ".mod", ".go", ".html", ""}

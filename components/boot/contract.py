@@ -8,7 +8,7 @@ replaces a machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,14 +89,28 @@ class PoolBoot(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Live:
+    """A system that runs from memory alone, which Ignition configures. programs: the folder of ours. masked: units
+    that must not start. arguments: of its kernel, by the release and the URL of its configuration."""
+
+    programs: str
+    masked: tuple[str, ...]
+    arguments: Callable[[Release, str], tuple[str, ...]]
+
+
 class System(Protocol):
-    """One operating system. os: as the stack file and the lock name it. root: what of it may be written."""
+    """One operating system. os: as the stack file and the lock name it. root: what of it may be written. live: what
+    can erase the disk of a host that leaves for good; None where the installed system does that itself."""
 
     @property
     def os(self) -> str: ...
 
     @property
     def root(self) -> Root: ...
+
+    @property
+    def live(self) -> Live | None: ...
 
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Whatever in `files` (see `covered`) would change the system in place, or fetches what is not pinned:

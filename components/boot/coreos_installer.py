@@ -56,13 +56,17 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
 def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tuple[str, ...]:
     """Of the live system. `coreos.inst.ignition_url` is not among them: it would switch the check of the
     installed configuration off, so that one is inside the live system's."""
+    return (*live_arguments(rootfs_url, ignition_url), f"coreos.inst.install_dev={os_disk}")
+
+
+def live_arguments(rootfs_url: str, ignition_url: str) -> tuple[str, ...]:
+    """Of a live system that installs nothing."""
     return (
         f"initrd={ipxe.INITRD}",
         f"coreos.live.rootfs_url={rootfs_url}",
         "ignition.firstboot",
         "ignition.platform.id=metal",
         f"ignition.config.url={ignition_url}",
-        f"coreos.inst.install_dev={os_disk}",
     )
 
 

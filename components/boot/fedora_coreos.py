@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import coreos_installer, immutability, kubeadm, scripts, settings
-from components.boot.contract import Asked, Publication
+from components.boot.contract import Asked, Live, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
 from components.boot.ignition_node import NO_KERNEL_ARGUMENTS, Installed, containerd, shared_files
@@ -34,6 +34,11 @@ ROOT: Final = Root(
         "/srv": "/var/srv",
         "/usr/local": "/var/usrlocal",
     },
+)
+LIVE: Final = Live(
+    programs=scripts.PROGRAMS,
+    masked=(),
+    arguments=lambda release, url: coreos_installer.live_arguments(release.artifact(ROOTFS).url, url),
 )
 HUGEPAGE_MIB: Final = 2
 PATH: Final = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin"
@@ -68,6 +73,7 @@ class FedoraCoreOs:
 
     os: str = OS
     root: Root = ROOT
+    live: Live = LIVE
 
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         return immutability.problems(self.root, files)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.boot import flatcar_installer, immutability, kubeadm, scripts, settings
-from components.boot.contract import Asked, BootConfigurationError, Publication
+from components.boot.contract import Asked, BootConfigurationError, Live, Publication
 from components.boot.files import text_file
 from components.boot.flatcar_installer import NO_UPDATES, PROGRAMS, UPDATERS
 from components.boot.ignition import Directory, Dropin, File, Link, Unit, fetched
@@ -32,6 +32,11 @@ ROOT: Final = Root(
     read_only="/usr is dm-verity, and all that is the system is below it",
     writable=("/etc", "/home", "/opt", "/root", "/srv", "/var"),
     links={"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/sbin": "/usr/sbin"},
+)
+LIVE: Final = Live(
+    programs=PROGRAMS,
+    masked=UPDATERS,
+    arguments=lambda release, url: flatcar_installer.kernel_arguments(url),
 )
 PATH: Final = f"{PROGRAMS}:/usr/bin:/usr/sbin"
 HUGEPAGE_KIB: Final = 2048
@@ -88,6 +93,7 @@ class Flatcar:
 
     os: str = OS
     root: Root = ROOT
+    live: Live = LIVE
 
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         return immutability.problems(self.root, files)

@@ -17,16 +17,23 @@ RETRY_S: Final = 10
 
 
 def publication(
-    node: str, generation: str, release: Release, store: str, arguments: tuple[str, ...], beside: Mapping[str, bytes]
+    node: str,
+    generation: str,
+    release: Release,
+    store: str,
+    arguments: tuple[str, ...],
+    beside: Mapping[str, bytes],
+    *,
+    title: str = "",
 ) -> Publication:
     """What is published for a node: the script that starts the release's installer, and the files that it needs.
 
-    store: the boot store's URL. arguments: of the installer's kernel. Raises BootConfigurationError as
-    `require_plain` does.
+    store: the boot store's URL. arguments: of the installer's kernel. title: where it installs nothing. Raises
+    BootConfigurationError as `require_plain` does.
     """
     require_plain(node, arguments)
     text = script(
-        f"Installs {release} on {node}.",
+        title or f"Installs {release} on {node}.",
         kernel=release.artifact(KERNEL).url,
         initramfs=release.artifact(INITRAMFS).url,
         arguments=arguments,

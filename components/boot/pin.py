@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from components.boot import digest
+from components.boot import eraser as eraser_of
 from components.boot.contract import BootConfigurationError, PoolBoot, Publication
 from components.boot.layout import boot_url
-from components.boot.systems import pool_boot
+from components.boot.systems import SYSTEMS, pool_boot
 from components.boot.talos import OS as TALOS
 from components.boot.talos import PoolPatch, TalosPool
 from components.boot.user_data import UserData
@@ -20,7 +21,19 @@ from components.environment import Drain, Environment, Pool
 from components.images.lock import Lock, UnknownRelease
 from components.machines.contract import Own, Place
 from components.releases import schematic_of
-from lifecycle.ports import BootMethod, DrainPolicy, OnTimeout, Pin, Role, Rollout, Way, Window
+from lifecycle import erase
+from lifecycle.ports import (
+    BootMethod,
+    Claim,
+    DrainPolicy,
+    Erasure,
+    OnTimeout,
+    Pin,
+    Role,
+    Rollout,
+    Way,
+    Window,
+)
 from lifecycle.succession import host_of, may_be_of, node_name
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -71,6 +84,25 @@ def user_data(environment: Environment, lock: Lock, node: str, zone: str) -> Use
     found = boot_of(environment, lock, node)
     made = found.boot.publication(replace(found.own, fault_domain=zone), found.generation)
     return UserData(made.user_data, dict(made.files))
+
+
+def eraser(environment: Environment, lock: Lock, claim: Claim, erasure: Erasure) -> Pin:
+    """What a claimed host boots to erase its OS disk, which the stack file need not name any more. Raises as
+    `components.boot.eraser.publication` does."""
+    own = _erased(claim.node, erasure.os_disk, erasure.data_disks)
+    made = eraser_of.publication(environment, lock, own, SYSTEMS)
+    return erase.pin_of(claim, erasure, generation=made.generation, boot_url=made.boot_url)
+
+
+def publish_eraser(environment: Environment, lock: Lock, pin: Pin) -> Publication:
+    """What the boot store publishes for a pin that `eraser` made. Raises likewise."""
+    return eraser_of.publication(environment, lock, _erased(pin.node, pin.os_disk, pin.data_disks), SYSTEMS)
+
+
+def _erased(name: str, os_disk: str, data_disks: tuple[str, ...]) -> Own:
+    if os_disk in data_disks:
+        raise BootConfigurationError(name, (f"expected an OS disk of its own, found {os_disk} among its data disks",))
+    return Own(name, os_disk, tuple(sorted(data_disks)), "")
 
 
 @dataclass(frozen=True)
@@ -186,6 +218,7 @@ def _pin(place: Place, boot: PoolBoot, generation: str) -> Pin:
         particulars=declared.particulars,
         disks_survive=declared.disks_survive,
         boot=tuple(map(BootMethod, declared.boot)),
+        wipe_os_disk=declared.wipe_os_disk,
     )
 
 

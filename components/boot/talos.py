@@ -136,6 +136,7 @@ class Talos:
 
     os: str = OS
     root: Root = talos_root.ROOT
+    live: None = None
 
     def mutations(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         return talos_root.problems(files)

@@ -134,6 +134,10 @@ class AwsMachines(Closed):
         # A volume's id is not known before it is made; that it is the host's is what a machine is launched with.
         return Own(host, "", tuple(sorted(of.data_volumes)), of.zones[0])
 
+    def wipes(self, host: str) -> bool:
+        """Fulfils components.machines.contract.Kind: never, as its disk goes with its instance."""
+        return False
+
     def declare(self, place: Place) -> Declared:
         """Fulfils components.machines.contract.Kind. The environment has an `aws`: a rule of the stack file."""
         of, aws = self.hosts[place.host], place.environment.aws

@@ -52,6 +52,8 @@ class Host(Closed):
     """What fails together with the host, such as its rack."""
     retire: bool = False
     """The host leaves for good, and its volumes may be lost."""
+    wipe_os_disk: bool = False
+    """Whether its OS disk is erased once it has left for good; no other disk ever is."""
 
     @property
     def kept_disks(self) -> tuple[str, ...]:
@@ -66,6 +68,8 @@ class BareMetal(Closed):
     """The kind of machine."""
     hosts: Annotated[dict[Label, Host], InOrder] = Field(min_length=1)
     """By name; they roll in the natural order of their names (w2 before w10)."""
+    wipe_os_disk: bool = False
+    """The same as for a host, for all of them."""
 
     doubles: ClassVar[bool] = False
 
@@ -84,4 +88,16 @@ class BareMetal(Closed):
         """Fulfils components.machines.contract.Kind."""
         of = self.hosts[place.host]
         controller = Controller(of.bmc.url, of.bmc.verify_tls)
-        return Declared(controller, of.fault_domain, of.mac, of.os_disk, of.kept_disks, boot=of.boot)
+        return Declared(
+            controller,
+            of.fault_domain,
+            of.mac,
+            of.os_disk,
+            of.kept_disks,
+            boot=of.boot,
+            wipe_os_disk=self.wipes(place.host),
+        )
+
+    def wipes(self, host: str) -> bool:
+        """Fulfils components.machines.contract.Kind."""
+        return self.wipe_os_disk or self.hosts[host].wipe_os_disk

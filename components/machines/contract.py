@@ -59,7 +59,7 @@ class Declared:
     """What a pin says of a host because of the kind of its machine (lifecycle.facts.Pin has the same names).
 
     mac, os_disk, data_disks, boot: of a host that is installed over the network. disks_survive: what its storage
-    disks hold is there after its machine was replaced.
+    disks hold is there after its machine was replaced. wipe_os_disk: as `Kind.wipes` says.
     """
 
     controller: Controller
@@ -70,6 +70,7 @@ class Declared:
     disks_survive: bool = True
     particulars: object = None
     boot: tuple[str, ...] = ()
+    wipe_os_disk: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ class Kind(Protocol):
 
     def own(self, host: str) -> Own:
         """What a host gives to its boot configuration. Whatever of it changes, the machine is replaced."""
+        ...
+
+    def wipes(self, host: str) -> bool:
+        """Whether the host's OS disk is erased once it has left for good."""
         ...
 
     def declare(self, place: Place) -> Declared:

@@ -31,6 +31,8 @@ STATES = {
     "installing": Progress.INSTALLING,
     "installed": Progress.INSTALLED,
     "running": Progress.RUNNING,
+    "erasing": Progress.INSTALLING,
+    "erased": Progress.ERASED,
 }
 """What a machine reports -> the port's word for it. `failed` is an error, told by `progress`."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lifecycle.adapters.place import Place
 from lifecycle.errors import LifecycleError, NeedsAttention
-from lifecycle.ports import Limits, Pin, Rollout
+from lifecycle.ports import Claim, Erasure, Limits, Pin, Rollout
 
 PROJECT_FILE = "Pulumi.yaml"
 
@@ -24,6 +24,7 @@ class Declared:
 
     pins: by node, in file order. endpoint: `host:port` of the cluster. boot_store: where it is, as this
     machine sees it; boot_url: the same, as the hosts do. storage_cluster: the storage cluster's id.
+    eraser: makes what a host boots to erase its OS disk; None where nobody asks for it.
     """
 
     pins: Mapping[str, Pin]
@@ -33,6 +34,7 @@ class Declared:
     boot_url: str
     storage_cluster: str
     rollout: Rollout = field(default_factory=Rollout)
+    eraser: Callable[[Claim, Erasure], Pin] | None = None
 
 
 Read = Callable[[Path, str], Declared]
@@ -70,6 +72,19 @@ class StackFilePins:
 
     def rollout(self) -> Rollout:
         return self.stack_file.rollout
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        made = self.stack_file.eraser
+        if made is None:
+            raise NeedsAttention(f"eraser of {claim.node}", "nobody who makes it", "report this line")
+        try:
+            return made(claim, erasure)
+        except LifecycleError:
+            raise
+        except Exception as error:
+            raise NeedsAttention(
+                f"eraser of {claim.node}", str(error), "runbooks/boot.md#erase, then run the same command again"
+            ) from error
 
     @cached_property
     def root(self) -> Path:

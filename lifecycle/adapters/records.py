@@ -33,7 +33,7 @@ from lifecycle.adapters.directory_objects import DirectoryObjects
 from lifecycle.adapters.files import safe_name
 from lifecycle.adapters.object_store import RECORDS, Objects, Stored
 from lifecycle.errors import NeedsAttention, PortError
-from lifecycle.ports import Claim, ClaimState, Clock, Controller, Role
+from lifecycle.ports import BootMethod, Claim, ClaimState, Clock, Controller, Erasure, Role
 
 FORMAT = 1
 """Raised when a record's meaning changes. A newer one than this is refused, never guessed at."""
@@ -159,6 +159,8 @@ class StoredRecords:
             fields = dict(fields)
             fields["controller"] = Controller(**fields["controller"])
             fields["state"], fields["role"] = ClaimState(fields["state"]), Role(fields["role"])
+            if fields.get("erase") is not None:
+                fields["erase"] = _erasure(dict(fields["erase"]))
             return Claim(**fields), stored.version
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreadable(path, f"a claim that does not fit: {type(error).__name__}: {error}") from error
@@ -218,6 +220,12 @@ class DirectoryRecords(StoredRecords):
 def as_stored(claim: Claim | None, nonce: str = "") -> bytes:
     """The bytes of a claim's record. nonce: makes them others than all before."""
     return _json({"claim": None if claim is None else dataclasses.asdict(claim), **_with(nonce)})
+
+
+def _erasure(fields: dict[str, Any]) -> Erasure:
+    fields["data_disks"] = tuple(fields["data_disks"])
+    fields["boot"] = tuple(BootMethod(method) for method in fields["boot"])
+    return Erasure(**fields)
 
 
 def machine_file(controller: Controller) -> str:

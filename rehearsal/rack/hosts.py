@@ -29,6 +29,7 @@ JOIN_S = (20.0, 45.0)
 READY_S = (5.0, 15.0)
 NODE_GRACE_S = 40.0
 RETRY_S = 30.0
+ERASE_S = (5.0, 30.0)
 WIPE_S = (20.0, 60.0)
 """Pods are stopped first; the disk itself is erased in a moment (only its beginning and its filesystems' are)."""
 
@@ -49,14 +50,21 @@ def install(rack: Rack, host: Host, pin: Pin) -> None:
     if host.kept is None and host.holds is not None:
         kept = Kept(generation=host.generation, os_image=host.os_image, kubelet=host.kubelet, way=host.holds)
         host.kept = kept
+    if pin.erases:
+        host.os_disk = pin.os_disk
+        rack.later(_live_boot_s(rack, host), "erasing", host.name, host.boots)
+        return
     host.os_disk, host.way = pin.os_disk, pin.way
     host.generation, host.os_image, host.kubelet = pin.generation, pin.os_image, pin.kubelet
     for disk in pin.data_disks:
         host.markers.setdefault(disk, f"{host.name} data")
-    after = rack.draw(*FIRMWARE_S, host.name, host.boots, "firmware") + rack.draw(
-        *LIVE_BOOT_S, host.name, host.boots, "live"
-    )
-    rack.later(after, "installing", host.name, host.boots)
+    rack.later(_live_boot_s(rack, host), "installing", host.name, host.boots)
+
+
+def _live_boot_s(rack: Rack, host: Host) -> float:
+    """From power on until a live system runs."""
+    firmware_s = rack.draw(*FIRMWARE_S, host.name, host.boots, "firmware")
+    return firmware_s + rack.draw(*LIVE_BOOT_S, host.name, host.boots, "live")
 
 
 def deliver(rack: Rack, host: Host, *, init: bool) -> None:
@@ -103,7 +111,9 @@ def _power_off(rack: Rack, event: Event) -> None:
 def stop(rack: Rack, host: Host) -> None:
     """The host runs no more."""
     rack.laws.machine_stops(host.name)
-    host.power, host.progress, host.joined, host.credentials = "off", Progress.NONE, False, ""
+    host.power, host.joined, host.credentials = "off", False, ""
+    if host.progress is not Progress.ERASED:  # a report stays where it is until the next installation
+        host.progress = Progress.NONE
     quorum.elect(rack)
     volumes.host_stopped(rack, host.name)
     rack.later(NODE_GRACE_S, "node-lost", host.name, host.boots)
@@ -124,6 +134,38 @@ def _installing(rack: Rack, event: Event) -> None:
     rack.changed(f"host/{host.name}")
 
 
+def _erasing(rack: Rack, event: Event) -> None:
+    host = current(rack, event)
+    if host is None:
+        return
+    if rack.faults.active("never-boots", host.name):
+        rack.later(RETRY_S, "erasing", host.name, host.boots)
+        return
+    host.progress, host.boot_override = Progress.INSTALLING, False
+    rack.later(rack.draw(*ERASE_S, host.name, host.boots, "erase"), "erased", host.name, host.boots)
+    rack.changed(f"host/{host.name}")
+
+
+def _erased(rack: Rack, event: Event) -> None:
+    """It reports, and switches itself off."""
+    host = current(rack, event)
+    if host is None:
+        return
+    _writes_os_disk(rack, host, "")
+    host.holds, host.kept, host.member = None, None, False
+    host.generation = host.os_image = host.kubelet = host.machine_id = ""
+    host.progress = Progress.ERASED
+    rack.later(rack.draw(*POWER_S, host.name, host.boots, "erased"), "power-off", host.name, host.boots)
+    rack.changed(f"host/{host.name}")
+
+
+def _writes_os_disk(rack: Rack, host: Host, contents: str) -> None:
+    """What would be lost if it were a data disk."""
+    if host.os_disk in host.markers:
+        host.markers[host.os_disk] = contents
+        rack.laws.disk_written(host.name, host.os_disk)
+
+
 def _installed(rack: Rack, event: Event) -> None:
     host = current(rack, event)
     if host is None:
@@ -131,9 +173,7 @@ def _installed(rack: Rack, event: Event) -> None:
     host.progress, host.boot_override = Progress.INSTALLED, False
     host.installs += 1
     host.holds = host.way
-    if host.os_disk in host.markers:
-        host.markers[host.os_disk] = host.os_image
-        rack.laws.disk_written(host.name, host.os_disk)
+    _writes_os_disk(rack, host, host.os_image)
     host.machine_id = f"{host.name}-{host.installs:03d}"
     after = rack.draw(*FIRMWARE_S, host.name, host.boots, "reboot") + rack.draw(*BOOT_S, host.name, host.boots, "boot")
     rack.later(after, "running", host.name, host.boots)
@@ -221,6 +261,8 @@ HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {
     "power-off": _power_off,
     "installing": _installing,
     "installed": _installed,
+    "erasing": _erasing,
+    "erased": _erased,
     "running": _running,
     "kubeadm": _kubeadm,
     "node-ready": _node_ready,

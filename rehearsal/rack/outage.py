@@ -60,8 +60,12 @@ def _power_cut(rack: Rack, event: Event) -> None:
 
 def _power_back(rack: Rack, event: Event) -> None:
     host = rack.world.hosts[event.subject]
-    if host.boots != event.number or host.power == "on":
-        return
+    if host.boots == event.number and host.power == "off":
+        start(rack, host)
+
+
+def start(rack: Rack, host: Host) -> None:
+    """The host, which is off, starts from its own disk."""
     host.power, host.boot_override = "on", False
     host.boots += 1
     after_s = rack.draw(*hosts.FIRMWARE_S, host.name, host.boots, "firmware")

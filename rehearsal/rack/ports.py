@@ -18,6 +18,7 @@ from lifecycle.ports import (
     Claim,
     Controller,
     Credentials,
+    Erasure,
     Limits,
     Machines,
     Move,
@@ -56,8 +57,8 @@ class RackClock:
 class RackPins:
     """The stack file that the rack was given."""
 
-    def __init__(self, pins: Mapping[str, Pin], limits: Limits, rollout: Rollout) -> None:
-        self._pins, self._limits, self._rollout = pins, limits, rollout
+    def __init__(self, rack: Rack, limits: Limits, rollout: Rollout) -> None:
+        self._rack, self._pins, self._limits, self._rollout = rack, rack.pins, limits, rollout
 
     def pin(self, node: str) -> Pin | None:
         return self._pins.get(node)
@@ -70,6 +71,9 @@ class RackPins:
 
     def rollout(self) -> Rollout:
         return self._rollout
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        return self._rack.eraser(claim, erasure)
 
 
 class RackStorage(Part):
@@ -321,7 +325,7 @@ class RackEvidence(Part):
 
 def _machines(rack: Rack, lane: str, limits: Limits, save: Save) -> Machines:
     """Hosts in racks, and instances where the rack has an AWS account: nobody else needs what serves that."""
-    metal = RackMachines(rack, lane, save)
+    metal = RackMachines(rack, lane, save) if rack.machines is None else rack.machines(lane, save)
     if rack.aws is None:
         return metal
     from rehearsal.rack.instance_port import RackInstances
@@ -342,7 +346,7 @@ def ports(rack: Rack, lane: str, limits: Limits, save: Save, rollout: Rollout | 
     """Everything one step may touch. save: called, lock held, after each call that changed the world."""
     return Ports(
         clock=RackClock(rack, lane),
-        pins=RackPins(rack.pins, limits, rollout or Rollout()),
+        pins=RackPins(rack, limits, rollout or Rollout()),
         kubernetes=RackKubernetes(rack, lane, save),
         etcd=RackEtcd(rack, lane, save),
         storage=RackStorage(rack, lane, save),

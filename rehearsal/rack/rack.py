@@ -12,7 +12,8 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from lifecycle.ports import ClaimState, Pin, Role, Run
+from lifecycle import erase
+from lifecycle.ports import Claim, ClaimState, Erasure, Machines, Pin, Role, Run
 from rehearsal.rack import hosts, instances, latency, laws, outage, quorum, volumes, workloads
 from rehearsal.rack.clock import VirtualClock
 from rehearsal.rack.faults import Faults
@@ -36,10 +37,17 @@ HANDLERS: Mapping[str, Handler] = {
 """What each kind of event does."""
 
 
+def _eraser(claim: Claim, erasure: Erasure) -> Pin:
+    """What nobody fetches needs no address."""
+    return erase.pin_of(claim, erasure, generation=f"erase-{claim.node}", boot_url="")
+
+
 class Rack:
     """A world in motion. pins: the declared nodes of the stack file in force. read_letters: takes in, lock held,
-    what another terminal asks of the cluster. asked: how often steps called each method of each port. aws: where a
-    fleet has machines there."""
+    what another terminal asks of the cluster. asked: how often steps called each method of each port.
+    machines: by a step's lane and what makes the world durable, what the step switches hosts by; None for the rack's
+    own (rehearsal/rack/ports.py). eraser: makes what a host boots to erase its OS disk. aws: where a fleet has
+    machines there."""
 
     def __init__(
         self, world: World, pins: Mapping[str, Pin], faults: Faults | None = None, journal: Journal | None = None
@@ -60,6 +68,8 @@ class Rack:
         self.out: dict[str, set[str]] = {}
         self.read_letters: Callable[[], None] = lambda: None
         self.asked: Counter[str] = Counter()
+        self.machines: Callable[[str, Callable[[], None]], Machines] | None = None
+        self.eraser: Callable[[Claim, Erasure], Pin] = _eraser
         self.begin_run()
         for name in world.served:
             self.note_standing(name)

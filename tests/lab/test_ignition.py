@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from components.boot import eraser
 from components.boot.digest import BLANK
 from components.boot.ignition import IgnitionError, parse
 from components.boot.pin import publish
-from components.boot.systems import pool_boot
+from components.boot.systems import SYSTEMS, pool_boot
 from components.boot.user_data import BYTES_MAX, user_data
 from components.environment import Environment
 from tests.components.boot.fleet import IMAGES, LAYOUTS, changed, fleet
@@ -87,6 +88,9 @@ class TestAccepts:
             roles.add(stack.pools[pool].role)
             accepted(ignition, boots[pool].configuration(stack.pools[pool].machines.own(name), BLANK))
             (published,) = (d for p, d in publish(stack, LOCK, name).files.items() if p.endswith(".ign"))
+            accepted(ignition, published)
+            erases = eraser.publication(stack, LOCK, stack.pools[pool].machines.own(name), SYSTEMS).files
+            (published,) = (d for p, d in erases.items() if p.endswith(".ign"))
             accepted(ignition, published)
         assert roles == {"control-plane", "worker"}
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from lifecycle import owners
+from lifecycle import erase, owners
 from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.permissions import Forbidden
 from lifecycle.ports import (
@@ -19,6 +19,7 @@ from lifecycle.ports import (
     Claim,
     Controller,
     Credentials,
+    Erasure,
     Eviction,
     Limits,
     Member,
@@ -105,6 +106,9 @@ class FakePins(_Part):
 
     def rollout(self) -> Rollout:
         return self.world.rollout
+
+    def eraser(self, claim: Claim, erasure: Erasure) -> Pin:
+        return erase.pin_of(claim, erasure, generation="eraser", boot_url="https://boot.example/eraser.ipxe")
 
 
 class FakeKubernetes(_Part):
@@ -294,7 +298,9 @@ class FakeMachines(_Part):
         if held:
             self.world.broken.append(f"{host} was powered off with {', '.join(held)} attached")
         at = self.world.hosts[host]
-        at.power, at.progress, at.joined, at.credentials = Power.OFF, Progress.NONE, False, None
+        at.power, at.joined, at.credentials = Power.OFF, False, None
+        if at.progress is not Progress.ERASED:  # a report stays until the next installation
+            at.progress = Progress.NONE
         if host in self.world.members:
             self.world.members[host] = replace(self.world.members[host], healthy=False)
         if host in self.world.nodes:
@@ -307,12 +313,26 @@ class FakeMachines(_Part):
         at.generation, at.machine = pin.generation, at.machine + 1
         machine = at.machine
         self.world.changed(f"install {host} {pin.generation}{f' by {method}' if method else ''}")
-        if method in self.world.ignored:
+        if pin.erases:
+            for i, word in enumerate(self.world.erasing):
+                self.world.later(60 * (i + 1), lambda word=word: self._erases(host, machine, pin, word))  # type: ignore[misc]  # now
+        elif method in self.world.ignored:
             at.progress = self.world.ignored[method]
         elif self.world.boots:
             for i, step in enumerate(self.world.install_progress):
                 self.world.later(60 * (i + 1), lambda step=step: self._at(host, machine, step))  # type: ignore[misc]  # now
         return method
+
+    def _erases(self, host: str, machine: int, pin: Pin, word: Progress | Power) -> None:
+        at = self.world.hosts[host]
+        if at.machine != machine or at.power is Power.OFF:
+            return
+        if isinstance(word, Power):
+            at.power = word
+        else:
+            at.progress = word
+            if word is Progress.ERASED:
+                self.world.erased.append(f"{host} {pin.os_disk}")
 
     def _at(self, host: str, machine: int, step: Progress) -> None:
         at = self.world.hosts[host]

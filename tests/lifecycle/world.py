@@ -98,6 +98,8 @@ class World:
     wipes_for_ever: bool = False  # a machine that erases its disk never switches itself off
     images: dict[str, str] = field(default_factory=dict)  # generation -> what really boots
     kernels: dict[str, str] = field(default_factory=dict)  # node -> the kernel that really runs
+    erasing: tuple[Progress | Power, ...] = (Progress.INSTALLING, Progress.ERASED, Power.OFF)
+    erased: list[str] = field(default_factory=list)  # host and disk
     install_progress: tuple[Progress, ...] = (Progress.INSTALLING, Progress.INSTALLED, Progress.RUNNING)
     changes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)

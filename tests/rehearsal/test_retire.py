@@ -90,3 +90,43 @@ class TestAHost:
         assert not back.world.claims["w6"].retiring
         assert "retiring" not in back.world.roster
         back.assert_whole(OLD)
+
+
+def erased_w6(data: dict[str, Any]) -> None:
+    host_w6(data)
+    data["pools"]["workers"]["machines"]["hosts"]["w6"]["wipe_os_disk"] = True
+
+
+class TestAHostWhoseDiskIsErased:
+    """Once it has left, and by what the host itself says and does."""
+
+    def test_boots_once_more_and_is_blank(self, fleet: Fleet) -> None:
+        assert fleet.up(OLD, change=erased_w6).verbs == ["retire"]
+        markers = fleet.world().hosts["w6"].markers
+        gone = fleet.up(OLD, change=without_w6)
+        assert gone.error == ""
+        host = gone.world.hosts["w6"]
+        assert (host.power, host.holds, host.machine_id, host.boot_override) == ("off", None, "", False)
+        assert host.markers == markers
+        assert "its OS disk /dev/disk/by-id/" in " ".join(e["text"] for e in gone.journal if e["kind"] == "note")
+        gone.assert_whole(OLD, REST)
+
+    def test_that_never_boots_halts_and_is_erased_by_the_next_up(self, fleet: Fleet) -> None:
+        fleet.up(OLD, change=erased_w6)
+        halted = fleet.up(OLD, "never-boots:w6", change=without_w6)
+        assert "node w6: expected its OS disk to be erased" in halted.error
+        assert halted.world.hosts["w6"].holds is not None
+        again = fleet.up(OLD, change=without_w6)
+        assert again.error == ""
+        assert again.world.hosts["w6"].holds is None
+        again.assert_whole(OLD, REST)
+
+    def test_only_because_it_leaves_for_good(self, fleet: Fleet) -> None:
+        def asked(data: dict[str, Any]) -> None:
+            data["pools"]["workers"]["machines"]["wipe_os_disk"] = True
+
+        assert fleet.up(OLD, change=asked).verbs == []
+        replaced = fleet.up(OLD, change=asked, replace=("w6",))
+        assert replaced.error == ""
+        assert [e for e in replaced.journal if e["kind"] == "note" and "erased" in e["text"]] == []
+        replaced.assert_whole(OLD)

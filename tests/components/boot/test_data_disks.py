@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.boot import eraser
 from components.boot.contract import Publication
 from components.boot.digest import BLANK
 from components.boot.ignition import Ignition, parse
@@ -22,7 +23,7 @@ from components.environment import Environment
 from components.machines.contract import Own
 from tests.components.boot.fleet import IMAGES, LAYOUTS, changed, fleet
 from tests.components.boot.generated import LOCK
-from tests.components.boot.test_systems import everything
+from tests.components.boot.test_systems import everything, texts
 
 NAMED = (
     re.compile(r"(^|:)/etc/ingot/(data-disks|mounts)$"),
@@ -39,6 +40,13 @@ ERASING = re.compile(
 ERASES: dict[str, tuple[str, ...]] = {
     # It looks, and says so; without --all it writes nothing (wipefs(8)).
     "ingot-guard": (r'found=\$\(wipefs --noheadings --output TYPE "\$disk" ',),
+    "ingot-erase": (
+        r'^blkdiscard --force "\$disk" \|\| echo ',
+        r'^wipefs --all --force "\$part"$',
+        r'^dd if=/dev/zero of="\$disk" bs=1M count=1 seek="\$at" ',
+        r'^left=\$\(dd if="\$disk" ',
+        r'^\[ -z "\$\(wipefs --noheadings "\$disk"\)" \] ',
+    ),
     "ingot-install": (
         r"disk=\$\(readlink --canonicalize-existing",
         r'sed --quiet .*"\$\(command -v flatcar-install\)"',
@@ -69,7 +77,14 @@ def hosts(os: str, architecture: str, layout: str) -> Iterator[Told]:
     stack = Environment.model_validate(document)
     for pool, name, _ in stack.hosts():
         boot, own = pool_boot(stack, LOCK, pool), stack.pools[pool].machines.own(name)
-        yield Told(own, everything(boot, own, BLANK), boot.publication(own, BLANK))
+        found = everything(boot, own, BLANK)
+        if SYSTEMS[os].live is not None:
+            erases = eraser.publication(stack, LOCK, own, SYSTEMS)
+            found |= {
+                f"erasing {path}:{at}": text for path, data in erases.files.items() for at, text in texts(data).items()
+            }
+            assert not [a for a in erases.kernel_arguments for disk in (own.os_disk, *own.kept_disks) if disk in a]
+        yield Told(own, found, boot.publication(own, BLANK))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +187,7 @@ class TestWhatIsWritten:
                     seen.add(program)
                     allowed = ERASES.get(program, ())
                     assert any(re.search(pattern, code) for pattern in allowed), f"{at}: {code}"
-        assert seen == {"ingot-guard", "ingot-install"}
+        assert seen == {"ingot-erase", "ingot-guard", "ingot-install"}
 
     def test_is_in_no_unit(self, told: list[Told]) -> None:
         for host in told:

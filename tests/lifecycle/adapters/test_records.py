@@ -14,7 +14,7 @@ from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.files import LOCK_LIMIT_S, locked
 from lifecycle.adapters.records import DirectoryRecords, as_filed, machine_file
 from lifecycle.errors import MachineClaimed, NeedsAttention, PortError
-from lifecycle.ports import Claim, ClaimState, Controller, Role
+from lifecycle.ports import BootMethod, Claim, ClaimState, Controller, Erasure, Role
 from tests.lifecycle.adapters.wire_server import StillClock
 
 
@@ -69,6 +69,12 @@ class TestClaims:
         assert records.claim("w1") is None
         assert records.put_claim("w1", claim_of("metal"), None)
         assert records.claim("w1") == claim_of("metal")
+
+    def test_with_what_is_to_be_erased(self, tmp_path: Path) -> None:
+        erasure = Erasure("/dev/disk/by-id/os", ("/dev/disk/by-id/data",), "02:00:00:00:00:01", (BootMethod.PXE,))
+        claim = dataclasses.replace(claim_of("metal"), retiring=True, erase=erasure)
+        assert records_of(tmp_path).put_claim("w1", claim, None)
+        assert records_of(tmp_path).claim("w1") == claim
 
     def test_one_stack_sees_the_others(self, tmp_path: Path) -> None:
         assert records_of(tmp_path, "metal").put_claim("w1", claim_of("metal"), None)

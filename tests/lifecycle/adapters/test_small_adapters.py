@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from lifecycle.adapters.evidence import FileEvidence
 from lifecycle.adapters.pins import Declared, StackFilePins, project_root, stack_file_name
 from lifecycle.adapters.place import Folder
 from lifecycle.errors import LifecycleError, NeedsAttention
-from lifecycle.ports import Credentials, Limits, Move
+from lifecycle.ports import Claim, ClaimState, Credentials, Erasure, Limits, Move, Pin
 from tests.lifecycle.adapters.pinned import pin_of
 from tests.lifecycle.adapters.wire_server import StillClock
+from tests.lifecycle.fleets import claim
 
 CREDENTIALS = Credentials(
     init=False, endpoint="api.example:6443", token="abcdef.0123456789abcdef", pki={"ca.crt": "PEM"}
@@ -214,6 +216,23 @@ class TestPins:
         assert pins.limits().drain_s == 7
         assert pins.rollout().stop_after is None
         assert asked == [(tmp_path, "org/ingot/metal")]
+
+    def test_what_erases_a_disk_is_made_by_whoever_reads_the_file(self, tmp_path: Path) -> None:
+        (tmp_path / "Pulumi.yaml").touch()
+        left, erasure = claim("w1", ClaimState.LEFT), Erasure("/dev/disk/by-id/os", (), "")
+
+        def refuses(claim: Claim, erasure: Erasure) -> Pin:
+            raise ValueError("no image")
+
+        def eraser(made: Declared) -> Pin:
+            return StackFilePins(tmp_path, "metal", lambda root, stack: made).eraser(left, erasure)
+
+        declared = self.declared(tmp_path)
+        with pytest.raises(NeedsAttention, match="eraser of w1: found nobody who makes it"):
+            eraser(declared)
+        with pytest.raises(NeedsAttention, match=r"eraser of w1: found no image.*runbooks/boot\.md#erase"):
+            eraser(replace(declared, eraser=refuses))
+        assert eraser(replace(declared, eraser=lambda claim, erasure: pin_of(claim.node))) == pin_of("w1")
 
     def test_a_stack_is_named_by_its_last_part(self) -> None:
         assert stack_file_name("org/ingot/metal") == stack_file_name("metal") == "Pulumi.metal.yaml"
