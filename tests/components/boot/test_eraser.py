@@ -20,6 +20,7 @@ from components.boot.pin import pins, publish_eraser
 from components.boot.systems import SYSTEMS
 from components.environment import Environment
 from components.images.lock import Lock
+from components.machines.contract import Own
 from lifecycle.ports import Claim, ClaimState, Erasure
 from tests.components.boot.fleet import IMAGES
 
