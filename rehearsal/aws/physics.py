@@ -174,7 +174,8 @@ def _end(account: EC2Backend, instance: Instance, facts: Parameters) -> None:
     held = [(v, v.attachment) for v in _held(account, instance) if facts["holds"] and not _dies(instance, v.id)]
     account.terminate_instances([instance.id])
     for volume, attachment in held:
-        volume.attachment = attachment
+        if attachment is not None:
+            attachment.status, volume.attachment = "busy", attachment
     for interface in instance.nics.values():
         interface.instance, interface.attachment_id, interface.attach_time = None, None, None
         interface.status, interface.device_index = "available", None

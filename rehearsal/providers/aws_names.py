@@ -10,7 +10,7 @@ from rehearsal.providers.aws_kind import Api, Inputs, Kind, Made, found, given, 
 
 def _zone(api: Api, inputs: Inputs) -> Made:
     name, vpcs = inputs["name"], inputs.get("vpcs") or []
-    asked: Inputs = {"Name": name, "CallerReference": f"{name} {vpcs}"}
+    asked: Inputs = {"Name": name, "CallerReference": " ".join([name, *(vpc["vpcId"] for vpc in vpcs)])}
     if vpcs:
         first = vpcs[0]
         asked["VPC"] = {"VPCId": first["vpcId"], "VPCRegion": first.get("vpcRegion") or api.region}

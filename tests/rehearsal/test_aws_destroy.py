@@ -113,4 +113,4 @@ class TestNotRetired:
 
     def test_names_what_would_be_lost(self, up: Fleet, tmp_path: Path) -> None:
         refused = copied(up, tmp_path).destroy(OLD, change=small)
-        assert "a destroy would lose default/data-postgres-" in refused.error
+        assert "a destroy would lose default/data-kafka-0, default/data-postgres-0 with it" in refused.error
