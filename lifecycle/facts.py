@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lifecycle.boot_methods import BootMethod, Erasure
+
 
 class Role(StrEnum):
     """What a node does in Kubernetes."""
@@ -39,14 +41,6 @@ class Limits:
     join_s: float = 900
     redundancy_s: float = 3600
     attach_s: float = 300
-
-
-class BootMethod(StrEnum):
-    """How a host's firmware gets to its installer."""
-
-    UEFI_HTTP = "uefi-http"  # from an address that its controller is given
-    PXE = "pxe"  # from the address that the network's own boot service names
-    VIRTUAL_MEDIA = "virtual-media"  # from an image that its controller plays a CD of
 
 
 class OnTimeout(StrEnum):
@@ -345,17 +339,6 @@ class ClaimState(StrEnum):
     PROVISIONING = "provisioning"
     JOINED = "joined"
     LEFT = "left"
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """What it takes to erase the OS disk of a host that the stack file may have forgotten. data_disks: all that must
-    be left alone."""
-
-    os_disk: str
-    data_disks: tuple[str, ...]
-    mac: str
-    boot: tuple[BootMethod, ...] = ()
 
 
 @dataclass(frozen=True)

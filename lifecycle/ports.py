@@ -12,19 +12,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from lifecycle.boot_methods import BootMethod, Erasure
 from lifecycle.cloud import Cloud, Nowhere
 from lifecycle.errors import PortError
 from lifecycle.evidence import Evidence
 from lifecycle.facts import (
     Attachment,
-    BootMethod,
     Budget,
     Claim,
     ClaimState,
     Controller,
     Credentials,
     DrainPolicy,
-    Erasure,
     Eviction,
     Limits,
     Member,

@@ -19,7 +19,7 @@ from rehearsal.rack.world import World
 from tests.rehearsal.driver import Driver
 from tests.rehearsal.fleet import NEW, NODES, OLD, metal
 
-SOME = settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+SOME = settings(derandomize=True, deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 MANY = settings(SOME, max_examples=250)
 
 Change = Callable[[dict[str, Any]], None]

@@ -104,7 +104,7 @@ def goes_on(fleet: Fleet, first: Outcome) -> Outcome:
     return resumed
 
 
-SAMPLE = [(1, 0), (6, 20), (13, 400), (17, 0), (24, 60), (41, 5)]
+SAMPLE = [(6, 20), (24, 60)]
 """(step, seconds after it began): leaves, installations, joins."""
 
 
@@ -151,7 +151,7 @@ class TestARoll:
 class TestARollWhoseRunnerIsCutToo:
     """It ran in the same building."""
 
-    @pytest.mark.parametrize("step", [3, 9, 21])
+    @pytest.mark.parametrize("step", [3, *(pytest.param(s, marks=pytest.mark.faults) for s in (9, 21))])
     def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int) -> None:
         fleet.killed_up(NEW, "both", step)
         goes_on(fleet, fleet.cut_power(BACK_S))
@@ -159,9 +159,10 @@ class TestARollWhoseRunnerIsCutToo:
 
 @pytest.mark.faults
 class TestSweep:
-    """Every step, at once and later."""
+    """Every second step, at once and later."""
 
-    @pytest.mark.parametrize("after_s", [0, 45, 200])
-    @pytest.mark.parametrize("step", range(1, 5 * len(NODES) + 2))
+    @pytest.mark.parametrize(
+        ("step", "after_s"), [(s, (0, 45, 200)[s // 2 % 3]) for s in range(1, 5 * len(NODES) + 2, 2)]
+    )
     def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int, after_s: int) -> None:
         goes_on(fleet, fleet.up(NEW, f"power-cut:{step}:{after_s}"))
