@@ -202,6 +202,7 @@ SAMPLE = [("both", 5)]
 EVERY = [(VICTIMS[step % len(VICTIMS)], step) for step in range(1, STEPS + 1)]
 
 
+@pytest.mark.faults
 class TestKilled:
     """At any step: the next up ends with one node a host, whether it goes on or back."""
 
