@@ -218,6 +218,16 @@ class Fleet:
             content_type="application/merge-patch+json",
         )
 
+    def cordon(self, name: str, value: bool = True) -> None:
+        """Take a node out of scheduling, or back in. What it has mounted then only shrinks. Raises PortError."""
+        self.api.ask(
+            f"node {name}, cordon",
+            "PATCH",
+            path("api", "v1", "nodes", name),
+            body={"spec": {"unschedulable": value}},
+            content_type="application/merge-patch+json",
+        )
+
     def set_volumes_in_use(self, name: str, volumes: Iterable[str]) -> None:
         """Write `volumesInUse` of a node's status, which a kubelet does and KWOK does not. Raises PortError."""
         self.api.ask(
