@@ -213,6 +213,7 @@ MORE_KILLS = [
 ]
 
 
+@pytest.mark.faults
 class TestALaunchThatWasCutOff:
     """The instance is there and nobody has its id: the next up finds it by its tags and goes on with it."""
 
@@ -233,7 +234,6 @@ class TestALaunchThatWasCutOff:
         with seen(own) as account:
             assert {h: len(i) for h, i in account.by_host(account.instances(), "InstanceId").items()}[host] == 1
 
-    @pytest.mark.faults
     @pytest.mark.parametrize(("victim", "call"), MORE_KILLS)
     def test_at_each_call_leaves_one_instance_a_host(self, own: Fleet, victim: str, call: str) -> None:
         killed_up(own, NEW, f"kill:{victim}:{call}")
@@ -245,7 +245,6 @@ class TestALaunchThatWasCutOff:
                 HOSTS, 1
             )
 
-    @pytest.mark.faults
     def test_also_on_the_first_bring_up(self, engine: Path, tmp_path: Path) -> None:
         fleet = Fleet(tmp_path / "aws", "aws")
         assert killed_up(fleet, OLD, "kill:program:machines.install:w1") == -signal.SIGKILL
@@ -259,6 +258,7 @@ def answers(asked: list[Call], host: str) -> list[str]:
     return [c.error for c in asked if c.operation == "RunInstances" and host_of(c) == host]
 
 
+@pytest.mark.faults
 class TestCapacity:
     """Another type, or another zone, is taken where the stack file allows it."""
 
@@ -272,7 +272,6 @@ class TestCapacity:
             types = account.by_host(account.instances(), "InstanceType")
         assert types["web1"] == ["c6g.xlarge"]
 
-    @pytest.mark.faults
     def test_of_a_zone_is_had_in_the_next_which_is_then_the_nodes_fault_domain(self, own: Fleet) -> None:
         roll = own.up(OLD, f"no-capacity:{REGION}a", change=small, replace=("web1",))
         assert roll.error == ""
@@ -280,7 +279,6 @@ class TestCapacity:
         assert roll.world.hosts["web1"].fault_domain == roll.world.claims["web1"].fault_domain == f"{REGION}b"
         assert '"fault_domain":"eu-central-1b"' in roll.world.roster.replace(" ", "")
 
-    @pytest.mark.faults
     def test_that_nobody_has_halts_and_says_all_that_was_asked(self, own: Fleet) -> None:
         halted = own.up(NEW, "no-capacity:m7g.2xlarge", change=small)
         assert halted.nodes_asked("leave")[-1] == "w1"
@@ -301,11 +299,9 @@ class Case:
     halted: str
 
 
-CASES = [
-    Case("terminates:w2", ("w2", "Client.InternalError", "runbooks/aws.md#ended"), "w2"),
-    Case("volume-attached:w2", ("w2", "vol-", "terminated"), "w2"),
-]
+CASES = [Case("terminates:w2", ("w2", "Client.InternalError", "runbooks/aws.md#ended"), "w2")]
 MORE_CASES = [
+    Case("volume-attached:w2", ("w2", "vol-", "terminated"), "w2"),
     Case("throttled:RunInstances", ("RequestLimitExceeded", "cp1"), "cp1"),
     Case("never-boots:w2", ("w2",), "w2"),
     Case("throttled:TerminateInstances", ("RequestLimitExceeded", "cp1"), "cp1"),

@@ -15,6 +15,8 @@ from rehearsal.rack.faults import VICTIMS
 from tests.rehearsal.fleet import NEW, OLD, Change, Fleet, Outcome
 from tests.rehearsal.on_aws import CONTROL_PLANES, STORING, seen, small
 
+pytestmark = pytest.mark.faults  # each a fleet on AWS, brought up and rolled
+
 WEB = ["web1", "web2", "web3"]
 REST = [*CONTROL_PLANES, *STORING]
 PARTS = ("machine", "membership", "readiness")
@@ -149,7 +151,6 @@ class TestARoll:
         assert [r["urn"] for r in fleet.resources() if r["urn"].endswith(".gone")] == []
 
 
-@pytest.mark.faults
 class TestLanes:
     """As many hosts at once as may be out at once, and the canary before all of them."""
 
@@ -167,7 +168,6 @@ def new_node(fleet: Fleet, host: str) -> str:
     return next(created).split()[1].rpartition(".")[0]
 
 
-@pytest.mark.faults
 class TestANewMachineThatNeverBoots:
     """The roll halts with every old node still serving; nothing was drained."""
 
@@ -202,7 +202,6 @@ SAMPLE = [("both", 5)]
 EVERY = [(VICTIMS[step % len(VICTIMS)], step) for step in range(1, STEPS + 1)]
 
 
-@pytest.mark.faults
 class TestKilled:
     """At any step: the next up ends with one node a host, whether it goes on or back."""
 
@@ -220,17 +219,14 @@ class TestKilled:
         assert_whole(back, OLD)
         assert_known(fleet, back)
 
-    @pytest.mark.faults
     @pytest.mark.parametrize(("victim", "step"), [case for case in EVERY if case not in SAMPLE])
     def test_goes_on_from_anywhere(self, fleet: Fleet, victim: str, step: int) -> None:
         self.test_goes_on(fleet, victim, step)
 
-    @pytest.mark.faults
     @pytest.mark.parametrize(("victim", "step"), [case for case in EVERY if case not in SAMPLE])
     def test_goes_back_from_anywhere(self, fleet: Fleet, victim: str, step: int) -> None:
         self.test_goes_back(fleet, victim, step)
 
-    @pytest.mark.faults
     def test_there_and_back_and_there(self, fleet: Fleet) -> None:
         kill(fleet, "both", 8)
         kill(fleet, "both", 3, "BACK")
@@ -239,7 +235,6 @@ class TestKilled:
         assert_known(fleet, done)
 
 
-@pytest.mark.faults
 class TestStops:
     """Between two hosts: with no machine more than there are hosts."""
 
@@ -259,7 +254,6 @@ class TestStops:
         assert_whole(done, NEW)
 
 
-@pytest.mark.faults
 class TestRepair:
     """A node of the same generation has the same name, so it is replaced in place."""
 
@@ -271,7 +265,6 @@ class TestRepair:
         assert_known(fleet, repaired)
 
 
-@pytest.mark.faults
 class TestAStrategyThatChanges:
     """The node gets another name, so it is another node: it comes in before the one before it leaves."""
 
@@ -293,7 +286,6 @@ def retired(data: dict[str, Any]) -> None:
     data["cluster"]["retire"] = True
 
 
-@pytest.mark.faults
 class TestADestroy:
     """Takes every node of a host, also in the middle of its turn."""
 

@@ -12,7 +12,7 @@ from tests.rehearsal.fleet import NEW, NODES, Fleet
 STEPS = 5 * len(NODES) + 1
 """leave, release, provision, enrol, join of each node, and the barrier."""
 
-SAMPLE = [("engine", 3), ("both", 21), ("program", 35)]
+SAMPLE = [("engine", 3), ("both", 21)]
 
 
 def kill_and_resume(fleet: Fleet, victim: str, step: int) -> None:
