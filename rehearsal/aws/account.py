@@ -101,6 +101,15 @@ class Account:
             self._clients[key] = self.session.client(service, region_name=region, config=once)
         return self._clients[key]
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """No fault strikes what is asked in here: the rack's own look, which no step takes part in."""
+        strikes, self.strikes = self.strikes, lambda call: None
+        try:
+            yield
+        finally:
+            self.strikes = strikes
+
     def publish_image(self, region: str, ami: str, architecture: str, name: str) -> None:
         """From now on this image can be launched there."""
         facts = {"ami": ami, "architecture": architecture, "name": name}

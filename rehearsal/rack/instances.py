@@ -94,7 +94,8 @@ def _aws(rack: Rack) -> OnAws:
 def _instances(rack: Rack, place: ec2.Place) -> list[dict[str, Any]]:
     """Of one host, the oldest first."""
     filters = _tagged(ec2.tags(_aws(rack).stack, place.cluster, place.host))
-    found = _aws(rack).ec2(place.region).describe_instances(Filters=filters)["Reservations"]
+    with _aws(rack).looking(place.region) as client:
+        found = client.describe_instances(Filters=filters)["Reservations"]
     return sorted((i for r in found for i in r["Instances"]), key=lambda i: (i["LaunchTime"], i["InstanceId"]))
 
 
@@ -105,7 +106,8 @@ def _volumes(rack: Rack, place: ec2.Place, instance: str) -> Iterable[str]:
         {"Name": "tag-key", "Values": [ec2.VOLUME_TAG]},
         {"Name": "attachment.instance-id", "Values": [instance]},
     ]
-    found = _aws(rack).ec2(place.region).describe_volumes(Filters=filters)["Volumes"] if instance else ()
+    with _aws(rack).looking(place.region) as client:
+        found = client.describe_volumes(Filters=filters)["Volumes"] if instance else ()
     return sorted(v["VolumeId"] for v in found)
 
 
@@ -119,11 +121,11 @@ def _filter(name: str, value: str) -> dict[str, Any]:
 
 def _zone(rack: Rack, call: Call) -> str:
     """Where a launch would be."""
-    client = _aws(rack).ec2(call.region)
-    for interface in call.parameters.get("NetworkInterfaces", ()):
-        found = client.describe_network_interfaces(NetworkInterfaceIds=[interface["NetworkInterfaceId"]])
-        return str(found["NetworkInterfaces"][0]["AvailabilityZone"])
-    found = client.describe_subnets(SubnetIds=[call.parameters["SubnetId"]])
+    with _aws(rack).looking(call.region) as client:
+        for interface in call.parameters.get("NetworkInterfaces", ()):
+            found = client.describe_network_interfaces(NetworkInterfaceIds=[interface["NetworkInterfaceId"]])
+            return str(found["NetworkInterfaces"][0]["AvailabilityZone"])
+        found = client.describe_subnets(SubnetIds=[call.parameters["SubnetId"]])
     return str(found["Subnets"][0]["AvailabilityZone"])
 
 
@@ -136,7 +138,8 @@ def _launched(rack: Rack, host: Host, one: Mapping[str, Any]) -> None:
         hosts.stop(rack, host)
     pin = rack.pins.get(host.name)
     tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
-    (image,) = _aws(rack).ec2(ec2.place(host.url).region).describe_images(ImageIds=[one["ImageId"]])["Images"]
+    with _aws(rack).looking(ec2.place(host.url).region) as client:
+        (image,) = client.describe_images(ImageIds=[one["ImageId"]])["Images"]
     host.instance, host.power, host.progress = one["InstanceId"], "on", Progress.NONE
     host.boots += 1
     host.installs += 1

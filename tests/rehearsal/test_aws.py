@@ -305,6 +305,7 @@ MORE_CASES = [
     Case("throttled:RunInstances", ("RequestLimitExceeded", "cp1"), "cp1"),
     Case("never-boots:w2", ("w2",), "w2"),
     Case("throttled:TerminateInstances", ("RequestLimitExceeded", "cp1"), "cp1"),
+    Case("throttled:DescribeInstances", ("RequestLimitExceeded",), ""),
     Case("throttled:AttachVolume", ("RequestLimitExceeded", "w1"), "w1"),
     Case("fails:machines.install:w3", ("w3",), "w3"),
     Case("never-joins:cp2", ("cp2",), "cp2"),
