@@ -10,6 +10,7 @@ import pytest
 
 from rehearsal.session import use_engine
 from tests.rehearsal.fleet import NEW, OLD, Fleet, Outcome
+from tests.rehearsal.on_aws import small
 from tools.engine import ensure
 
 
@@ -29,6 +30,15 @@ def brought_up(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert outcome.error == ""
     assert outcome.broken == []
     return folder
+
+
+@pytest.fixture(scope="session")
+def aws_up(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """A small fleet on AWS, once brought up on the older image. Copy it before anything is done to it."""
+    fleet = Fleet(tmp_path_factory.mktemp("up") / "aws", "aws")
+    outcome = fleet.up(OLD, change=small)
+    assert (outcome.error, outcome.broken) == ("", [])
+    return fleet
 
 
 @dataclass(frozen=True)

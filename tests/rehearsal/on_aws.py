@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lifecycle import ec2
@@ -33,6 +35,12 @@ def small(data: Data) -> None:
 def retired(data: Data) -> None:
     small(data)
     data["cluster"]["retire"] = True
+
+
+def copied(fleet: Fleet, folder: Path) -> Fleet:
+    """The same fleet in a folder of its own, to do something to."""
+    shutil.copytree(fleet.folder, folder / "aws")
+    return Fleet(folder / "aws", fleet.stack)
 
 
 def calls(fleet: Fleet) -> list[Call]:

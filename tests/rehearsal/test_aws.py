@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from lifecycle import ec2
 from rehearsal.aws.calls import Call
 from rehearsal.session import IMAGES, ROOT
 from tests.rehearsal.fleet import NEW, OLD, Fleet, Outcome
-from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, REGION, STORING, calls, seen, small
+from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, REGION, STORING, calls, copied, seen, small
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,15 @@ class Rolled:
 
 
 @pytest.fixture(scope="module")
-def up(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """A small fleet on AWS, once brought up on the older image. Copy it before anything is done to it."""
-    fleet = Fleet(tmp_path_factory.mktemp("up") / "aws", "aws")
-    outcome = fleet.up(OLD, change=small)
-    assert (outcome.error, outcome.broken) == ("", [])
-    return fleet
-
-
-@pytest.fixture(scope="module")
-def rolled(up: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Rolled:
-    fleet = copied(up, tmp_path_factory.mktemp("rolled"))
-    return Rolled(fleet, up, fleet.up(NEW, change=small), calls(fleet)[len(calls(up)) :])
+def rolled(aws_up: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Rolled:
+    fleet = copied(aws_up, tmp_path_factory.mktemp("rolled"))
+    return Rolled(fleet, aws_up, fleet.up(NEW, change=small), calls(fleet)[len(calls(aws_up)) :])
 
 
 @pytest.fixture
-def own(up: Fleet, tmp_path: Path) -> Fleet:
+def own(aws_up: Fleet, tmp_path: Path) -> Fleet:
     """The same fleet, this test's own."""
-    return copied(up, tmp_path)
-
-
-def copied(fleet: Fleet, folder: Path) -> Fleet:
-    shutil.copytree(fleet.folder, folder / "aws")
-    return Fleet(folder / "aws", fleet.stack)
+    return copied(aws_up, tmp_path)
 
 
 def ami(version: str) -> str:
@@ -73,26 +58,26 @@ def of(asked: list[Call], operation: str) -> list[Call]:
 class TestABringUp:
     """From an empty account."""
 
-    def test_gives_each_host_one_instance_of_the_pinned_image(self, up: Fleet) -> None:
-        with seen(up) as account:
+    def test_gives_each_host_one_instance_of_the_pinned_image(self, aws_up: Fleet) -> None:
+        with seen(aws_up) as account:
             running = account.instances("running")
             assert {h: len(i) for h, i in account.by_host(running, "InstanceId").items()} == dict.fromkeys(HOSTS, 1)
             assert {i["ImageId"] for i in running} == {ami(OLD)}
             assert len(account.instances()) == len(HOSTS)
 
-    def test_lets_no_pod_take_on_a_machines_role(self, up: Fleet) -> None:
-        with seen(up) as account:
+    def test_lets_no_pod_take_on_a_machines_role(self, aws_up: Fleet) -> None:
+        with seen(aws_up) as account:
             options = [i["MetadataOptions"] for i in account.instances()]
         assert {(o["HttpTokens"], o["HttpPutResponseHopLimit"]) for o in options} == {("required", 1)}
 
-    def test_encrypts_every_volume(self, up: Fleet) -> None:
-        with seen(up) as account:
+    def test_encrypts_every_volume(self, aws_up: Fleet) -> None:
+        with seen(aws_up) as account:
             volumes = account.ec2("describe_volumes", "Volumes")
         assert [v["VolumeId"] for v in volumes if not v["Encrypted"]] == []
         assert len(volumes) == len(HOSTS) + len(STORING)
 
-    def test_attaches_to_each_host_what_is_its_own(self, up: Fleet) -> None:
-        with seen(up) as account:
+    def test_attaches_to_each_host_what_is_its_own(self, aws_up: Fleet) -> None:
+        with seen(aws_up) as account:
             instances = account.by_host(account.instances(), "InstanceId")
             volumes = account.ec2("describe_volumes", "Volumes", VolumeIds=list(account.volumes().values()))
             held = account.by_host(volumes, "Attachments")
@@ -101,8 +86,8 @@ class TestABringUp:
             fixed = CONTROL_PLANES + STORING
             assert account.addresses() == {h: addresses[h][0] for h in fixed}
 
-    def test_leads_the_api_to_the_control_planes(self, up: Fleet) -> None:
-        with seen(up) as account:
+    def test_leads_the_api_to_the_control_planes(self, aws_up: Fleet) -> None:
+        with seen(aws_up) as account:
             elb = account.account.client("elbv2", REGION)
             (group,) = elb.describe_target_groups()["TargetGroups"]
             health = elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"]
@@ -176,13 +161,13 @@ class TestOneSeed:
     """Gives one account and one report, whichever of the engine's calls came first."""
 
     @pytest.mark.faults
-    def test_whatever_came_first(self, up: Fleet, tmp_path: Path) -> None:
+    def test_whatever_came_first(self, aws_up: Fleet, tmp_path: Path) -> None:
         again = Fleet(tmp_path / "aws", "aws")
         outcome = again.up(OLD, change=small)
         assert outcome.error == ""
-        one, other = ({c.content for c in calls(f) if not c.error} for f in (up, again))
+        one, other = ({c.content for c in calls(f) if not c.error} for f in (aws_up, again))
         assert one ^ other == set()
-        first, second = up.world(), again.world()
+        first, second = aws_up.world(), again.world()
         assert (first.now_s, first.hosts) == (second.now_s, second.hosts)
 
     def test_and_no_rack_of_metal_loads_what_serves_it(self) -> None:

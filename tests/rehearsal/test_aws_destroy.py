@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from rehearsal.aws.calls import Call
 from tests.rehearsal.fleet import OLD, Fleet, Outcome
-from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, KEPT, STORING, calls, retired, seen, small
+from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, KEPT, STORING, calls, copied, retired, seen, small
 
 
 @dataclass(frozen=True)
@@ -24,26 +23,13 @@ class Gone:
 
 
 @pytest.fixture(scope="module")
-def up(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    fleet = Fleet(tmp_path_factory.mktemp("up") / "aws", "aws")
-    outcome = fleet.up(OLD, change=small)
-    assert (outcome.error, outcome.broken) == ("", [])
-    return fleet
-
-
-@pytest.fixture(scope="module")
-def gone(up: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Gone:
+def gone(aws_up: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Gone:
     """Retired by an up, then destroyed."""
-    fleet = copied(up, tmp_path_factory.mktemp("gone"))
+    fleet = copied(aws_up, tmp_path_factory.mktemp("gone"))
     said = fleet.up(OLD, change=retired)
     assert (said.error, said.verbs) == ("", ["retire"])
     count = len(calls(fleet))
-    return Gone(up, fleet, fleet.destroy(OLD, change=retired), calls(fleet)[count:])
-
-
-def copied(fleet: Fleet, folder: Path) -> Fleet:
-    shutil.copytree(fleet.folder, folder / "aws")
-    return Fleet(folder / "aws", fleet.stack)
+    return Gone(aws_up, fleet, fleet.destroy(OLD, change=retired), calls(fleet)[count:])
 
 
 def at(outcome: Outcome, step: str) -> int:
@@ -96,8 +82,8 @@ class TestRetiredAndDestroyed:
 class TestNotRetired:
     """Nobody said that anything may be lost."""
 
-    def test_is_refused_and_loses_nothing(self, up: Fleet, tmp_path: Path) -> None:
-        fleet = copied(up, tmp_path)
+    def test_is_refused_and_loses_nothing(self, aws_up: Fleet, tmp_path: Path) -> None:
+        fleet = copied(aws_up, tmp_path)
         with seen(fleet) as account:
             before, volumes = account.everything(), account.volumes()
         refused = fleet.destroy(OLD, change=small)
@@ -111,6 +97,6 @@ class TestNotRetired:
         assert again.error == ""
         again.assert_whole(OLD, HOSTS)
 
-    def test_names_what_would_be_lost(self, up: Fleet, tmp_path: Path) -> None:
-        refused = copied(up, tmp_path).destroy(OLD, change=small)
+    def test_names_what_would_be_lost(self, aws_up: Fleet, tmp_path: Path) -> None:
+        refused = copied(aws_up, tmp_path).destroy(OLD, change=small)
         assert "a destroy would lose default/data-kafka-0, default/data-postgres-0 with it" in refused.error
