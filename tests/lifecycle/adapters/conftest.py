@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lifecycle.adapters.ec2 import Ec2Machines
 from lifecycle.adapters.kubernetes import ApiKubernetes
 from lifecycle.adapters.view import View
 from tests.lifecycle.adapters.api_server import Api, connected
 from tests.lifecycle.adapters.authority import ClusterAuthority
+from tests.lifecycle.adapters.cloud import Cloud, FakeClock, account, machines
 from tests.lifecycle.adapters.stores import Store, bucket, dummies, of_bucket, of_directory
 from tests.lifecycle.adapters.wire_server import StillClock, Wire, serving
 
@@ -73,3 +76,20 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A boot store of each kind: whatever holds for one holds for the other."""
     return of_directory(tmp_path) if request.param == "directory" else of_bucket(request.getfixturevalue("s3"))
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """An account of AWS that is the test's own."""
+    with account() as made:
+        yield made
+
+
+@pytest.fixture
+def ec2_clock() -> FakeClock:
+    return FakeClock(time.time())
+
+
+@pytest.fixture
+def of(cloud: Cloud, ec2_clock: FakeClock) -> Ec2Machines:
+    return machines(cloud, ec2_clock)

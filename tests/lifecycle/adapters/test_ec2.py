@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +22,6 @@ from tests.lifecycle.adapters.cloud import (
     ZONES,
     Cloud,
     FakeClock,
-    account,
     controller,
     machines,
     pin,
@@ -34,22 +32,6 @@ from tests.lifecycle.world import Killed
 def bound(*volumes: str) -> Pin:
     """A host with an address, and with the two volumes of `storing` unless others are named."""
     return pin(zones=ZONES[:1], fixed_address=True, volumes=volumes or ("data-1", "data-2"))
-
-
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    with account() as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(time.time())
-
-
-@pytest.fixture
-def of(cloud: Cloud, clock: FakeClock) -> Ec2Machines:
-    return machines(cloud, clock)
 
 
 def storing(cloud: Cloud, host: str = "w1") -> tuple[str, dict[str, str]]:
@@ -222,22 +204,22 @@ class TestALaunchThatWasCutOff:
     """Is gone on with: exactly one instance remains."""
 
     @pytest.mark.parametrize("after", [False, True], ids=["before it was asked for", "before its answer was read"])
-    def test_by_the_end_of_its_process(self, cloud: Cloud, clock: FakeClock, after: bool) -> None:
+    def test_by_the_end_of_its_process(self, cloud: Cloud, ec2_clock: FakeClock, after: bool) -> None:
         cloud.dies("RunInstances", after=after)
         with pytest.raises(Killed):
-            machines(cloud, clock).install("w1", pin())
-        then = machines(cloud, clock)
+            machines(cloud, ec2_clock).install("w1", pin())
+        then = machines(cloud, ec2_clock)
         assert then.underway("w1", pin()) is after
         come_up(cloud, then, pin())
         assert len(cloud.instances()) == 1
 
-    def test_while_ec2_does_not_list_it_yet(self, cloud: Cloud, clock: FakeClock) -> None:
+    def test_while_ec2_does_not_list_it_yet(self, cloud: Cloud, ec2_clock: FakeClock) -> None:
         cloud.dies("RunInstances", after=True)
         with pytest.raises(Killed):
-            machines(cloud, clock).install("w1", pin())
+            machines(cloud, ec2_clock).install("w1", pin())
         (first,) = cloud.instances()
         cloud.unseen[first["InstanceId"]] = 3
-        then = machines(cloud, clock)
+        then = machines(cloud, ec2_clock)
         assert not then.underway("w1", pin())
         then.install("w1", pin())
         assert [one["InstanceId"] for one in cloud.instances()] == [first["InstanceId"]]
@@ -259,21 +241,21 @@ class TestALaunchThatWasCutOff:
         of.install("w1", pin())
         assert len(cloud.instances()) == 1
 
-    def test_a_repeated_request_never_brings_back_one_that_ended(self, cloud: Cloud, clock: FakeClock) -> None:
-        of = machines(cloud, clock)
+    def test_a_repeated_request_never_brings_back_one_that_ended(self, cloud: Cloud, ec2_clock: FakeClock) -> None:
+        of = machines(cloud, ec2_clock)
         first = come_up(cloud, of, pin())
         of.power_off("w1", controller())
         assert of.power("w1", controller()) is Power.OFF
-        second = come_up(cloud, machines(cloud, clock), pin())
+        second = come_up(cloud, machines(cloud, ec2_clock), pin())
         assert second != first
 
-    def test_nor_one_that_ec2_has_forgotten(self, cloud: Cloud, clock: FakeClock) -> None:
-        of = machines(cloud, clock)
+    def test_nor_one_that_ec2_has_forgotten(self, cloud: Cloud, ec2_clock: FakeClock) -> None:
+        of = machines(cloud, ec2_clock)
         first = come_up(cloud, of, pin())
         of.power_off("w1", controller())
         cloud.unseen[first] = 99
-        clock.at_s += 7200
-        second = come_up(cloud, machines(cloud, clock), pin())
+        ec2_clock.at_s += 7200
+        second = come_up(cloud, machines(cloud, ec2_clock), pin())
         assert second != first
 
 
@@ -296,9 +278,11 @@ class TestUnderway:
         of.install("w1", pin())
         assert not of.underway("w2", pin("w2"))
 
-    def test_not_one_that_had_its_time_and_did_not_come(self, cloud: Cloud, of: Ec2Machines, clock: FakeClock) -> None:
+    def test_not_one_that_had_its_time_and_did_not_come(
+        self, cloud: Cloud, of: Ec2Machines, ec2_clock: FakeClock
+    ) -> None:
         of.install("w1", pin())
-        clock.at_s += 3600
+        ec2_clock.at_s += 3600
         assert not of.underway("w1", pin())
         cloud.store.reports["w1"] = Progress.RUNNING
         assert of.underway("w1", pin())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 
 import pytest
 from botocore import exceptions
@@ -14,15 +13,9 @@ from lifecycle.adapters.ec2_api import ATTEMPTS, Answered, Aws, Refused
 from lifecycle.ec2 import Place
 from lifecycle.errors import LifecycleError, NeedsAttention, PortError
 from lifecycle.ports import Power
-from tests.lifecycle.adapters.cloud import REGION, Cloud, FakeClock, account, controller, fresh_session, machines, pin
+from tests.lifecycle.adapters.cloud import REGION, Cloud, FakeClock, controller, fresh_session, machines, pin
 
 PLACE = Place(REGION, "blue", "w1")
-
-
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    with account() as made:
-        yield made
 
 
 def ask(cloud: Cloud) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -28,22 +27,6 @@ from tests.lifecycle.adapters.cloud import (
 from tests.lifecycle.world import Killed
 
 NAMES = ("data-1", "data-2")
-
-
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    with account() as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(time.time())
-
-
-@pytest.fixture
-def of(cloud: Cloud, clock: FakeClock) -> Ec2Machines:
-    return machines(cloud, clock)
 
 
 def storing(generation: str = "g1", ami: str = AMI) -> Pin:
@@ -107,11 +90,13 @@ class TestAttach:
         devices = {m["Ebs"]["VolumeId"]: m["DeviceName"] for m in one["BlockDeviceMappings"]}
         assert [devices[volume] for volume in volumes.values()] == list(ec2.DEVICES[:2])
 
-    def test_goes_on_with_one_that_is_attached(self, cloud: Cloud, clock: FakeClock, volumes: dict[str, str]) -> None:
+    def test_goes_on_with_one_that_is_attached(
+        self, cloud: Cloud, ec2_clock: FakeClock, volumes: dict[str, str]
+    ) -> None:
         cloud.dies("AttachVolume", after=True)
         with pytest.raises(Killed):
-            until_up(cloud, machines(cloud, clock), storing())
-        one = until_up(cloud, machines(cloud, clock), storing())
+            until_up(cloud, machines(cloud, ec2_clock), storing())
+        one = until_up(cloud, machines(cloud, ec2_clock), storing())
         assert {cloud.attached(volume) for volume in volumes.values()} == {one}
         assert len(cloud.instances()) == 1
 
@@ -200,17 +185,19 @@ class TestTheEndOfAnInstance:
 class TestTenReplacements:
     """An image after the other, and the same volumes all the time."""
 
-    def test_keep_id_and_content_of_each_volume(self, cloud: Cloud, clock: FakeClock, volumes: dict[str, str]) -> None:
+    def test_keep_id_and_content_of_each_volume(
+        self, cloud: Cloud, ec2_clock: FakeClock, volumes: dict[str, str]
+    ) -> None:
         seen = set()
         for number in range(10):
             ami = (AMI, OTHER_AMI)[number % 2]
             cloud.template(ami)
             at = storing(f"g{number}", ami)
-            one = until_up(cloud, machines(cloud, clock), at)
+            one = until_up(cloud, machines(cloud, ec2_clock), at)
             assert {cloud.attached(volume) for volume in volumes.values()} == {one}
             assert cloud.instances()[0]["ImageId"] == ami
             seen.add(one)
-            until_off(machines(cloud, clock))
+            until_off(machines(cloud, ec2_clock))
         assert len(seen) == 10
 
 
@@ -274,24 +261,24 @@ class TestWhateverHappens:
         self, story: list[tuple[str, str, tuple[str, str, str] | None]]
     ) -> None:
         with account() as cloud:
-            clock = FakeClock(time.time())
+            ec2_clock = FakeClock(time.time())
             cloud.address("w1", ZONES[0])
             volumes = {name: cloud.volume("w1", name, ZONES[0]) for name in NAMES}
-            of = machines(cloud, clock)
+            of = machines(cloud, ec2_clock)
             until_up(cloud, of, storing())
             for order, generation, fault in story:
                 happens(cloud, fault)
                 try:
                     told(of, order, storing(generation))
                 except Killed:
-                    of = machines(cloud, clock)
+                    of = machines(cloud, ec2_clock)
                 except LifecycleError:
                     pass
                 assert len(cloud.instances()) <= 1
                 assert all(cloud.attached(volume) is not None for volume in volumes.values())
             cloud.faults.clear()
-            until_off(machines(cloud, clock))
-            one = until_up(cloud, machines(cloud, clock), storing("g3"))
+            until_off(machines(cloud, ec2_clock))
+            one = until_up(cloud, machines(cloud, ec2_clock), storing("g3"))
             assert [found["InstanceId"] for found in cloud.instances()] == [one]
             assert {cloud.attached(volume) for volume in volumes.values()} == {one}
             assert doomed(cloud) == []
