@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lifecycle.ports import ClaimState
+from rehearsal.rack.faults import VICTIMS
 from tests.rehearsal.fleet import NEW, OLD, Change, Fleet, Outcome
 from tests.rehearsal.on_aws import CONTROL_PLANES, STORING, seen, small
 
@@ -20,6 +21,8 @@ WEB = ["web1", "web2", "web3"]
 REST = [*CONTROL_PLANES, *STORING]
 PARTS = ("machine", "membership", "readiness")
 TURN = ["provision", "enrol", "join", "leave", "release", "vacate"]
+STEPS = len(TURN) * len(WEB) + 1
+"""Of each host's turn, and the barrier."""
 
 
 def aws(data: dict[str, Any], **rollout: Any) -> None:
@@ -195,25 +198,34 @@ def kill(fleet: Fleet, victim: str, step: int, change: str = "FORTH") -> None:
     assert ended == (1 if victim == "engine" else -signal.SIGKILL), "the run did not end by the kill"
 
 
-KILLS = [("engine", 1), ("program", 2), ("both", 3), ("engine", 4), ("both", 5), ("program", 9), ("both", 10)]
+SAMPLE = [("both", 5)]
+EVERY = [(VICTIMS[step % len(VICTIMS)], step) for step in range(1, STEPS + 1)]
 
 
 class TestKilled:
     """At any step: the next up ends with one node a host, whether it goes on or back."""
 
-    @pytest.mark.parametrize(("victim", "step"), KILLS)
+    @pytest.mark.parametrize(("victim", "step"), SAMPLE)
     def test_goes_on(self, fleet: Fleet, victim: str, step: int) -> None:
         kill(fleet, victim, step)
         resumed = fleet.up(OLD, change=FORTH)
         assert_whole(resumed, NEW)
         assert_known(fleet, resumed)
 
-    @pytest.mark.parametrize(("victim", "step"), KILLS)
+    @pytest.mark.parametrize(("victim", "step"), SAMPLE)
     def test_goes_back(self, fleet: Fleet, victim: str, step: int) -> None:
         kill(fleet, victim, step)
         back = fleet.up(OLD, change=BACK)
         assert_whole(back, OLD)
         assert_known(fleet, back)
+
+    @pytest.mark.parametrize(("victim", "step"), [case for case in EVERY if case not in SAMPLE])
+    def test_goes_on_from_anywhere(self, fleet: Fleet, victim: str, step: int) -> None:
+        self.test_goes_on(fleet, victim, step)
+
+    @pytest.mark.parametrize(("victim", "step"), [case for case in EVERY if case not in SAMPLE])
+    def test_goes_back_from_anywhere(self, fleet: Fleet, victim: str, step: int) -> None:
+        self.test_goes_back(fleet, victim, step)
 
     def test_there_and_back_and_there(self, fleet: Fleet) -> None:
         kill(fleet, "both", 8)

@@ -20,7 +20,7 @@ from tests.rehearsal.driver import Driver
 from tests.rehearsal.fleet import NEW, NODES, OLD, metal
 
 SOME = settings(derandomize=True, deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
-MANY = settings(SOME, max_examples=50)
+MANY = settings(SOME, max_examples=250)
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -105,16 +105,13 @@ def goes_on(fleet: Fleet, first: Outcome) -> Outcome:
 
 
 SAMPLE = [(6, 20), (24, 60)]
-MORE = [(1, 0), (13, 400), (17, 0), (41, 5)]
 """(step, seconds after it began): leaves, installations, joins."""
 
 
 class TestARoll:
     """Cut in its midst, with its engine alive somewhere else."""
 
-    @pytest.mark.parametrize(
-        ("step", "after_s"), [*SAMPLE, *(pytest.param(*cut, marks=pytest.mark.faults) for cut in MORE)]
-    )
+    @pytest.mark.parametrize(("step", "after_s"), SAMPLE)
     def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int, after_s: int) -> None:
         goes_on(fleet, fleet.up(NEW, f"power-cut:{step}:{after_s}"))
 
@@ -158,3 +155,14 @@ class TestARollWhoseRunnerIsCutToo:
     def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int) -> None:
         fleet.killed_up(NEW, "both", step)
         goes_on(fleet, fleet.cut_power(BACK_S))
+
+
+@pytest.mark.faults
+class TestSweep:
+    """Every second step, at once and later."""
+
+    @pytest.mark.parametrize(
+        ("step", "after_s"), [(s, (0, 45, 200)[s // 2 % 3]) for s in range(1, 5 * len(NODES) + 2, 2)]
+    )
+    def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int, after_s: int) -> None:
+        goes_on(fleet, fleet.up(NEW, f"power-cut:{step}:{after_s}"))
