@@ -127,15 +127,24 @@ class _Run:
         self.step(Verb.GATE)
 
     def destroy(self) -> None:
-        planes_last = sorted({node for _, node in self.made}, key=lambda name: name in self.rack.planes)
-        for node in planes_last:
+        """The engine runs leaves at once, so the one that holds the slot ends while others wait for it: here it is
+        the first."""
+        planes, waits = self.rack.planes, self._holds_no_slot
+        for node in sorted({node for _, node in self.made}, key=lambda name: (name in planes, waits(name), name)):
             self.delete(node)
 
     def _serves(self, node: str) -> bool:
         """As the program's own plan asks: the roster says."""
-        world = self.rack.world
-        entry = json.loads(world.roster)["nodes"].get(node) if world.roster else None
-        return entry is not None and entry.get("standing") == "in" and entry.get("slot_since_s") is None
+        entry = self._entry(node)
+        return entry.get("standing") == "in" and entry.get("slot_since_s") is None
+
+    def _holds_no_slot(self, node: str) -> bool:
+        return self._entry(node).get("slot_since_s") is None
+
+    def _entry(self, node: str) -> dict[str, Any]:
+        roster = self.rack.world.roster
+        found: dict[str, Any] = json.loads(roster)["nodes"].get(node, {}) if roster else {}
+        return found
 
     def _node(self, pin: Pin) -> None:
         node, wanted = pin.node, pin.generation

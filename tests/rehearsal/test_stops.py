@@ -126,7 +126,7 @@ def batch(data: Data, count: int = 2) -> None:
             text = f"b{i + 1}"
             host.pop("data_disks")
             host.update(os_disk=host["os_disk"].replace(name.upper(), text.upper()), mac=f"52:54:00:00:03:0{i + 1}")
-            host["controller"]["url"] = host["controller"]["url"].replace(name, text)
+            host["bmc"]["url"] = host["bmc"]["url"].replace(name, text)
             hosts[text] = host
     made["machines"]["hosts"] = hosts
     made["rollout"] = {"on_timeout": {"drain": "force"}}
