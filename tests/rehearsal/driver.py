@@ -75,10 +75,11 @@ class Driver:
     def copy(self) -> Driver:
         return Driver(self.world.model_copy(deep=True), dict(self.made), list(self.entries))
 
-    def up(self, environment: Environment, *faults: str, kill_at: int | None = None) -> str:
-        """One `pulumi up`: what its step halted with, "killed", or "" if it ended well. kill_at: calls of ports."""
+    def up(self, environment: Environment, *faults: str, kill_at: int | None = None, replace: str = "") -> str:
+        """One `pulumi up`: what its step halted with, "killed", or "" if it ended well. kill_at: calls of ports.
+        replace: a node whose machine `--replace` names."""
         first = not self.world.served
-        return self._run(environment, faults, kill_at, lambda run: run.up(first=first))
+        return self._run(environment, faults, kill_at, lambda run: run.up(first=first, replace=replace))
 
     def destroy(self, environment: Environment, *faults: str, kill_at: int | None = None) -> str:
         """One `pulumi destroy`, likewise."""
@@ -110,7 +111,7 @@ class _Run:
     rack: Rack
     made: dict[tuple[str, str], str]
 
-    def up(self, *, first: bool) -> None:
+    def up(self, *, first: bool, replace: str) -> None:
         declared = self.rack.pins
         if not first:
             self.step(Verb.RETIRE)
@@ -119,7 +120,7 @@ class _Run:
         ):
             if first and declared[node].role is not Role.CONTROL_PLANE:
                 hosts.cni_comes_up(self.rack)
-            self._node(declared[node])
+            self._node(declared[node], replace=node == replace)
         for node in sorted({node for _, node in self.made} - declared.keys()):
             self.delete(node)
         if first:
@@ -146,9 +147,9 @@ class _Run:
         found: dict[str, Any] = json.loads(roster)["nodes"].get(node, {}) if roster else {}
         return found
 
-    def _node(self, pin: Pin) -> None:
+    def _node(self, pin: Pin, *, replace: bool) -> None:
         node, wanted = pin.node, pin.generation
-        if self.made.get((MACHINE, node), wanted) != wanted or (MACHINE, node) not in self.made:
+        if replace or self.made.get((MACHINE, node)) != wanted:
             self.delete(node)
         for kind, verb in ((MACHINE, Verb.PROVISION), (MEMBERSHIP, Verb.ENROL), (READINESS, Verb.JOIN)):
             if (kind, node) not in self.made:

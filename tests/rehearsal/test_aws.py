@@ -284,8 +284,8 @@ class Case:
     halted: str
 
 
-CASES = [Case("terminates:w2", ("w2", "Client.InternalError", "runbooks/aws.md#ended"), "w2")]
-MORE_CASES = [
+CASES = [
+    Case("terminates:w2", ("w2", "Client.InternalError", "runbooks/aws.md#ended"), "w2"),
     Case("volume-attached:w2", ("w2", "vol-", "terminated"), "w2"),
     Case("throttled:RunInstances", ("RequestLimitExceeded", "cp1"), "cp1"),
     Case("never-boots:w2", ("w2",), "w2"),
@@ -297,12 +297,11 @@ MORE_CASES = [
 ]
 
 
+@pytest.mark.faults
 class TestFaults:
     """Halt at the node, are named, and are forgotten once their cause is gone."""
 
-    @pytest.mark.parametrize(
-        "case", [*CASES, *(pytest.param(c, marks=pytest.mark.faults) for c in MORE_CASES)], ids=lambda c: c.fault
-    )
+    @pytest.mark.parametrize("case", CASES, ids=lambda c: c.fault)
     def test_case(self, own: Fleet, case: Case) -> None:
         with seen(own) as account:
             before = account.volumes()
@@ -319,7 +318,6 @@ class TestFaults:
         with seen(own) as account:
             assert account.volumes() == before
 
-    @pytest.mark.faults
     def test_a_limit_that_passes_is_waited_out(self, own: Fleet) -> None:
         roll = own.up(NEW, "throttled:RunInstances:2", change=small)
         assert roll.error == ""

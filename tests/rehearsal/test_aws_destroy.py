@@ -82,6 +82,7 @@ class TestRetiredAndDestroyed:
 class TestNotRetired:
     """Nobody said that anything may be lost."""
 
+    @pytest.mark.faults
     def test_is_refused_and_loses_nothing(self, aws_up: Fleet, tmp_path: Path) -> None:
         fleet = copied(aws_up, tmp_path)
         with seen(fleet) as account:

@@ -19,16 +19,14 @@ class Case:
     halted: str
 
 
-CASES = [
-    Case("bmc-timeout:w2", ("w2", "https://bmc-w2.metal.example", "no answer"), "w2"),
+CASES = [Case("bmc-timeout:w2", ("w2", "https://bmc-w2.metal.example", "no answer"), "w2")]
+"""For every run of the tests, beside those of test_laws.py."""
+
+MORE_CASES = [
     Case("never-joins:w2", ("w2", "regist"), "w2"),
     Case("pdb-never-allows:postgres", ("postgres",), ""),
     Case("never-ready:web", ("default/web allows none", "4 healthy, 4 wanted", "runbooks/join.md#budgets"), ""),
     Case("storage-degraded:w2", ("w2", "replicas in sync"), "w2"),
-]
-"""For every run of the tests."""
-
-MORE_CASES = [
     Case("never-boots:w2", ("w2", "boot"), "w2"),
     Case("never-joins:cp2", ("cp2", "regist"), "cp2"),
     Case("fails:machines.install:w3", ("w3",), "w3"),
@@ -126,6 +124,7 @@ class TestRevert:
 class TestContinueOnError:
     """The engine's flag, given by mistake, takes no second node."""
 
+    @pytest.mark.faults
     def test_no_other_node_leaves(self, fleet: Fleet) -> None:
         halted = fleet.up(NEW, "never-joins:w2", continue_on_error=True)
         assert halted.error

@@ -111,6 +111,7 @@ SAMPLE = [(6, 20), (24, 60)]
 class TestARoll:
     """Cut in its midst, with its engine alive somewhere else."""
 
+    @pytest.mark.faults
     @pytest.mark.parametrize(("step", "after_s"), SAMPLE)
     def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int, after_s: int) -> None:
         goes_on(fleet, fleet.up(NEW, f"power-cut:{step}:{after_s}"))
@@ -124,6 +125,7 @@ class TestARoll:
         resumed = goes_on(fleet, first)
         assert resumed.nodes_asked("provision")[0] == "w2"
 
+    @pytest.mark.faults
     def test_a_host_cut_before_it_was_written_runs_what_it_held_until_it_is_installed(self, fleet: Fleet) -> None:
         first = fleet.up(NEW, f"power-cut:{PROVISION_W2}:30")
         assert cut_hosts(first) == []

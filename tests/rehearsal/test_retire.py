@@ -111,6 +111,7 @@ class TestAHostWhoseDiskIsErased:
         assert "its OS disk /dev/disk/by-id/" in " ".join(e["text"] for e in gone.journal if e["kind"] == "note")
         gone.assert_whole(OLD, REST)
 
+    @pytest.mark.faults
     def test_that_never_boots_halts_and_is_erased_by_the_next_up(self, fleet: Fleet) -> None:
         fleet.up(OLD, change=erased_w6)
         halted = fleet.up(OLD, "never-boots:w6", change=without_w6)

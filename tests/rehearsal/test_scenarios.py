@@ -133,7 +133,8 @@ def _kubeconfig(folder: Path) -> str:
 class TestAFirstBringUp:
     """Machines boot together."""
 
-    @pytest.mark.parametrize("hosts", [30, pytest.param(100, marks=pytest.mark.faults)])
+    @pytest.mark.faults
+    @pytest.mark.parametrize("hosts", [30, 100])
     def test_takes_the_time_of_the_slowest_few(self, empty: Fleet, hosts: int) -> None:
         def many(data: Data) -> None:
             data.clear()
