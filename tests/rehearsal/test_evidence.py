@@ -68,6 +68,7 @@ class TestLines:
 class TestARehearsal:
     """Both readers give the same phases and waits for the same roll."""
 
+    @pytest.mark.faults
     def test_gives_one_record_either_way(self, engine: Path, tmp_path: Path) -> None:
         found = rehearse("metal", image_from=OLD, image_to=NEW, options=Options(seed=3), folder=tmp_path / "rack")
         write(found.entries, tmp_path / "metal.jsonl")

@@ -74,6 +74,7 @@ class TestHaltsAndGoesOn:
         assert resumed.error == ""
         resumed.assert_whole(NEW)
 
+    @pytest.mark.faults
     def test_a_node_with_another_image_is_replaced_on_demand(self, fleet: Fleet) -> None:
         assert_halted(fleet.up(NEW, "wrong-image:w2"), Case("", ("w2", NEW, "39.20240101.3.0", "--replace"), "w2"))
         resumed = fleet.up(NEW, replace=("w2",))

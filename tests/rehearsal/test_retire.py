@@ -122,6 +122,7 @@ class TestAHostWhoseDiskIsErased:
         assert again.world.hosts["w6"].holds is None
         again.assert_whole(OLD, REST)
 
+    @pytest.mark.faults
     def test_only_because_it_leaves_for_good(self, fleet: Fleet) -> None:
         def asked(data: dict[str, Any]) -> None:
             data["pools"]["workers"]["machines"]["wipe_os_disk"] = True
