@@ -176,13 +176,20 @@ class TestAWatchGoesOn:
 
     def test_when_the_server_is_restarted(self, clock: StillClock) -> None:
         port = free_port()
-        view = View(connected(f"http://127.0.0.1:{port}", clock), clock, frozenset(), pause=pausing())
+        refused, pause = threading.Event(), pausing()
+
+        def after_a_failure(seconds: float) -> bool:
+            refused.set()
+            return pause(seconds)
+
+        view = View(connected(f"http://127.0.0.1:{port}", clock), clock, frozenset(), pause=after_a_failure)
         with api_server(port) as first:
             first.put("nodes", node("w1"))
             assert names(view) == ["w1"]
             view.start()
             first.until_watched()
             stored, version = first.objects, first.version
+        assert refused.wait(LIMIT_S), "a watch met no server"
         assert names(view) == ["w1"]
         with api_server(port) as second:
             second.objects, second.version = stored, version
