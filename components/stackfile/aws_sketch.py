@@ -17,6 +17,8 @@ from components.stackfile.reading import default, get, read, read_list
 
 AWS: Final = "aws"
 """`machines.kind` of their pools."""
+GATEWAY: Final = ("url", "region", "reports")
+"""Keys of a bucket that machines in racks boot from."""
 
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 _CIDR: TypeAdapter[str] = TypeAdapter(Cidr)
@@ -65,7 +67,8 @@ class AwsPoolSketch:
 @dataclass(frozen=True)
 class AwsSketch:
     """All that there is of AWS. said: whether there is an `aws`. zones: of its network, each with where it stands;
-    None if one of them cannot be read. others: pools of other kinds of machine. store: `boot_store.kind`."""
+    None if one of them cannot be read. others: pools of other kinds of machine. store: `boot_store.kind`. gateway:
+    which keys the boot store has that only a bucket behind a gateway does."""
 
     said: bool
     region: str | None
@@ -74,6 +77,7 @@ class AwsSketch:
     pools: tuple[AwsPoolSketch, ...]
     others: tuple[Path, ...]
     store: str | None
+    gateway: tuple[str, ...]
     cluster: str | None
 
 
@@ -92,6 +96,7 @@ def aws_sketch(data: object) -> AwsSketch:
             ("pools", n, "machines", "kind") for n, p in named if isinstance(_kind(p), str) and _kind(p) != AWS
         ),
         store=read(_TEXT, get(data, "boot_store"), "kind"),
+        gateway=tuple(key for key in GATEWAY if get(get(data, "boot_store"), key) is not None),
         cluster=read(_TEXT, get(data, "cluster"), "name"),
     )
 
