@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -30,6 +31,8 @@ _ON_AWS: Final = {
     "region": "the bucket is made in aws.region",
     "reports": "machines write their reports to S3 themselves",
 }
+_S3_ITSELF: Final = re.compile(r"https://([^/]*\.)?s3[.-][^/]*amazonaws\.com(\.cn)?(:[0-9]+)?(/|$)")
+"""The forms of docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html, and the older ones with a dash."""
 _ON_METAL: Final = {
     "url": "the site's gateway to the bucket: firmware signs no request",
     "region": "where the bucket is; it is there already",
@@ -73,6 +76,9 @@ def store_with_pools(s: Sketch) -> Iterator[Flaw]:
         for key, why in _ON_METAL.items():
             if key not in s.aws.gateway:
                 yield Flaw((*at, key), "nothing", f"the key {key} ({why})", f"add {key}, or write kind: directory")
+        if s.aws.store_url is not None and _S3_ITSELF.match(s.aws.store_url):
+            fix = "write the gateway's address; a bucket that answers unsigned requests hands out credentials"
+            yield Flaw((*at, "url"), s.aws.store_url, "the site's gateway, not S3 itself", fix)
 
 
 def zones_of_region(s: Sketch) -> Iterator[Flaw]:

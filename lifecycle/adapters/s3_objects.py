@@ -18,7 +18,7 @@ import hashlib
 import random
 import secrets
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -164,7 +164,7 @@ class S3Objects:
         def digest() -> str:
             answer = self._client.get_object(Bucket=self._bucket.name, Key=path, ChecksumMode="ENABLED")
             told = str(answer.get("ChecksumSHA256", ""))
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 if told and "-" not in told:  # with one it is of the parts, not of the whole
                     return base64.b64decode(told).hex()
                 read = hashlib.sha256()

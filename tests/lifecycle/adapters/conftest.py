@@ -75,7 +75,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture(params=["directory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A boot store of each kind: whatever holds for one holds for the other."""
-    return of_directory(tmp_path) if request.param == "directory" else of_bucket(request.getfixturevalue("s3"))
+    if request.param == "directory":
+        return of_directory(tmp_path)
+    return of_bucket(request.getfixturevalue("s3"), tmp_path / "turns")
 
 
 @pytest.fixture
