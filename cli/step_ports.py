@@ -18,7 +18,7 @@ from lifecycle.adapters.installer import Artifact, Installer
 from lifecycle.adapters.pins import Declared, stack_file_name
 from lifecycle.adapters.place import Bucket, Folder, Matchbox, Place
 from lifecycle.commands import Step
-from lifecycle.errors import PortError
+from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Limits, Pin, Ports
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lifecycle.ports import Machines
 
 STACKS, LOCK = "stacks", "images.lock.json"
+BY_HAND = "runbooks/boot-store.md#publisher, then run `pulumi up` again"
 
 
 def ports(step: Step, start: Path | None = None) -> Ports:
@@ -162,39 +163,37 @@ def installer(root: Path, stack: str, pin: Pin) -> Installer:
         kernel=kept.pop(KERNEL),
         initrd=kept.pop(INITRAMFS),
         arguments=made.kernel_arguments,
-        fetch=partial(_fetched, wire),
+        fetch=partial(fetched, wire),
         beside=tuple(kept.values()),
-        signatures={layout.kept_signature(image): partial(_signature, wire, image.signature)}
+        signatures={layout.kept_signature(image): partial(signature, wire, image.signature)}
         if (image := pinned.get(METAL)) is not None and image.signature is not None
         else {},
     )
 
 
-def _signature(source: Source, url: str) -> bytes:
-    """A signature of the publisher's, which a machine will judge. Raises PortError."""
+def signature(source: Source, url: str) -> bytes:
+    """A signature of the publisher's, which a machine will judge. Raises NeedsAttention: `source` asks again itself."""
     from components.images.signature import SIGNATURE_BYTES_MAX, NotVerified, require_signature
     from components.images.sources import NotFetched
 
     try:
         found = source.read(url, bytes_max=SIGNATURE_BYTES_MAX)
         require_signature(found, url)
-    except NotFetched as error:
-        raise PortError(error.url, error.found, error.remedy) from error
-    except NotVerified as error:
-        raise PortError(error.what, error.found, error.remedy) from error
+    except (NotFetched, NotVerified) as error:
+        raise NeedsAttention(url, error.found, BY_HAND) from error
     return found
 
 
 @contextmanager
-def _fetched(source: Source, url: str) -> Iterator[Path]:
-    """A file of the publisher's, on disk while the context lasts. Raises PortError."""
+def fetched(source: Source, url: str) -> Iterator[Path]:
+    """A file of the publisher's, on disk while the context lasts. Raises NeedsAttention: `source` asks again itself."""
     from components.images.sources import NotFetched
 
     try:
         with source.file(url) as file:
             yield file
     except NotFetched as error:
-        raise PortError(error.url, error.found, error.remedy) from error
+        raise NeedsAttention(url, error.found, BY_HAND) from error
 
 
 @lru_cache(maxsize=1)  # one step sees one state of the files

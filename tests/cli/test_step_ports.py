@@ -19,7 +19,9 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from cli.step_ports import contents, declared, installer, ports
+from cli.step_ports import contents, declared, fetched, installer, ports, signature
+from components.images.publishers import PUBLISHERS
+from components.images.sources import Folder
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.delivery import StoredDelivery
 from lifecycle.adapters.installer import Installer
@@ -27,6 +29,7 @@ from lifecycle.adapters.place import Bucket
 from lifecycle.adapters.stores import Stores
 from lifecycle.commands import Step, Verb
 from lifecycle.erase import pin_of
+from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Claim, ClaimState, Credentials, Erasure, Pin, Progress
 from lifecycle.run import execute
 from tests.lifecycle.adapters.stores import dummies
@@ -201,6 +204,27 @@ class TestErased:
             "rootfs.x86_64.img",
         ]
         assert (dict(made.signatures), [a for a in made.arguments if "inst" in a.split("=")[0]]) == ({}, [])
+
+
+class TestThePublisher:
+    """What it does not give is told by its URL, with a way without it; a controller has no part in that."""
+
+    URL = "https://stable.release.flatcar-linux.net/amd64-usr/current/image.bin.bz2"
+
+    def test_has_no_such_file(self, tmp_path: Path) -> None:
+        source = Folder(tmp_path, PUBLISHERS["flatcar"])
+        with (
+            pytest.raises(NeedsAttention, match=rf"{self.URL}: found no such file.*boot-store\.md#publisher"),
+            fetched(source, self.URL),
+        ):
+            pytest.fail("there is no such file")
+
+    def test_has_a_page_where_a_signature_should_be(self, tmp_path: Path) -> None:
+        at = tmp_path.joinpath(*self.URL.removeprefix("https://").split("/"))
+        at.parent.mkdir(parents=True)
+        at.write_text("<html>")
+        with pytest.raises(NeedsAttention, match=rf"{self.URL}: found no OpenPGP signature.*#publisher"):
+            signature(Folder(tmp_path, PUBLISHERS["flatcar"]), self.URL)
 
 
 @pytest.mark.parametrize("stack", ["metal"], indirect=True)
