@@ -7,7 +7,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import IO, Final
@@ -18,6 +17,7 @@ from lifecycle.adapters.object_store import (
     ONCE,
     PROGRESS,
     RECORDS,
+    Fetch,
     Stored,
     other_bytes,
     other_digest,
@@ -70,7 +70,7 @@ class DirectoryObjects:
             _link_new(file, lambda new: new.write(data), _modes(path)[0])
             _same(file, data)
 
-    def keep(self, path: str, sha256: str, fetch: Callable[[], AbstractContextManager[Path]]) -> None:
+    def keep(self, path: str, sha256: str, fetch: Fetch) -> None:
         file = self._made(path)
         if _holds(file, sha256):
             return

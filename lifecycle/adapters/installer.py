@@ -10,9 +10,6 @@ from pathlib import Path
 
 from lifecycle.adapters.object_store import Objects
 
-Fetch = Callable[[], AbstractContextManager[Path]]
-"""Gives a file of the publisher's, on disk while the context lasts, not verified yet; raises what explains itself."""
-
 
 @dataclass(frozen=True)
 class Artifact:
@@ -27,8 +24,9 @@ class Artifact:
 class Installer:
     """What starts on a host, whether it installs or erases.
 
-    arguments: of the kernel. fetch: a file of the publisher's by its URL, as `Fetch` does. beside: what kernel and
-    initrd fetch in their turn. signatures: path in the boot store -> gets the signature of what is kept beside it.
+    arguments: of the kernel. fetch: a file of the publisher's by its URL, as `object_store.Fetch` does. beside: what
+    kernel and initrd fetch in their turn. signatures: path in the boot store -> gets the signature of what is beside
+    it.
     """
 
     kernel: Artifact

@@ -17,6 +17,8 @@ from lifecycle.errors import NeedsAttention
 RECORDS, ONCE, PROGRESS, BOOT, NEXT = "records", "once", "progress", "boot", "next"
 """The first parts of all paths. `records` is the steps' own, `once` holds secrets, machines write `progress`."""
 
+Fetch = Callable[[], AbstractContextManager[Path]]
+"""Gives a large file, on disk while the context lasts, not verified yet; raises what explains itself."""
 KEEP_LIMIT_S: Final = 4500.0
 """How long one step waits for another that fetches the same file: an hour to fetch it
 (components/images/sources.py), and time to write it."""
@@ -54,12 +56,12 @@ class Objects(Protocol):
         path says what they have to be, so somebody changed them or the digest is wrong."""
         ...
 
-    def keep(self, path: str, sha256: str, fetch: Callable[[], AbstractContextManager[Path]]) -> None:
-        """Make sure that a large file of this digest is there, and none other; it is read whole to see that.
+    def keep(self, path: str, sha256: str, fetch: Fetch) -> None:
+        """Make sure that a large file of this digest is there, and none other, whoever put it there.
 
-        fetch: gives it, on disk while the context lasts; not called if it is there, nor while another step that may
-        be seen from here fetches it. Raises NeedsAttention, and leaves nothing, if what is fetched has another digest;
-        if another file is there, changes nothing. Raises what `fetch` raises.
+        fetch: not called if it is there, nor while another step that may be seen from here fetches it. Raises
+        NeedsAttention, and leaves nothing, if what is fetched has another digest; likewise, and changes nothing, if
+        another file is there. Raises what `fetch` raises.
         """
         ...
 

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar
 
 from lifecycle.adapters.broker_folder import private_folder
 from lifecycle.adapters.files import locked
-from lifecycle.adapters.object_store import KEEP_LIMIT_S, Stored, other_bytes, other_digest
+from lifecycle.adapters.object_store import KEEP_LIMIT_S, Fetch, Stored, other_bytes, other_digest
 from lifecycle.adapters.place import Bucket
 from lifecycle.adapters.s3_errors import Lost, Transient, told
 from lifecycle.adapters.wire import BACKOFF_FIRST_S, BACKOFF_MAX_S, CONNECT_S, READ_S, RETRY_LIMIT_S
@@ -106,7 +106,7 @@ class S3Objects:
         if found.data != data:
             raise other_bytes(self.where(path))
 
-    def keep(self, path: str, sha256: str, fetch: Callable[[], AbstractContextManager[Path]]) -> None:
+    def keep(self, path: str, sha256: str, fetch: Fetch) -> None:
         if self._holds(path, sha256):
             return
         with self._turn(sha256):
