@@ -18,7 +18,9 @@ import boto3
 import pytest
 import yaml
 from moto import mock_aws
+from typer.testing import CliRunner
 
+from cli.aws import app
 from cli.step_ports import contents, declared, fetched, installer, ports, signature
 from components.images.publishers import PUBLISHERS
 from components.images.sources import Folder
@@ -238,6 +240,16 @@ class TestBeforeTheFirstMachine:
         step = Step(Verb.PROVISION, "metal", "w1", found.pins["w1"].generation)
         with pytest.raises(Exception, match=rf"S3 bucket {NAME}: found no such bucket in {REGION}.*#missing"):
             execute(step, ports(step))
+
+    def test_its_policy_is_of_the_bucket_alone(self, project: Path) -> None:
+        del project
+        printed = CliRunner().invoke(app, ["policy", "metal"])
+        assert printed.exit_code == 0, printed.output
+        said = json.loads(printed.stdout)["Statement"]
+        assert {resource for statement in said for resource in statement["Resource"]} == {
+            f"arn:aws:s3:::{NAME}",
+            f"arn:aws:s3:::{NAME}/*",
+        }
 
     def test_and_the_account_is_asked_for_it(self, project: Path, bucket: Any) -> None:
         del bucket
