@@ -27,11 +27,12 @@ Stack = Annotated[
 
 
 class NothingOnAws(LifecycleError):
-    """The stack has no host on AWS."""
+    """The stack has no host and no boot store on AWS."""
 
     def __init__(self, stack: str) -> None:
         super().__init__(
-            f"stack {stack}: expected a pool of kind aws, found none. Remedy: name another stack; docs/aws.md has one"
+            f"stack {stack}: expected a pool of kind aws or a boot store of kind s3, found neither. Remedy: name "
+            "another stack; docs/aws.md has one"
         )
 
 
@@ -82,7 +83,9 @@ def _extent(stack: str) -> Extent:
 
     found = declared(project_root(Path.cwd()), stack)
     ours = [pin.particulars for pin in found.pins.values() if isinstance(pin.particulars, Instance)]
-    if not ours:
+    bucket = found.boot_store if isinstance(found.boot_store, Bucket) else None
+    if ours:
+        return Extent(ours[0].region, stack_tag(stack), ours[0].cluster, bucket.name if bucket else "")
+    if bucket is None:
         raise NothingOnAws(stack)
-    bucket = found.boot_store.name if isinstance(found.boot_store, Bucket) else ""
-    return Extent(ours[0].region, stack_tag(stack), ours[0].cluster, bucket)
+    return Extent(bucket.region, stack_tag(stack), "", bucket.name)

@@ -18,10 +18,11 @@ from lifecycle.adapters.installer import Artifact, Installer
 from lifecycle.adapters.pins import Declared, stack_file_name
 from lifecycle.adapters.place import Bucket, Folder, Matchbox, Place
 from lifecycle.commands import Step
-from lifecycle.errors import PortError
+from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Limits, Pin, Ports
 
 if TYPE_CHECKING:
+    from components.boot.contract import Publication
     from components.boot.pin import NodeBoot
     from components.boot.user_data import UserData
     from components.environment import Environment
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lifecycle.ports import Machines
 
 STACKS, LOCK = "stacks", "images.lock.json"
+BY_HAND = "runbooks/boot-store.md#publisher, then run `pulumi up` again"
 
 
 def ports(step: Step, start: Path | None = None) -> Ports:
@@ -91,7 +93,8 @@ def _place(root: Path, environment: Environment) -> Place:
     """Where steps find the boot store. root: of the project, which a test's directory may be relative to."""
     store = environment.boot_store
     if store.kind == "s3":
-        return Bucket(store.bucket, environment.region)
+        takes = store.signed or store.reports
+        return Bucket(store.bucket, environment.store_region, takes_reports=takes, turns=root / ".ingot" / "fetch")
     if store.kind == "matchbox":
         return Matchbox(root / store.directory, root / store.assets_directory)
     return Folder(root / store.directory)
@@ -118,11 +121,15 @@ def boots(root: Path, stack: str) -> list[NodeBoot]:
 
 
 def contents(root: Path, stack: str, pin: Pin) -> Mapping[str, bytes]:
-    """Path in the boot store and bytes of all that the pin's host fetches. Raises as `declared` does."""
+    """Path in the boot store and bytes of all that is made for the pin's host. Raises as `declared` does."""
+    return _publication(root, stack, pin).files
+
+
+def _publication(root: Path, stack: str, pin: Pin) -> Publication:
     from components.boot.pin import publish, publish_eraser
 
     environment, lock = _files(root, stack)
-    return (publish_eraser(environment, lock, pin) if pin.erases else publish(environment, lock, pin.node)).files
+    return publish_eraser(environment, lock, pin) if pin.erases else publish(environment, lock, pin.node)
 
 
 def user_data(root: Path, stack: str, pin: Pin, zone: str) -> UserData:
@@ -142,31 +149,51 @@ def patches(root: Path, stack: str, pin: Pin) -> tuple[str, str]:
 
 
 def installer(root: Path, stack: str, pin: Pin) -> Installer:
-    """What starts the installation of the pin's host, from the image's publisher. Raises as `declared` does."""
-    from components.boot.pin import boot_of
-    from components.images.artifacts import INITRAMFS, KERNEL
+    """What the pin's host boots of its image's publisher. Raises as `declared` does."""
+    from components.boot import layout
+    from components.images.artifacts import INITRAMFS, KERNEL, METAL
     from components.images.publishers import PUBLISHERS
     from components.images.sources import Wire
 
-    environment, lock = _files(root, stack)
-    found = boot_of(environment, lock, pin.node)
-    release = found.boot.asked.release
-    kernel, initrd = (Artifact(a.url, a.sha256) for a in map(release.artifact, (KERNEL, INITRAMFS)))
-    arguments = found.boot.publication(found.own, found.generation).kernel_arguments
-    wire = Wire(PUBLISHERS[release.os], WallClock())
-    return Installer(kernel, initrd, arguments, lambda url: _fetched(wire, url))
+    made = _publication(root, stack, pin)
+    pinned = {name: made.release.artifact(name) for name in made.keeps}
+    wire = Wire(PUBLISHERS[made.release.os], WallClock())
+    kept = {name: Artifact(found.url, found.sha256, layout.kept(found)) for name, found in pinned.items()}
+    return Installer(
+        kernel=kept.pop(KERNEL),
+        initrd=kept.pop(INITRAMFS),
+        arguments=made.kernel_arguments,
+        fetch=partial(fetched, wire),
+        beside=tuple(kept.values()),
+        signatures={layout.kept_signature(image): partial(signature, wire, image.signature)}
+        if (image := pinned.get(METAL)) is not None and image.signature is not None
+        else {},
+    )
+
+
+def signature(source: Source, url: str) -> bytes:
+    """A signature of the publisher's, which a machine will judge. Raises NeedsAttention: `source` asks again itself."""
+    from components.images.signature import SIGNATURE_BYTES_MAX, NotVerified, require_signature
+    from components.images.sources import NotFetched
+
+    try:
+        found = source.read(url, bytes_max=SIGNATURE_BYTES_MAX)
+        require_signature(found, url)
+    except (NotFetched, NotVerified) as error:
+        raise NeedsAttention(url, error.found, BY_HAND) from error
+    return found
 
 
 @contextmanager
-def _fetched(source: Source, url: str) -> Iterator[Path]:
-    """A file of the publisher's, on disk while the context lasts. Raises PortError."""
+def fetched(source: Source, url: str) -> Iterator[Path]:
+    """A file of the publisher's, on disk while the context lasts. Raises NeedsAttention: `source` asks again itself."""
     from components.images.sources import NotFetched
 
     try:
         with source.file(url) as file:
             yield file
     except NotFetched as error:
-        raise PortError(error.url, error.found, error.remedy) from error
+        raise NeedsAttention(url, error.found, BY_HAND) from error
 
 
 @lru_cache(maxsize=1)  # one step sees one state of the files

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from components.fields import Closed, Directory, HttpsUrl, Refused, text
+from components.machines.aws_fields import Region
 
 
 def _bucket(name: str) -> str:
@@ -48,15 +49,29 @@ class DirectoryStore(Closed):
 
 
 class S3Store(Closed):
-    """A bucket of S3, in the region of the stack's `aws`."""
+    """A bucket of S3: for machines on AWS the stack's own, in the region of its `aws`; for others one of the site's,
+    behind a gateway that signs what they ask for."""
 
     kind: Literal["s3"]
     """What it is: directory, s3 or matchbox."""
     bucket: Bucket
-    """Its name; made by this stack, in the region of `aws`."""
+    """Its name; on AWS made by this stack, in the region of `aws`."""
+    url: HttpsUrl | None = None
+    """Where machines that are not on AWS fetch from: the site's gateway to the bucket."""
+    region: Region | None = None
+    """Where the bucket is, for machines that are not on AWS."""
+    reports: bool = False
+    """Whether the gateway takes PUT on progress/<node>; nobody waits for reports where it does not."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether machines ask S3 itself, with requests that they sign."""
+        return self.url is None
 
     def address(self, region: str) -> str:
         """Where machines fetch from. region: of the bucket."""
+        if self.url is not None:
+            return self.url
         suffix = ".cn" if region.startswith("cn-") else ""
         return f"https://{self.bucket}.s3.{region}.amazonaws.com{suffix}"
 

@@ -265,6 +265,12 @@ class Environment(Closed):
         """Of the stack on AWS; "" without any."""
         return self.aws.region if self.aws else ""
 
+    @property
+    def store_region(self) -> str:
+        """Of the boot store's bucket; "" where it is none."""
+        store = self.boot_store
+        return (store.region or self.region) if store.kind == "s3" else ""
+
     def image_of(self, pool: Pool) -> Image:
         """The pool's own image, or the fleet's."""
         return pool.image or self.image

@@ -45,7 +45,8 @@ class Right:
 
 @dataclass(frozen=True)
 class Extent:
-    """Whose rights they are. bucket: "" for a boot store that is none."""
+    """Whose rights they are. cluster: whose machines are on AWS, "" where none is. bucket: "" for a boot store that is
+    none."""
 
     region: str
     stack: str
@@ -97,6 +98,15 @@ def policy(extent: Extent) -> Json:
 
 
 def _statements(extent: Extent) -> Iterator[Json]:
+    if extent.cluster:
+        yield from _of_machines(extent)
+    if extent.bucket:
+        bucket = f"arn:{extent.partition}:s3:::{extent.bucket}"
+        yield _allow("KeepRecords", _on(On.BUCKET), [bucket])
+        yield _allow("KeepObjects", _on(On.OBJECTS), [f"{bucket}/*"])
+
+
+def _of_machines(extent: Extent) -> Iterator[Json]:
     account = f"arn:{extent.partition}:ec2:{extent.region}:*:"
     tagged = {f"aws:RequestTag/{ec2.STACK_TAG}": extent.stack}
     ours = {f"aws:ResourceTag/{ec2.STACK_TAG}": extent.stack}
@@ -117,10 +127,6 @@ def _statements(extent: Extent) -> Iterator[Json]:
     )
     yield _allow("GiveRole", _on(On.ROLES), roles, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"})
     yield _allow("SwitchOurs", _on(On.OURS), new, StringEquals=ours)
-    if extent.bucket:
-        bucket = f"arn:{extent.partition}:s3:::{extent.bucket}"
-        yield _allow("KeepRecords", _on(On.BUCKET), [bucket])
-        yield _allow("KeepObjects", _on(On.OBJECTS), [f"{bucket}/*"])
 
 
 def _on(on: On) -> Iterable[str]:

@@ -49,7 +49,7 @@ def account_of(
 
 def _bucket(environment: Environment) -> tuple[str, str] | None:
     store = environment.boot_store
-    return (store.bucket, environment.region) if isinstance(store, S3Store) else None
+    return (store.bucket, environment.region) if isinstance(store, S3Store) and store.signed else None
 
 
 @contextmanager

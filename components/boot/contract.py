@@ -46,7 +46,9 @@ class Asked:
 class Publication:
     """What is published for one node. files: path in the boot store -> bytes. kernel_arguments: of the live system.
 
-    boot_url: where the boot override leads; "" where there is none. user_data: what an instance is launched with.
+    boot_url: where the boot override leads; "" where there is none. release: what it boots. keeps: names of the
+    release's artifacts that the boot store keeps for it (layout.kept), and its disk image's signature.
+    user_data: what an instance is launched with.
     """
 
     node: str
@@ -54,6 +56,8 @@ class Publication:
     boot_url: str
     kernel_arguments: tuple[str, ...]
     files: Mapping[str, bytes]
+    release: Release
+    keeps: tuple[str, ...] = ()
     user_data: bytes = b""
 
 
@@ -92,11 +96,13 @@ class PoolBoot(Protocol):
 @dataclass(frozen=True)
 class Live:
     """A system that runs from memory alone, which Ignition configures. programs: the folder of ours. masked: units
-    that must not start. arguments: of its kernel, by the release and the URL of its configuration."""
+    that must not start. artifacts: names of those of the release that start it. arguments: of its kernel, by the
+    release, the boot store's URL and the one of its configuration."""
 
     programs: str
     masked: tuple[str, ...]
-    arguments: Callable[[Release, str], tuple[str, ...]]
+    artifacts: tuple[str, ...]
+    arguments: Callable[[Release, str, str], tuple[str, ...]]
 
 
 class System(Protocol):

@@ -1,6 +1,6 @@
 """What the boot store publishes for one node of Fedora CoreOS: the live system that installs the pinned image.
 
-The live system runs from memory. It fetches the pinned image, checks its digest (Ignition) and the
+The live system runs from memory. It fetches the pinned image from the boot store, checks its digest (Ignition) and the
 publisher's signature (coreos-installer), writes it to the one disk named as the OS disk, and reboots.
 No other disk is ever named to the installer. Nothing is published that switches a check off.
 docs/decisions/0013.md says why it is done this way.
@@ -26,9 +26,13 @@ from components.boot.ignition import (
     inline,
 )
 from components.boot.ignition_node import Installed
-from components.images.artifacts import METAL, ROOTFS
+from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
 from components.machines.contract import Own
 
+LIVE_ARTIFACTS: Final = (KERNEL, INITRAMFS, ROOTFS)
+"""What starts the live system."""
+ARTIFACTS: Final = (*LIVE_ARTIFACTS, METAL)
+"""What an installation boots and writes."""
 IMAGE: Final = "/var/lib/ingot/metal.raw.xz"
 INSTALLED: Final = "/etc/ingot/installed.ign"
 INSTALLER: Final = "coreos-installer.service"
@@ -47,10 +51,10 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
         layout.installer(generation, own.name),
     )
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
-    arguments = kernel_arguments(
-        rootfs_url=release.artifact(ROOTFS).url, ignition_url=f"{store}/{at}", os_disk=own.os_disk
-    )
-    return ipxe.publication(own.name, generation, release, store, arguments, {at: live.to_bytes()})
+    rootfs_url = ipxe.kept_url(store, release, ROOTFS)
+    arguments = kernel_arguments(rootfs_url=rootfs_url, ignition_url=f"{store}/{at}", os_disk=own.os_disk)
+    files = {at: live.to_bytes()}
+    return ipxe.publication(own.name, generation, release, store, arguments, files, keeps=ARTIFACTS)
 
 
 def kernel_arguments(*, rootfs_url: str, ignition_url: str, os_disk: str) -> tuple[str, ...]:
@@ -74,17 +78,17 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
     """The live system's own configuration: the image, checked by digest; the installed system's
     configuration; how to install them; and the guard that keeps the installer from a data
     disk, and the first boot from formatting one that holds something."""
-    release = pool.asked.release
+    release, store = pool.asked.release, pool.asked.environment.store_url
     metal = release.artifact(METAL)
     if metal.signature is None:
         problem = f"expected a signature of {METAL}, found none; pin {release} again from the publisher's metadata"
         raise BootConfigurationError(own.name, (problem,))
     settings = canonical_json({"ignition-file": INSTALLED, "image-file": IMAGE})
     files = (
-        File(path=IMAGE, mode=0o600, contents=fetched(metal.url, metal.sha256)),
+        File(path=IMAGE, mode=0o600, contents=fetched(f"{store}/{layout.kept(metal)}", metal.sha256)),
         # coreos-installer looks for it beside the image, and accepts only the publisher's keys, which
         # came with the live system: the signature needs no digest.
-        File(path=f"{IMAGE}.sig", mode=0o600, contents=Resource(source=metal.signature)),
+        File(path=f"{IMAGE}.sig", mode=0o600, contents=Resource(source=f"{store}/{layout.kept_signature(metal)}")),
         File(path=INSTALLED, mode=0o600, contents=inline(installed.to_bytes())),
         File(path=SETTINGS, mode=0o644, contents=inline(settings)),
         File(path=scripts.OS_DISK, mode=0o644, contents=inline(f"{own.os_disk}\n")),

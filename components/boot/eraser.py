@@ -138,6 +138,6 @@ def _live(environment: Environment, lock: Lock, own: Own, systems: Mapping[str, 
 def _of(live: Live, release: Release, environment: Environment, own: Own, generation: str) -> Publication:
     store, at = environment.store_url, layout.installer(generation, own.name)
     made = configuration(live, environment, own, generation)
-    arguments = live.arguments(release, f"{store}/{at}")
-    title = f"Erases the OS disk of {own.name}."
-    return ipxe.publication(own.name, generation, release, store, arguments, {at: made.to_bytes()}, title=title)
+    arguments = live.arguments(release, store, f"{store}/{at}")
+    title, files = f"Erases the OS disk of {own.name}.", {at: made.to_bytes()}
+    return ipxe.publication(own.name, generation, release, store, arguments, files, keeps=live.artifacts, title=title)

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from components.boot import coreos_installer, immutability, kubeadm, scripts, settings
+from components.boot import coreos_installer, immutability, ipxe, kubeadm, scripts, settings
 from components.boot.contract import Asked, Live, Publication
 from components.boot.files import text_file
 from components.boot.ignition import Directory, File, KernelArguments, Unit, fetched
 from components.boot.ignition_node import NO_KERNEL_ARGUMENTS, Installed, containerd, shared_files
 from components.boot.immutability import Root
 from components.boot.launched import LaunchedPool
-from components.images.artifacts import INITRAMFS, KERNEL, METAL, ROOTFS
+from components.images.artifacts import ROOTFS
 from components.images.fedora_coreos import OS
 from components.images.lock import KubernetesRelease
 from components.machines.contract import Own
@@ -38,7 +38,8 @@ ROOT: Final = Root(
 LIVE: Final = Live(
     programs=scripts.PROGRAMS,
     masked=(),
-    arguments=lambda release, url: coreos_installer.live_arguments(release.artifact(ROOTFS).url, url),
+    artifacts=coreos_installer.LIVE_ARTIFACTS,
+    arguments=lambda release, store, url: coreos_installer.live_arguments(ipxe.kept_url(store, release, ROOTFS), url),
 )
 HUGEPAGE_MIB: Final = 2
 PATH: Final = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin"
@@ -50,7 +51,7 @@ class FedoraCoreOsPool:
     """Fulfils components.boot.contract.PoolBoot."""
 
     installed: Installed
-    artifacts: tuple[str, ...] = (KERNEL, INITRAMFS, ROOTFS, METAL)
+    artifacts: tuple[str, ...] = coreos_installer.ARTIFACTS
 
     @property
     def machine_image(self) -> str:

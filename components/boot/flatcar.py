@@ -20,7 +20,6 @@ from components.boot.ignition import Directory, Dropin, File, Link, Unit, fetche
 from components.boot.ignition_node import Installed, containerd, shared_files
 from components.boot.immutability import Root
 from components.boot.launched import LaunchedPool
-from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.lock import Artifact
 from components.machines.contract import Own
 
@@ -36,7 +35,8 @@ ROOT: Final = Root(
 LIVE: Final = Live(
     programs=PROGRAMS,
     masked=UPDATERS,
-    arguments=lambda release, url: flatcar_installer.kernel_arguments(url),
+    artifacts=flatcar_installer.LIVE_ARTIFACTS,
+    arguments=lambda release, store, url: flatcar_installer.kernel_arguments(url),
 )
 PATH: Final = f"{PROGRAMS}:/usr/bin:/usr/sbin"
 HUGEPAGE_KIB: Final = 2048
@@ -70,7 +70,7 @@ class FlatcarPool:
     """Fulfils components.boot.contract.PoolBoot."""
 
     installed: Installed
-    artifacts: tuple[str, ...] = (KERNEL, INITRAMFS, METAL)
+    artifacts: tuple[str, ...] = flatcar_installer.ARTIFACTS
 
     @property
     def machine_image(self) -> str:

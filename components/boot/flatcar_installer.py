@@ -1,8 +1,8 @@
 """What the boot store publishes for one node of Flatcar: the live system that installs the pinned image.
 
-The live system runs from memory. Ignition fetches the pinned image and checks its digest; `ingot-install`
-checks the publisher's signature and hands the image to `flatcar-install`, with the one disk that is named as
-the OS disk and the installed system's configuration; then the machine reboots.
+The live system runs from memory. Ignition fetches the pinned image from the boot store and checks its digest;
+`ingot-install` checks the publisher's signature and hands the image to `flatcar-install`, with the one disk that is
+named as the OS disk and the installed system's configuration; then the machine reboots.
 
 What `flatcar-install` does (bin/flatcar-install in github.com/flatcar/init at 3298243): `-d` the disk, `-i` the
 configuration, which it copies to the partition labelled OEM as config.ign, where the first boot reads it. It
@@ -19,10 +19,14 @@ from components.boot.contract import BootConfigurationError, Publication
 from components.boot.files import data_disks_file, environment_file, generation_file, mounts_file, program, text_file
 from components.boot.ignition import File, Ignition, Resource, Storage, Systemd, Unit, fetched, inline
 from components.boot.ignition_node import Installed
-from components.images.artifacts import METAL
+from components.images.artifacts import INITRAMFS, KERNEL, METAL
 from components.images.publishers import FLATCAR
 from components.machines.contract import Own
 
+LIVE_ARTIFACTS: Final = (KERNEL, INITRAMFS)
+"""What starts the live system, which brings its root file system in its initramfs."""
+ARTIFACTS: Final = (*LIVE_ARTIFACTS, METAL)
+"""What an installation boots and writes."""
 PROGRAMS: Final = "/opt/bin"
 """/usr/local is part of /usr, which is read-only."""
 IMAGE: Final = "/var/lib/ingot/flatcar_production_image.bin.bz2"
@@ -118,7 +122,8 @@ def publication(pool: Installed, own: Own, generation: str) -> Publication:
     store, at = pool.asked.environment.store_url, layout.installer(generation, own.name)
     live = live_configuration(pool, own, pool.with_generation(own, generation), generation)
     arguments = kernel_arguments(f"{store}/{at}")
-    return ipxe.publication(own.name, generation, pool.asked.release, store, arguments, {at: live.to_bytes()})
+    files = {at: live.to_bytes()}
+    return ipxe.publication(own.name, generation, pool.asked.release, store, arguments, files, keeps=ARTIFACTS)
 
 
 def kernel_arguments(ignition_url: str) -> tuple[str, ...]:
@@ -131,15 +136,15 @@ def live_configuration(pool: Installed, own: Own, installed: Ignition, generatio
     """The live system's own configuration: the image, checked by digest; the installed system's
     configuration; how to install them; and the guard that keeps the installer from a data
     disk, and the first boot from formatting one that holds something."""
-    release = pool.asked.release
+    release, store = pool.asked.release, pool.asked.environment.store_url
     metal = release.artifact(METAL)
     if metal.signature is None:
         problem = f"expected a signature of {METAL}, found none; pin {release} again from the publisher's files"
         raise BootConfigurationError(own.name, (problem,))
     files = (
-        File(path=IMAGE, mode=0o600, contents=fetched(metal.url, metal.sha256)),
+        File(path=IMAGE, mode=0o600, contents=fetched(f"{store}/{layout.kept(metal)}", metal.sha256)),
         # Only the publisher's keys count, so the signature needs no digest.
-        File(path=f"{IMAGE}.sig", mode=0o600, contents=Resource(source=metal.signature)),
+        File(path=f"{IMAGE}.sig", mode=0o600, contents=Resource(source=f"{store}/{layout.kept_signature(metal)}")),
         File(path=INSTALLED, mode=0o600, contents=inline(installed.to_bytes())),
         text_file(SIGNING_KEY_FILE, f"{SIGNING_KEY}\n"),
         text_file(scripts.OS_DISK, f"{own.os_disk}\n"),

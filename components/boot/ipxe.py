@@ -24,18 +24,20 @@ def publication(
     arguments: tuple[str, ...],
     beside: Mapping[str, bytes],
     *,
+    keeps: tuple[str, ...],
     title: str = "",
 ) -> Publication:
     """What is published for a node: the script that starts the release's installer, and the files that it needs.
 
-    store: the boot store's URL. arguments: of the installer's kernel. title: where it installs nothing. Raises
-    BootConfigurationError as `require_plain` does.
+    store: the boot store's URL. arguments: of the installer's kernel. keeps: names of the artifacts that the boot
+    store keeps, kernel and initramfs among them. title: where it installs nothing. Raises BootConfigurationError as
+    `require_plain` does.
     """
     require_plain(node, arguments)
     text = script(
         title or f"Installs {release} on {node}.",
-        kernel=release.artifact(KERNEL).url,
-        initramfs=release.artifact(INITRAMFS).url,
+        kernel=kept_url(store, release, KERNEL),
+        initramfs=kept_url(store, release, INITRAMFS),
         arguments=arguments,
     )
     return Publication(
@@ -44,7 +46,14 @@ def publication(
         boot_url=layout.boot_url(store, generation, node),
         kernel_arguments=arguments,
         files={layout.script(generation, node): text, **beside},
+        release=release,
+        keeps=keeps,
     )
+
+
+def kept_url(store: str, release: Release, name: str) -> str:
+    """Where a machine fetches one of the release's artifacts. store: the boot store's URL. Raises UnknownRelease."""
+    return f"{store}/{layout.kept(release.artifact(name))}"
 
 
 def require_plain(node: str, arguments: tuple[str, ...]) -> None:
@@ -56,7 +65,7 @@ def require_plain(node: str, arguments: tuple[str, ...]) -> None:
 
 
 def script(title: str, *, kernel: str, initramfs: str, arguments: tuple[str, ...]) -> bytes:
-    """The script. title: a line for whoever watches. kernel, initramfs: URLs of the publisher, over TLS."""
+    """The script. title: a line for whoever watches. kernel, initramfs: URLs of the boot store."""
     lines = (
         "#!ipxe",
         f"# {title}",

@@ -37,7 +37,7 @@ class LaunchedPool:
         if not isinstance(store, S3Store):
             raise ValueError("expected a bucket to boot from, found another boot store: validate the stack file first")
         made = user_data(self.configuration(own, generation), bucket=store.bucket, region=environment.region)
-        return Publication(own.name, generation, "", (), made.stored, made.data)
+        return Publication(own.name, generation, "", (), made.stored, self.asked.release, user_data=made.data)
 
     def configuration(self, own: Own, generation: str) -> bytes:
         return self.installed.with_generation(own, generation).to_bytes()

@@ -7,7 +7,11 @@ What is under `boot/` is public within the site and never changes: its path hold
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Final
+from urllib.parse import urlsplit
+
+from components.images.lock import Artifact
 
 BOOT: Final = "boot"
 ONCE: Final = "once"
@@ -30,6 +34,16 @@ def boot_url(store: str, generation: str, node: str) -> str:
 def installer(generation: str, node: str) -> str:
     """The installer's own Ignition configuration."""
     return f"{BOOT}/{generation}/{node}.ign"
+
+
+def kept(artifact: Artifact) -> str:
+    """A file of the image's publisher, by its content."""
+    return f"{BOOT}/sha256/{artifact.sha256}/{PurePosixPath(urlsplit(artifact.url).path).name}"
+
+
+def kept_signature(artifact: Artifact) -> str:
+    """Its publisher's signature, by what it signs: of its own content nothing is pinned but who signed."""
+    return f"{kept(artifact)}.sig"
 
 
 def stored_configuration(sha256: str) -> str:

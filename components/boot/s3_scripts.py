@@ -77,11 +77,16 @@ printf '{"generation":"%s","state":"%s"}\\n' "$(cat "$INGOT_ETC/generation")" "$
 
 def programs(environment: Environment) -> dict[str, str]:
     """By name, what a machine of this environment runs to fetch, to report and to join."""
-    if environment.boot_store.kind != "s3":
+    if not _signs(environment):
         return {"ingot-join": scripts.JOIN, "ingot-report": scripts.REPORT}
     return {"ingot-join": JOIN, "ingot-report": REPORT, PROGRAM: TEXT}
 
 
 def told(environment: Environment) -> dict[str, str]:
     """What of the environment file these read besides."""
-    return {"INGOT_REGION": environment.region} if environment.boot_store.kind == "s3" else {}
+    return {"INGOT_REGION": environment.region} if _signs(environment) else {}
+
+
+def _signs(environment: Environment) -> bool:
+    store = environment.boot_store
+    return store.kind == "s3" and store.signed

@@ -106,7 +106,8 @@ class TalosPool:
     def publication(self, own: Own, generation: str) -> Publication:
         store = self.asked.environment.store_url
         arguments = kernel_arguments(f"{store}/{layout.once(own.name)}", generation)
-        return ipxe.publication(own.name, generation, self.asked.release, store, arguments, {})
+        release = self.asked.release
+        return ipxe.publication(own.name, generation, release, store, arguments, {}, keeps=self.artifacts)
 
     def configuration(self, own: Own, generation: str) -> bytes:
         return machine_config.SEPARATOR.join((self.shared(), self.own(own, generation))).encode("ascii")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pysequoia import Cert
+    from pysequoia import Cert, Sig
 
 CHUNK_BYTES: Final = 1 << 20
 KEYS_BYTES_MAX: Final = 4 << 20
 """Fedora's ring of all its keys takes 50 KiB."""
 SIGNATURE_BYTES_MAX: Final = 64 << 10
+
+SIGNATURE_REMEDY: Final = "fetch file and signature again; if it stays so, runbooks/images.md#signature"
 
 
 class NotVerified(ValueError):
@@ -68,16 +70,10 @@ class Keys:
         replaced while what they signed stays published. One made after its key expired does not count, nor
         does any by a revoked key.
         """
-        from pysequoia import Sig, verify
+        from pysequoia import verify
 
-        remedy = "fetch file and signature again; if it stays so, runbooks/images.md#signature"
         expected = f"a signature by {self.fingerprint}"
-        if len(signature) > SIGNATURE_BYTES_MAX:
-            raise NotVerified(what, f"a signature of {SIGNATURE_BYTES_MAX} bytes at most", "more", remedy)
-        try:
-            parsed = Sig.from_bytes(signature)
-        except Exception as error:  # noqa: BLE001 whatever the parser says of junk, it is no signature
-            raise NotVerified(what, expected, f"no OpenPGP signature ({_first(error)})", remedy) from None
+        parsed = require_signature(signature, what, expected)
         try:
             result = verify(file=path, store=lambda _: [self._cert], signature=parsed)
             by = [found.certificate.upper() for found in result.valid_sigs]
@@ -85,7 +81,8 @@ class Keys:
             by = []
         if self.fingerprint not in by:
             claimed = parsed.issuer_fingerprint or parsed.issuer_key_id or "an unnamed key"
-            raise NotVerified(what, expected, f"one that does not verify; it says it is by {claimed.upper()}", remedy)
+            found = f"one that does not verify; it says it is by {claimed.upper()}"
+            raise NotVerified(what, expected, found, SIGNATURE_REMEDY)
 
     def _picked(self, certificates: Sequence[Cert]) -> Cert:
         picked = [c for c in certificates if c.fingerprint.upper() == self.fingerprint]
@@ -96,6 +93,18 @@ class Keys:
         if picked[0].is_revoked:
             raise NotVerified(self.where, f"a valid key {self.fingerprint}", "that it is revoked", remedy)
         return picked[0]
+
+
+def require_signature(signature: bytes, what: str, expected: str = "a signature") -> Sig:
+    """The signature, if it is one, whoever made it and whatever of. Raises NotVerified."""
+    from pysequoia import Sig
+
+    if len(signature) > SIGNATURE_BYTES_MAX:
+        raise NotVerified(what, f"a signature of {SIGNATURE_BYTES_MAX} bytes at most", "more", SIGNATURE_REMEDY)
+    try:
+        return Sig.from_bytes(signature)
+    except Exception as error:  # noqa: BLE001 whatever the parser says of junk, it is no signature
+        raise NotVerified(what, expected, f"no OpenPGP signature ({_first(error)})", SIGNATURE_REMEDY) from None
 
 
 def _certificates(material: bytes, where: str) -> Sequence[Cert]:

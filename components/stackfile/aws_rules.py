@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -24,6 +25,18 @@ IOPS_MIN: Final = 3000
 IOPS_PER_GIB: Final = 500
 IOPS_PER_MIBPS: Final = 4
 """Of gp3 (EBS user guide, "General Purpose SSD volumes"): the first at any size."""
+
+_ON_AWS: Final = {
+    "url": "machines ask S3 itself, with the rights of their role",
+    "region": "the bucket is made in aws.region",
+    "reports": "machines write their reports to S3 themselves",
+}
+_S3_ITSELF: Final = re.compile(r"https://([^/]*\.)?s3[.-][^/]*amazonaws\.com(\.cn)?(:[0-9]+)?(/|$)")
+"""The forms of docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html, and the older ones with a dash."""
+_ON_METAL: Final = {
+    "url": "the site's gateway to the bucket: firmware signs no request",
+    "region": "where the bucket is; it is there already",
+}
 
 
 def block_with_pools(s: Sketch) -> Iterator[Flaw]:
@@ -48,15 +61,24 @@ def one_kind_of_place(s: Sketch) -> Iterator[Flaw]:
 
 
 def store_with_pools(s: Sketch) -> Iterator[Flaw]:
-    """Machines on AWS fetch what is theirs from a bucket, with the rights of their role; others have no such rights."""
-    at: Path = ("boot_store", "kind")
-    if s.aws.store is None:
+    """Machines on AWS fetch what is theirs from a bucket that the stack makes, with the rights of their role; others
+    have no such rights, so a gateway of the site asks a bucket of the site's for them."""
+    at: Path = ("boot_store",)
+    if s.aws.pools and s.aws.store not in (None, "s3"):
+        fix = "write kind: s3 and bucket: with a name for the bucket"
+        yield Flaw((*at, "kind"), str(s.aws.store), "s3 with machines on AWS", fix)
+    if s.aws.store != "s3":
         return
-    if s.aws.pools and s.aws.store != "s3":
-        yield Flaw(at, s.aws.store, "s3 with machines on AWS", "write kind: s3 and bucket: with a name for the bucket")
-    elif s.aws.store == "s3" and s.pools is not None and not s.aws.pools and not s.aws.said:
-        fix = "write kind: directory, with url and directory"
-        yield Flaw(at, "s3", "another kind without machines on AWS", fix)
+    if s.aws.pools or s.aws.said:
+        for key in s.aws.gateway:
+            yield Flaw((*at, key), f"{key} with machines on AWS", "the bucket alone", f"take {key} out; {_ON_AWS[key]}")
+    elif s.pools is not None:
+        for key, why in _ON_METAL.items():
+            if key not in s.aws.gateway:
+                yield Flaw((*at, key), "nothing", f"the key {key} ({why})", f"add {key}, or write kind: directory")
+        if s.aws.store_url is not None and _S3_ITSELF.match(s.aws.store_url):
+            fix = "write the gateway's address; a bucket that answers unsigned requests hands out credentials"
+            yield Flaw((*at, "url"), s.aws.store_url, "the site's gateway, not S3 itself", fix)
 
 
 def zones_of_region(s: Sketch) -> Iterator[Flaw]:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import TypeAdapter
 
-from components.fields import Cidr
+from components.fields import Cidr, HttpsUrl
 from components.machines.aws import AwsMachines, DataVolume
 from components.machines.aws_fields import InstanceType, Region, VolumeGib, VolumeIops, VolumeThroughput, Zone
 from components.releases import Architecture
@@ -17,6 +17,8 @@ from components.stackfile.reading import default, get, read, read_list
 
 AWS: Final = "aws"
 """`machines.kind` of their pools."""
+GATEWAY: Final = ("url", "region", "reports")
+"""Keys of a bucket that machines in racks boot from."""
 
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 _CIDR: TypeAdapter[str] = TypeAdapter(Cidr)
@@ -27,6 +29,7 @@ _REGION: TypeAdapter[str] = TypeAdapter(Region)
 _TEXT: TypeAdapter[str] = TypeAdapter(str)
 _THROUGHPUT: TypeAdapter[int] = TypeAdapter(VolumeThroughput)
 _TYPE: TypeAdapter[str] = TypeAdapter(InstanceType)
+_URL: TypeAdapter[str] = TypeAdapter(HttpsUrl)
 _ZONE: TypeAdapter[str] = TypeAdapter(Zone)
 
 
@@ -65,7 +68,8 @@ class AwsPoolSketch:
 @dataclass(frozen=True)
 class AwsSketch:
     """All that there is of AWS. said: whether there is an `aws`. zones: of its network, each with where it stands;
-    None if one of them cannot be read. others: pools of other kinds of machine. store: `boot_store.kind`."""
+    None if one of them cannot be read. others: pools of other kinds of machine. store: `boot_store.kind`. gateway:
+    which keys the boot store has that only a bucket behind a gateway does. store_url: one of them."""
 
     said: bool
     region: str | None
@@ -74,6 +78,8 @@ class AwsSketch:
     pools: tuple[AwsPoolSketch, ...]
     others: tuple[Path, ...]
     store: str | None
+    gateway: tuple[str, ...]
+    store_url: str | None
     cluster: str | None
 
 
@@ -92,6 +98,8 @@ def aws_sketch(data: object) -> AwsSketch:
             ("pools", n, "machines", "kind") for n, p in named if isinstance(_kind(p), str) and _kind(p) != AWS
         ),
         store=read(_TEXT, get(data, "boot_store"), "kind"),
+        gateway=tuple(key for key in GATEWAY if get(get(data, "boot_store"), key) is not None),
+        store_url=read(_URL, get(data, "boot_store"), "url"),
         cluster=read(_TEXT, get(data, "cluster"), "name"),
     )
 

@@ -1,8 +1,9 @@
 """The boot store: what a host boots, published as objects; what its machine reports back, read from objects.
 
 Paths are those of components/boot/layout.py. What is under `boot/` holds its own digest in its path, so it
-is written once and never changed. `next/<mac>.ipxe` alone changes: it leads the host's one network boot to
-the installer, and is taken away afterwards, so that no later network boot by accident installs again.
+is written once and never changed: what is made for a node, and what its image's publisher has, fetched once for all.
+`next/<mac>.ipxe` alone changes: it leads the host's one network boot to the installer, and is taken away afterwards, so
+that no later network boot by accident installs again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Protocol
 from lifecycle.adapters import layout
 from lifecycle.adapters.clock import WallClock
 from lifecycle.adapters.directory_objects import DirectoryObjects
+from lifecycle.adapters.installer import Installer
 from lifecycle.adapters.object_store import NEXT, Objects
 from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Pin, Progress, Way
@@ -78,14 +80,19 @@ def target(objects: Objects, url: str) -> BootTarget:
 class StoredBoot:
     """Fulfils `BootStore`, on whatever keeps the objects.
 
-    find: finds that; url: where machines fetch from; both asked on first use. contents: path -> bytes of all that a
-    pin's host fetches. All three may raise NeedsAttention.
+    find: finds that; url: where machines fetch from; both asked on first use. contents: path -> bytes of all that is
+    made for a pin's host. installer: what the host boots of the image's publisher; None where nothing really boots.
+    All of these may raise NeedsAttention.
     """
 
     def __init__(
-        self, find: Callable[[], Objects], url: Callable[[], str], contents: Callable[[Pin], Mapping[str, bytes]]
+        self,
+        find: Callable[[], Objects],
+        url: Callable[[], str],
+        contents: Callable[[Pin], Mapping[str, bytes]],
+        installer: Callable[[Pin], Installer] | None = None,
     ) -> None:
-        self._find, self._url, self._contents = find, url, contents
+        self._find, self._url, self._contents, self._installer = find, url, contents, installer
 
     @cached_property
     def _objects(self) -> Objects:
@@ -99,6 +106,8 @@ class StoredBoot:
                 f"no file for {pin.boot_url} among {sorted(contents)}",
                 "use one checkout for stack file and step",
             )
+        if self._installer is not None:
+            self._installer(pin).keep_in(self._objects)
         for path, data in sorted(contents.items()):
             self._objects.write_once(path, data)
         self._objects.erase(layout.progress_of(pin))
@@ -120,7 +129,8 @@ class StoredBoot:
 
 
 class DirectoryBoot(StoredBoot):
-    """The same in a directory, asked for on first use; that may raise NeedsAttention."""
+    """The same in a directory, asked for on first use; that may raise NeedsAttention. It keeps nothing of a
+    publisher's."""
 
     def __init__(
         self, directory: Callable[[], Path], url: Callable[[], str], contents: Callable[[Pin], Mapping[str, bytes]]

@@ -84,8 +84,8 @@ def ports(
     completed with, if it runs Talos. start: where to look for the project, else the working directory.
     environment: of variables, else the process's own. broker: (folder, stack) -> the command that keeps a view
     there for all steps; without one, with INGOT_VIEW=own, and for a preview's roster, this process keeps its own.
-    installers: for a matchbox. launches: for hosts on EC2. switched: of kinds of machine that bring their own
-    adapter. Raises nothing: the adapter that misses something says so.
+    installers: for hosts that boot one. launches: for hosts on EC2. switched: of kinds of machine that bring their
+    own adapter. Raises nothing: the adapter that misses something says so.
     """
     env = process_environment() if environment is None else environment
     wall = WallClock()

@@ -7,12 +7,21 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
 from lifecycle.adapters.files import locked, make_directory, refused, sync_directory, write_atomically
-from lifecycle.adapters.object_store import ONCE, PROGRESS, RECORDS, Stored, other_bytes
-from lifecycle.errors import NeedsAttention
+from lifecycle.adapters.object_store import (
+    KEEP_LIMIT_S,
+    ONCE,
+    PROGRESS,
+    RECORDS,
+    Fetch,
+    Stored,
+    other_bytes,
+    other_digest,
+)
 from lifecycle.ports import Clock
 
 MODES: Final = {RECORDS: (0o600, 0o700), ONCE: (0o640, 0o750)}
@@ -21,7 +30,10 @@ group of the web server that hands them to a machine."""
 PUBLIC: Final = (0o644, 0o755)
 """Of all others, which the web server reads as any user: public within the site, they hold no secret."""
 LOCK: Final = ".lock"
+NEW, KEPT_NEW = ".new-", ".kept-"
+"""What a file is called until it is whole; the second, large ones, which only who holds the lock writes."""
 CHUNK_BYTES: Final = 1 << 20
+KEEP_POLL_S: Final = 0.25
 
 
 class DirectoryObjects:
@@ -58,37 +70,18 @@ class DirectoryObjects:
             _link_new(file, lambda new: new.write(data), _modes(path)[0])
             _same(file, data)
 
-    def holds(self, path: str, sha256: str) -> bool:
-        """Whether a file of this digest is there. Raises NeedsAttention if another one is."""
-        file = self._file(path)
-        try:
-            with file.open("rb") as found:
-                if hashlib.file_digest(found, "sha256").hexdigest() == sha256:
-                    return True
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise refused(file, error) from error
-        raise other_bytes(str(file))
-
-    def add(self, path: str, source: Path, sha256: str) -> None:
-        """Copy a large file here, if it has this digest: what is hashed is what is written. Raises NeedsAttention, and
-        leaves nothing, if it has another."""
-        digest = hashlib.sha256()
-
-        def copy(new: IO[bytes]) -> None:
-            with source.open("rb") as old:
-                while chunk := old.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    new.write(chunk)
-            if digest.hexdigest() != sha256:
-                raise NeedsAttention(
-                    f"artifact {path}",
-                    f"a file of digest {digest.hexdigest()}, not {sha256}",
-                    "runbooks/images.md#digest: the publisher's file is not the one that was pinned",
-                )
-
-        _link_new(self._made(path), copy, _modes(path)[0])
+    def keep(self, path: str, sha256: str, fetch: Fetch) -> None:
+        file = self._made(path)
+        if _holds(file, sha256):
+            return
+        with locked(file.parent / LOCK, self._clock, KEEP_LIMIT_S, KEEP_POLL_S):
+            if _holds(file, sha256):
+                return
+            for left in file.parent.glob(f"{KEPT_NEW}*"):  # by a step that was killed: its lock is ours now
+                _unlink(left)
+            with fetch() as source:
+                _link_new(file, partial(_copy, source, sha256, str(file)), _modes(path)[0], KEPT_NEW)
+        _holds(file, sha256)
 
     def remove(self, path: str, expected: str) -> bool:
         file = self._made(path)
@@ -150,14 +143,15 @@ def _bytes_in(file: Path) -> bytes | None:
         raise refused(file, error) from error
 
 
-def _link_new(file: Path, fill: Callable[[IO[bytes]], object], mode: int) -> None:
-    """Write a new file beside `file`, and give it that name once it is whole, unless another has it by then."""
+def _link_new(file: Path, fill: Callable[[IO[bytes]], object], mode: int, prefix: str = NEW) -> None:
+    """Write a new file beside `file`, and give it that name once it is whole, unless another has it by then. Nobody
+    else may read it before."""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=file.parent)
+        handle, temporary = tempfile.mkstemp(prefix=prefix, dir=file.parent)
         try:
             with os.fdopen(handle, "wb") as new:
-                os.fchmod(new.fileno(), mode)
                 fill(new)
+                os.fchmod(new.fileno(), mode)
                 new.flush()
                 os.fsync(new.fileno())
             with contextlib.suppress(FileExistsError):  # another step wrote it just now
@@ -167,6 +161,30 @@ def _link_new(file: Path, fill: Callable[[IO[bytes]], object], mode: int) -> Non
         sync_directory(file.parent)
     except OSError as error:
         raise refused(file, error) from error
+
+
+def _holds(file: Path, sha256: str) -> bool:
+    """Whether a file of this digest is there. Raises NeedsAttention if another one is."""
+    try:
+        with file.open("rb") as found:
+            if hashlib.file_digest(found, "sha256").hexdigest() == sha256:
+                return True
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise refused(file, error) from error
+    raise other_bytes(str(file))
+
+
+def _copy(source: Path, sha256: str, where: str, new: IO[bytes]) -> None:
+    """What is hashed is what is written. Raises NeedsAttention if it has another digest."""
+    digest = hashlib.sha256()
+    with source.open("rb") as old:
+        while chunk := old.read(CHUNK_BYTES):
+            digest.update(chunk)
+            new.write(chunk)
+    if digest.hexdigest() != sha256:
+        raise other_digest(where, digest.hexdigest(), sha256)
 
 
 def _same(file: Path, data: bytes) -> bool:

@@ -1,17 +1,17 @@
 """What the steps' identity may do on AWS, asked of AWS itself, and which machines there say they are this stack's.
 
-EC2 answers a dry run of each call: it changes nothing, and says whether the call would be let through. S3 has none, so
-it is asked for what changes nothing: an object that is not there, and writes on the condition that it is one that
-nobody ever wrote. What cannot be asked harmlessly, such as the end of an instance where there is none yet, is not
-known, and not reported as missing.
+EC2 answers a dry run of each call: it changes nothing, and says whether the call would be let through. What cannot be
+asked harmlessly, such as the end of an instance where there is none yet, is not known, and not reported as missing.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from lifecycle import ec2
+from lifecycle.adapters import s3_access
 from lifecycle.adapters.ec2_api import FORBIDDEN, Answered, Aws, Json, Refused, lacking
 from lifecycle.adapters.ec2_find import Finder
 from lifecycle.aws_permissions import BY_ACTION, On, Right
@@ -22,21 +22,6 @@ from lifecycle.ports import Pin
 
 WOULD = "DryRunOperation"
 LOOKS: Final = tuple(action.removeprefix("ec2:") for action, right in BY_ACTION.items() if right.on is On.ALL)
-ABSENT: Final = "records/.preflight"
-"""An object that nobody ever writes."""
-NO_VERSION: Final = '"00000000000000000000000000000000"'
-"""The ETag that no object has."""
-DENIED: Final = FORBIDDEN | {"403"}
-S3_SAYS: Final = DENIED | {
-    "404",
-    "412",
-    "ConditionalRequestConflict",
-    "NoSuchBucket",
-    "NoSuchKey",
-    "NoSuchVersion",
-    "NotImplemented",
-    "PreconditionFailed",
-}
 
 
 class AwsAccount:
@@ -93,7 +78,9 @@ class AwsAccount:
         yield from self._switch(place)
         bucket = self._bucket()
         if bucket is not None:
-            yield from self._store(Place(bucket[1], place.cluster, ""), bucket[0])
+            # Without one the program has yet to register it; whoever keeps records there says so.
+            with contextlib.suppress(s3_access.NoBucket):
+                yield from s3_access.lacking(self._aws, Place(bucket[1], place.cluster, ""), bucket[0])
 
     def _dry(self, place: Place, call: str, **arguments: Any) -> Iterator[Right]:
         """The permission that a call lacks. Any other answer is no verdict: it may be about the arguments."""
@@ -144,25 +131,6 @@ class AwsAccount:
         volumes = [volume for _, volume in one.kept]
         if volumes:
             yield from self._dry(place, "AttachVolume", InstanceId=one.id, VolumeId=volumes[0], Device=DEVICES[-1])
-
-    def _store(self, place: Place, bucket: str) -> Iterator[Right]:
-        absent = {"Bucket": bucket, "Key": ABSENT}
-        for action, call, arguments in (
-            ("s3:ListBucket", "ListObjectsV2", {"Bucket": bucket, "Prefix": ABSENT, "MaxKeys": 1}),
-            ("s3:ListBucketVersions", "ListObjectVersions", {"Bucket": bucket, "Prefix": ABSENT, "MaxKeys": 1}),
-            ("s3:GetObject", "GetObject", absent),
-            ("s3:PutObject", "PutObject", {**absent, "Body": b"", "IfMatch": NO_VERSION}),
-            ("s3:DeleteObject", "DeleteObject", {**absent, "IfMatch": NO_VERSION}),
-        ):
-            try:
-                self._aws.ask(place, call, told=frozenset(S3_SAYS), service="s3", **arguments)
-            except Answered as answered:
-                if answered.code == "NoSuchBucket":
-                    return  # the program registers it; whoever keeps records there says so
-                if answered.code in DENIED:
-                    yield _right(action, "")
-            except Refused:
-                continue
 
 
 def _of(pin: Pin) -> Instance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lifecycle.adapters.ec2 import Ec2Machines
@@ -12,8 +12,12 @@ from lifecycle.adapters.ec2_launch import UserData
 from lifecycle.adapters.ec2_store import InstanceStore
 from lifecycle.adapters.pins import StackFilePins
 from lifecycle.adapters.place import Bucket
+from lifecycle.adapters.s3_access import SitesBucket
 from lifecycle.adapters.stores import Stores
+from lifecycle.cloud import Cloud
+from lifecycle.ec2 import Instance
 from lifecycle.errors import NeedsAttention
+from lifecycle.permissions import Forbidden
 from lifecycle.ports import Clock, Pin
 
 Launches = Callable[[Path, str, Pin, str], UserData]
@@ -33,9 +37,28 @@ def machines(aws: Aws, pins: StackFilePins, stores: Stores, launches: Launches |
     )
 
 
-def account(aws: Aws, pins: StackFilePins) -> AwsAccount:
-    """The account that they are in."""
-    return AwsAccount(aws, stack_tag(pins.stack), lambda: tuple(pins.stack_file.pins.values()), lambda: _bucket(pins))
+def account(aws: Aws, pins: StackFilePins) -> Cloud:
+    """The account that they are in; of a fleet in racks, the one that its bucket is in, if it has one."""
+    found = AwsAccount(aws, stack_tag(pins.stack), lambda: tuple(pins.stack_file.pins.values()), lambda: _bucket(pins))
+    return _Account(pins, found, SitesBucket(aws, lambda: _place(pins)))
+
+
+class _Account:
+    """Fulfils `lifecycle.cloud.Cloud` by whichever the stack file asks for, which is read when it is needed."""
+
+    def __init__(self, pins: StackFilePins, instances: Cloud, bucket: Cloud) -> None:
+        self._pins, self._instances, self._bucket = pins, instances, bucket
+
+    def forbidden(self) -> tuple[Forbidden, ...]:
+        return self._one.forbidden()
+
+    def machines(self) -> Mapping[str, tuple[str, ...]]:
+        return self._one.machines()
+
+    @property
+    def _one(self) -> Cloud:
+        on_aws = any(isinstance(pin.particulars, Instance) for pin in self._pins.stack_file.pins.values())
+        return self._instances if on_aws else self._bucket
 
 
 def stack_tag(stack: str) -> str:
@@ -44,8 +67,13 @@ def stack_tag(stack: str) -> str:
 
 
 def _bucket(pins: StackFilePins) -> tuple[str, str] | None:
+    place = _place(pins)
+    return None if place is None else (place.name, place.region)
+
+
+def _place(pins: StackFilePins) -> Bucket | None:
     place = pins.stack_file.boot_store
-    return (place.name, place.region) if isinstance(place, Bucket) else None
+    return place if isinstance(place, Bucket) else None
 
 
 def _nothing(root: Path, stack: str, pin: Pin, zone: str) -> UserData:

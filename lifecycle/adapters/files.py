@@ -77,25 +77,25 @@ def make_directory(directory: Path, mode: int, *, below: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, clock: Clock) -> Iterator[None]:
+def locked(path: Path, clock: Clock, limit_s: float = LOCK_LIMIT_S, poll_s: float = LOCK_POLL_S) -> Iterator[None]:
     """Hold the lock file `path` exclusively, across processes. The kernel frees it if we die.
 
-    Raises PortError after LOCK_LIMIT_S, NeedsAttention if the file cannot be opened.
+    Raises PortError after limit_s, NeedsAttention if the file cannot be opened.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise refused(path, error) from error
     try:
-        until_s = clock.now_s() + LOCK_LIMIT_S
+        until_s = clock.now_s() + limit_s
         while not _try_lock(handle, path):
             if clock.now_s() >= until_s:
                 raise PortError(
                     f"lock {path}",
-                    f"it held by another process for {LOCK_LIMIT_S:.0f} s",
+                    f"it held by another process for {limit_s:.0f} s",
                     f"see `fuser {path}`; end that step or wait for it, then run `pulumi up` again",
                 )
-            clock.sleep(LOCK_POLL_S)
+            clock.sleep(poll_s)
         yield
     finally:
         os.close(handle)

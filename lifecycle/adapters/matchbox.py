@@ -20,7 +20,7 @@ from typing import Any
 from lifecycle.adapters import layout
 from lifecycle.adapters.boot_store import BootTarget, mac_of, reported, target
 from lifecycle.adapters.directory_objects import DirectoryObjects
-from lifecycle.adapters.installer import Artifact, Installer
+from lifecycle.adapters.installer import Installer
 from lifecycle.errors import NeedsAttention
 from lifecycle.ports import Pin, Progress
 
@@ -55,8 +55,7 @@ class MatchboxBoot:
         group = {"id": _id(pin.node), "name": f"ingot: installs {pin.node}", "profile": _profile_id(pin)}
         self._refuse_rival(pin)
         installer = self._installer(pin)
-        for artifact in (installer.kernel, installer.initrd):
-            self._hold(artifact, installer)
+        installer.keep_in(self._assets)
         contents = self._contents(pin)
         for path, data in sorted(contents.items()):
             self._assets.write_once(path, data)
@@ -89,12 +88,6 @@ class MatchboxBoot:
             },
             **({"ignition_id": f"{_profile_id(pin)}.ign"} if ignition else {}),
         }
-
-    def _hold(self, artifact: Artifact, installer: Installer) -> None:
-        """Have an artifact among the assets, with the digest that is pinned."""
-        if not self._assets.holds(artifact.path, artifact.sha256):
-            with installer.fetch(artifact.url) as file:
-                self._assets.add(artifact.path, file, artifact.sha256)
 
     def _refuse_rival(self, pin: Pin) -> None:
         """Of two groups that select one machine, matchbox takes either; which, nothing here decides."""

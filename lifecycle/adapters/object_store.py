@@ -6,13 +6,22 @@ whole or not at all. A version is the adapter's own: it says nothing but whether
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from lifecycle.errors import NeedsAttention
 
 RECORDS, ONCE, PROGRESS, BOOT, NEXT = "records", "once", "progress", "boot", "next"
 """The first parts of all paths. `records` is the steps' own, `once` holds secrets, machines write `progress`."""
+
+Fetch = Callable[[], AbstractContextManager[Path]]
+"""Gives a large file, on disk while the context lasts, not verified yet; raises what explains itself."""
+KEEP_LIMIT_S: Final = 4500.0
+"""How long one step waits for another that fetches the same file: an hour to fetch it
+(components/images/sources.py), and time to write it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,15 @@ class Objects(Protocol):
         path says what they have to be, so somebody changed them or the digest is wrong."""
         ...
 
+    def keep(self, path: str, sha256: str, fetch: Fetch) -> None:
+        """Make sure that a large file of this digest is there, and none other, whoever put it there.
+
+        fetch: not called if it is there, nor while another step that may be seen from here fetches it. Raises
+        NeedsAttention, and leaves nothing, if what is fetched has another digest; likewise, and changes nothing, if
+        another file is there. Raises what `fetch` raises.
+        """
+        ...
+
     def remove(self, path: str, expected: str) -> bool:
         """Take away the version that was read. False, and nothing changed, if it is not there any more."""
         ...
@@ -62,6 +80,15 @@ class Objects(Protocol):
     def takes_reports(self) -> bool:
         """Whether machines may write below `progress`."""
         ...
+
+
+def other_digest(where: str, found: str, sha256: str) -> NeedsAttention:
+    """What `keep` raises of what was fetched."""
+    return NeedsAttention(
+        f"artifact {where}",
+        f"a file of digest {found}, not {sha256}",
+        "runbooks/images.md#digest: the publisher's file is not the one that was pinned",
+    )
 
 
 def other_bytes(where: str) -> NeedsAttention:

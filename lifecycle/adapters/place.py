@@ -15,10 +15,13 @@ class Folder:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of S3."""
+    """A bucket of S3. takes_reports: whether machines' reports get there. turns: a folder of this machine where those
+    who would fetch one file for it take turns; None: nobody else does."""
 
     name: str
     region: str
+    takes_reports: bool = True
+    turns: Path | None = None
 
 
 @dataclass(frozen=True)

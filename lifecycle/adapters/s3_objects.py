@@ -4,19 +4,28 @@ If-None-Match and If-Match of PutObject, and If-Match of DeleteObject, are docum
 docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html: of two writers at once one is told 409 or
 412, and a reader sees the last whole write at once.
 
+A large file goes there in one request with its SHA-256, which S3 compares with what it received, keeps, and tells
+whoever asks (AmazonS3/latest/userguide/checking-object-integrity.html); no part of one is ever to be seen.
+
 Everything is encrypted with S3's own keys (SSE-S3), whatever the bucket's default: a machine then needs no key of
 its own to read what it may read.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import random
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from lifecycle.adapters.object_store import Stored, other_bytes
+from lifecycle.adapters.broker_folder import private_folder
+from lifecycle.adapters.files import locked
+from lifecycle.adapters.object_store import KEEP_LIMIT_S, Fetch, Stored, other_bytes, other_digest
 from lifecycle.adapters.place import Bucket
 from lifecycle.adapters.s3_errors import Lost, Transient, told
 from lifecycle.adapters.wire import BACKOFF_FIRST_S, BACKOFF_MAX_S, CONNECT_S, READ_S, RETRY_LIMIT_S
@@ -29,6 +38,10 @@ T = TypeVar("T")
 
 WRITER: Final = "ingot-writer"
 """Metadata of an object: who wrote it. By it a writer whose answer was lost knows its own work."""
+CHUNK_BYTES: Final = 1 << 20
+TURN_POLL_S: Final = 0.25
+UPLOAD_LIMIT_S: Final = 1800.0
+"""For the largest file, a disk image of 1 GiB, at 5 Mbit/s; S3 takes 5 GiB in one request."""
 ENCRYPTED: Final[Any] = {"ServerSideEncryption": "AES256"}
 
 
@@ -47,7 +60,7 @@ class S3Objects:
     """Fulfils `object_store.Objects`.
 
     connect: makes the client, when it is first needed. A request that S3 cannot serve now is sent again, for
-    RETRY_LIMIT_S in all.
+    RETRY_LIMIT_S in all; a large file longer.
     """
 
     def __init__(self, bucket: Bucket, clock: Clock, connect: Callable[[Bucket], S3Client] = client) -> None:
@@ -89,13 +102,20 @@ class S3Objects:
             return
         found = self.read(path)
         if found is None:
-            raise PortError(
-                f"boot store file {self.where(path)}",
-                "it gone right after it had been there",
-                "find out who deletes from the bucket, then run `pulumi up` again",
-            )
+            raise self._gone(path)
         if found.data != data:
             raise other_bytes(self.where(path))
+
+    def keep(self, path: str, sha256: str, fetch: Fetch) -> None:
+        if self._holds(path, sha256):
+            return
+        with self._turn(sha256):
+            if self._holds(path, sha256):
+                return
+            with fetch() as source:
+                self._upload(path, sha256, source)
+        if not self._holds(path, sha256):
+            raise self._gone(path)
 
     def remove(self, path: str, expected: str) -> bool:
         unsure: list[bool] = []
@@ -129,7 +149,66 @@ class S3Objects:
         return self._patiently("ListBucket", "", pages)
 
     def takes_reports(self) -> bool:
+        return self._bucket.takes_reports
+
+    def _turn(self, sha256: str) -> AbstractContextManager[None]:
+        """Nobody else on this machine fetches the file meanwhile. S3 has no locks: another machine may."""
+        if self._bucket.turns is None:
+            return nullcontext()
+        folder = private_folder(self._bucket.turns)
+        return locked(folder / f"{sha256}.lock", self._clock, KEEP_LIMIT_S, TURN_POLL_S)
+
+    def _holds(self, path: str, sha256: str) -> bool:
+        """Whether an object of this digest is there. Raises NeedsAttention if another one is."""
+
+        def digest() -> str:
+            answer = self._client.get_object(Bucket=self._bucket.name, Key=path, ChecksumMode="ENABLED")
+            told = str(answer.get("ChecksumSHA256", ""))
+            with closing(answer["Body"]) as body:
+                if told and "-" not in told:  # with one it is of the parts, not of the whole
+                    return base64.b64decode(told).hex()
+                read = hashlib.sha256()
+                for chunk in body.iter_chunks(CHUNK_BYTES):
+                    read.update(chunk)
+                return read.hexdigest()
+
+        try:
+            found = self._patiently("GetObject", path, digest)
+        except Lost:
+            return False
+        if found != sha256:
+            raise other_bytes(self.where(path))
         return True
+
+    def _upload(self, path: str, sha256: str, source: Path) -> None:
+        """Put a file of this digest there, unless one is by then. Raises NeedsAttention if it has another."""
+        with source.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256")
+        if found.hexdigest() != sha256:
+            raise other_digest(self.where(path), found.hexdigest(), sha256)
+
+        def send() -> None:
+            with source.open("rb") as body:
+                self._client.put_object(
+                    Bucket=self._bucket.name,
+                    Key=path,
+                    Body=body,
+                    ChecksumSHA256=base64.b64encode(found.digest()).decode(),
+                    IfNoneMatch="*",
+                    **ENCRYPTED,
+                )
+
+        try:
+            self._patiently("PutObject", path, send, limit_s=UPLOAD_LIMIT_S)
+        except Lost:
+            return
+
+    def _gone(self, path: str) -> PortError:
+        return PortError(
+            f"boot store file {self.where(path)}",
+            "it gone right after it had been there",
+            "find out who deletes from the bucket, then run `pulumi up` again",
+        )
 
     def _versions(self, path: str) -> tuple[str, ...]:
         """Ids of every version and delete marker of one object."""
@@ -155,13 +234,20 @@ class S3Objects:
         except Lost:
             return ""
 
-    def _patiently(self, action: str, path: str, send: Callable[[], T], unsure: list[bool] | None = None) -> T:
+    def _patiently(
+        self,
+        action: str,
+        path: str,
+        send: Callable[[], T],
+        unsure: list[bool] | None = None,
+        limit_s: float = RETRY_LIMIT_S,
+    ) -> T:
         """Send, and send again while S3 cannot serve it now. action: what IAM calls the permission.
 
         unsure: gets an entry for each request that may have been carried out although its answer was none. Raises Lost
         where the object is not as the request wanted it, PortError and NeedsAttention.
         """
-        until_s, pause_s = self._clock.now_s() + RETRY_LIMIT_S, BACKOFF_FIRST_S
+        until_s, pause_s = self._clock.now_s() + limit_s, BACKOFF_FIRST_S
         while True:
             try:
                 return send()
@@ -173,7 +259,7 @@ class S3Objects:
                 unsure.append(True)
             left_s = until_s - self._clock.now_s()
             if left_s <= 0:
-                raise failure.given_up(RETRY_LIMIT_S)
+                raise failure.given_up(limit_s)
             # By chance, so that the steps of a run that were told to slow down together do not return together.
             self._clock.sleep(min(left_s, random.uniform(pause_s / 2, pause_s)))
             pause_s = min(BACKOFF_MAX_S, pause_s * 2)

@@ -39,15 +39,15 @@ class Stores:
         return self._folder(place.assets) if isinstance(place, Matchbox) else self.private()
 
     def boot(self, url: Callable[[], str], contents: Contents, installer: Callable[[Pin], Installer]) -> BootStore:
-        """Both ends of the boot store. url: where machines fetch from. contents: of what a pin's host boots.
-        installer: what starts it, for a matchbox."""
+        """Both ends of the boot store. url: where machines fetch from. contents: what is made for a pin's host.
+        installer: what it boots of its image's publisher."""
         return _Late(lambda: self._boot(url, contents, installer))
 
     def _boot(self, url: Callable[[], str], contents: Contents, installer: Callable[[Pin], Installer]) -> BootStore:
         place = self._place
         if isinstance(place, Matchbox):
             return MatchboxBoot(self._folder(place.directory), self._folder(place.assets), url, contents, installer)
-        return StoredBoot(self.served, url, contents)
+        return StoredBoot(self.served, url, contents, installer)
 
     def _folder(self, directory: Path) -> DirectoryObjects:
         return DirectoryObjects(directory, self._clock)

@@ -41,7 +41,7 @@ class TestPolicy:
     def test_of_a_stack_of_metal_there_is_none(self) -> None:
         refused = aws("policy", "metal")
         assert isinstance(refused.exception, NothingOnAws)
-        assert "expected a pool of kind aws, found none" in str(refused.exception)
+        assert "expected a pool of kind aws or a boot store of kind s3, found neither" in str(refused.exception)
 
 
 class TestCheck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 OLD, NEW = "44.20260101.3.0", "44.20260202.3.0"
@@ -76,7 +77,7 @@ def pinned() -> dict[str, Any]:
 
     def artifact(name: str) -> dict[str, str]:
         url = f"https://builds.example/{name}"
-        return {"url": url, "sha256": f"{sum(name.encode()) * 7919:064x}", "signature": f"{url}.sig"}
+        return {"url": url, "sha256": _digest(name), "signature": f"{url}.sig"}
 
     def image(os_image: str, version: str, architecture: str) -> dict[str, Any]:
         names = ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal", "metal-4k", "iso")
@@ -104,6 +105,15 @@ def pinned() -> dict[str, Any]:
     }
 
 
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def kept(name: str) -> str:
+    """Where the boot store keeps a file of `pinned`, named by version, architecture and artifact."""
+    return f"https://boot.example/boot/sha256/{_digest(name)}/{name.rpartition('/')[2]}"
+
+
 def _of_talos(version: str, found: dict[str, Any]) -> dict[str, Any]:
     installer = f"factory.example/metal-installer/{SCHEMATIC}:{version}@sha256:{sum(version.encode()):a>64x}"
     return {a: {**image, "schematic": SCHEMATIC, "installer": installer} for a, image in found.items()}
@@ -123,13 +133,13 @@ def changed(document: Any, at: str, value: Any) -> Any:
 
 
 def boot_script(title: str, base: str, arguments: str) -> list[str]:
-    """The lines of an iPXE script in full. base: of the release's artifacts."""
+    """The lines of an iPXE script in full. base: of the names of the release's artifacts."""
     return [
         "#!ipxe",
         f"# {title}",
         ":start",
-        f"kernel {base}/pxe-kernel {arguments} || goto again",
-        f"initrd --name main {base}/pxe-initramfs || goto again",
+        f"kernel {kept(f'{base}/pxe-kernel')} {arguments} || goto again",
+        f"initrd --name main {kept(f'{base}/pxe-initramfs')} || goto again",
         "boot || goto again",
         ":again",
         "echo Could not start the installer; trying again in 10 s",

@@ -13,7 +13,7 @@ from components.boot.ignition import File, Ignition, Verification, inlined, pars
 from components.boot.pin import pins, publish
 from components.environment import Environment
 from components.images.lock import Lock, UnknownRelease
-from tests.components.boot.fleet import boot_script
+from tests.components.boot.fleet import boot_script, kept
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -46,15 +46,15 @@ class TestTheImage:
         metal = lock().release("fedora-coreos", "44.20260101.3.0", "x86_64").artifact("metal")
         contents = files(live(publish(environment(), lock(), "w1")))[IMAGE].contents
         assert contents is not None
-        assert (contents.source, contents.verification) == (metal.url, Verification(hash=f"sha256-{metal.sha256}"))
+        assert contents.source == kept("44.20260101.3.0/x86_64/metal")
+        assert contents.verification == Verification(hash=f"sha256-{metal.sha256}")
 
     def test_its_signature_is_checked(self, environment: Environments, lock: Locks) -> None:
         """coreos-installer looks for `<image>.sig` beside the image, and refuses an image without one."""
         made = live(publish(environment(), lock(), "w1"))
         contents = files(made)[IMAGE + ".sig"].contents
         assert contents is not None
-        metal = lock().release("fedora-coreos", "44.20260101.3.0", "x86_64").artifact("metal")
-        assert contents.source == metal.signature
+        assert contents.source == kept("44.20260101.3.0/x86_64/metal") + ".sig"
         assert json.loads(text(made, SETTINGS)) == {"ignition-file": INSTALLED, "image-file": IMAGE}
 
     def test_no_check_is_switched_off(self, environment: Environments, lock: Locks) -> None:
@@ -109,15 +109,22 @@ class TestTheScript:
 
     def test_in_full(self, environment: Environments, lock: Locks) -> None:
         published = publish(environment(), lock(), "w1")
-        base = "https://builds.example/44.20260101.3.0/x86_64"
+        base = "44.20260101.3.0/x86_64"
         arguments = (
-            f"initrd=main coreos.live.rootfs_url={base}/pxe-rootfs ignition.firstboot ignition.platform.id=metal "
-            f"ignition.config.url=https://boot.example/boot/{published.generation}/w1.ign "
+            f"initrd=main coreos.live.rootfs_url={kept(f'{base}/pxe-rootfs')} ignition.firstboot "
+            f"ignition.platform.id=metal ignition.config.url=https://boot.example/boot/{published.generation}/w1.ign "
             "coreos.inst.install_dev=/dev/disk/by-id/nvme-OS_w1"
         )
         assert script(published).splitlines() == boot_script(
             "Installs fedora-coreos 44.20260101.3.0 (x86_64) on w1.", base, arguments
         )
+
+    def test_all_that_it_fetches_is_in_the_boot_store(self, environment: Environments, lock: Locks) -> None:
+        published = publish(environment(), lock(), "w1")
+        assert published.keeps == ("pxe-kernel", "pxe-initramfs", "pxe-rootfs", "metal")
+        fetched = [f.contents.source for f in files(live(published)).values() if f.contents and f.contents.source]
+        elsewhere = [url for url in fetched if not url.startswith(("data:", "https://boot.example/"))]
+        assert (elsewhere, "builds.example" in script(published)) == ([], False)
 
     def test_paths_hold_the_generation(self, environment: Environments, lock: Locks) -> None:
         published = publish(environment(), lock(), "w1")

@@ -47,6 +47,9 @@ class TestPublication:
         assert not [u for u in configuration.systemd.units if "install" in u.name]
         assert not [a for a in found.kernel_arguments if "inst" in a.split("=")[0]]
         unit = next(u for u in configuration.systemd.units if u.name == eraser.UNIT)
+        assert "metal" not in found.keeps
+        assert "pxe-kernel" in found.keeps
+        assert "builds.example" not in b"".join(found.files.values()).decode()
         assert "SuccessAction=poweroff\n" in (unit.contents or "")
         assert "Restart=" not in (unit.contents or "")
 

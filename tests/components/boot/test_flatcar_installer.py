@@ -19,7 +19,7 @@ from components.boot.ignition import File, Ignition, Verification, inlined, pars
 from components.boot.pin import pins, publish
 from components.environment import Environment
 from components.images.lock import Lock
-from tests.components.boot.fleet import IMAGES, boot_script
+from tests.components.boot.fleet import IMAGES, boot_script, kept
 
 Environments = Callable[..., Environment]
 Locks = Callable[..., Lock]
@@ -59,12 +59,13 @@ class TestPublished:
         metal = lock().release("flatcar", VERSION, "x86_64").artifact("metal")
         contents = files(live(published))[IMAGE].contents
         assert contents is not None
-        assert (contents.source, contents.verification) == (metal.url, Verification(hash=f"sha256-{metal.sha256}"))
+        assert contents.source == kept(f"{VERSION}/x86_64/metal")
+        assert contents.verification == Verification(hash=f"sha256-{metal.sha256}")
 
-    def test_its_signature_is_beside_it(self, published: Publication, lock: Locks) -> None:
+    def test_its_signature_is_beside_it(self, published: Publication) -> None:
         contents = files(live(published))[f"{IMAGE}.sig"].contents
         assert contents is not None
-        assert contents.source == lock().release("flatcar", VERSION, "x86_64").artifact("metal").signature
+        assert contents.source == kept(f"{VERSION}/x86_64/metal") + ".sig"
         assert text(live(published), SIGNING_KEY_FILE) == f"{SIGNING_KEY}\n"
 
     def test_one_without_a_signature_is_refused(self, environment: Environments, lock: Locks) -> None:
@@ -100,7 +101,7 @@ class TestPublished:
         assert INSTALL_UNIT.index("ingot-report installing") < INSTALL_UNIT.index("ingot-report installed")
 
     def test_the_script_in_full(self, published: Publication) -> None:
-        base = f"https://builds.example/{VERSION}/x86_64"
+        base = f"{VERSION}/x86_64"
         arguments = (
             "initrd=main flatcar.first_boot=1 "
             f"ignition.config.url=https://boot.example/boot/{published.generation}/w1.ign"

@@ -15,7 +15,7 @@ from components.boot.pin import pins, publish
 from components.boot.talos import UNSET
 from components.environment import Environment
 from components.images.lock import UnknownRelease
-from tests.components.boot.fleet import SCHEMATIC
+from tests.components.boot.fleet import SCHEMATIC, kept
 from tests.components.boot.talos_fleet import (
     GENERATION,
     NEXT,
@@ -60,27 +60,28 @@ class TestInstallation:
         assert told == "/dev/disk/by-id/nvme-A_1\n/dev/disk/by-id/nvme-B_1\n"
         assert "nvme-A_1" not in json.dumps(config)
 
-    def test_starts_from_the_factory_over_tls_and_asks_for_its_configuration(self) -> None:
+    def test_starts_from_the_boot_store_and_asks_for_its_configuration(self) -> None:
         published = publish(environment(), lock(), "w1")
         [(path, script)] = published.files.items()
         assert path == f"boot/{published.generation}/w1.ipxe"
         assert published.boot_url == f"https://boot.example/{path}"
         lines = script.decode().splitlines()
         kernel = next(line for line in lines if line.startswith("kernel "))
-        assert " https://builds.example/v1.13.8/x86_64/pxe-kernel " in kernel
+        assert f" {kept('v1.13.8/x86_64/pxe-kernel')} " in kernel
         assert "talos.config=https://boot.example/once/w1" in kernel.split()
-        assert any("v1.13.8/x86_64/pxe-initramfs" in line for line in lines)
+        assert f"initrd --name main {kept('v1.13.8/x86_64/pxe-initramfs')} || goto again" in lines
+        assert published.keeps == ("pxe-kernel", "pxe-initramfs")
 
     def test_the_script_in_full(self) -> None:
         published = publish(environment(), lock(), "w1")
         [script] = published.files.values()
-        base = "https://builds.example/v1.13.8/x86_64"
+        base = "v1.13.8/x86_64"
         assert script.decode().splitlines() == [
             "#!ipxe",
             f"# Installs talos v1.13.8 (x86_64, schematic {SCHEMATIC[:12]}) on w1.",
             ":start",
-            f"kernel {base}/pxe-kernel {' '.join(published.kernel_arguments)} || goto again",
-            f"initrd --name main {base}/pxe-initramfs || goto again",
+            f"kernel {kept(f'{base}/pxe-kernel')} {' '.join(published.kernel_arguments)} || goto again",
+            f"initrd --name main {kept(f'{base}/pxe-initramfs')} || goto again",
             "boot || goto again",
             ":again",
             "echo Could not start the installer; trying again in 10 s",

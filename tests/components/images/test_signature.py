@@ -17,6 +17,7 @@ from components.images.signature import (
     NotVerified,
     check_digest,
     digests,
+    require_signature,
 )
 
 DATA = b"an image" * 1000
@@ -156,6 +157,11 @@ class TestASignatureDoesNotCount:
     def test_that_is_none(self, image: Path, signer: Any, junk: bytes) -> None:
         found = self.refused(Keys(signer.public, signer.fingerprint, "k"), image, junk)
         assert found.startswith("no OpenPGP signature")
+
+    @pytest.mark.parametrize("junk", [b"", b"<html>not found</html>"])
+    def test_is_told_from_another_document_without_a_key(self, junk: bytes) -> None:
+        with pytest.raises(NotVerified, match="x: expected a signature, found no OpenPGP signature"):
+            require_signature(junk, "x")
 
     def test_that_is_a_key(self, image: Path, signer: Any) -> None:
         self.refused(Keys(signer.public, signer.fingerprint, "k"), image, signer.public)

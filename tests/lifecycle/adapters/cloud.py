@@ -6,6 +6,7 @@ so: an error for a call, a process that dies before or after one, an answer that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import boto3
 import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
-from moto import mock_aws
+from moto import mock_aws, settings
 
 from lifecycle import ec2
 from lifecycle.adapters.ec2 import Ec2Machines
@@ -237,6 +238,21 @@ class Cloud:
                 if self.ending.get(one["InstanceId"], 0) > 0 and one["State"]["Name"] == "terminated":
                     self.ending[one["InstanceId"]] -= 1
                     one["State"]["Name"] = "shutting-down"
+
+
+@contextmanager
+def runner(document: dict[str, Any]) -> Iterator[Any]:
+    """A session of somebody who has this policy, in an account that goes by it."""
+    iam = boto3.client("iam", region_name=REGION)
+    iam.create_user(UserName="runner")
+    iam.put_user_policy(UserName="runner", PolicyName="steps", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName="runner")["AccessKey"]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        environment.delenv("AWS_SESSION_TOKEN", raising=False)
+        environment.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+        yield fresh_session
 
 
 @contextmanager

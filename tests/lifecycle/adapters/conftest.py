@@ -12,6 +12,7 @@ import pytest
 
 from lifecycle.adapters.ec2 import Ec2Machines
 from lifecycle.adapters.kubernetes import ApiKubernetes
+from lifecycle.adapters.object_store import Objects
 from lifecycle.adapters.view import View
 from tests.lifecycle.adapters.api_server import Api, connected
 from tests.lifecycle.adapters.authority import ClusterAuthority
@@ -75,7 +76,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture(params=["directory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A boot store of each kind: whatever holds for one holds for the other."""
-    return of_directory(tmp_path) if request.param == "directory" else of_bucket(request.getfixturevalue("s3"))
+    if request.param == "directory":
+        return of_directory(tmp_path)
+    return of_bucket(request.getfixturevalue("s3"), tmp_path / "turns")
 
 
 @pytest.fixture
@@ -93,3 +96,14 @@ def ec2_clock() -> FakeClock:
 @pytest.fixture
 def of(cloud: Cloud, ec2_clock: FakeClock) -> Ec2Machines:
     return machines(cloud, ec2_clock)
+
+
+@pytest.fixture
+def objects(store: Store, clock: StillClock) -> Objects:
+    return store.open(clock)
+
+
+@pytest.fixture
+def other(store: Store, clock: StillClock) -> Objects:
+    """The same store, as another step sees it."""
+    return store.open(clock)

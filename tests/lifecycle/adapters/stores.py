@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,11 +74,11 @@ def of_directory(folder: Path) -> Store:
     )
 
 
-def of_bucket(looking: Any) -> Store:
-    """The boot store in moto's bucket."""
+def of_bucket(looking: Any, turns: Path) -> Store:
+    """The boot store in moto's bucket. turns: a folder of the machine on which all its steps run."""
     return Store(
         "s3",
-        lambda clock: S3Objects(BUCKET, clock),
+        lambda clock: S3Objects(dataclasses.replace(BUCKET, turns=turns), clock),
         lambda clock: S3Objects(Bucket("example-absent", BUCKET.region), clock),
         lambda path, data: looking.put_object(Bucket=BUCKET.name, Key=path, Body=data),
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
-from moto import settings
 
 from lifecycle.adapters.ec2_access import AwsAccount
 from lifecycle.adapters.ec2_api import Aws
@@ -26,9 +23,9 @@ from tests.lifecycle.adapters.cloud import (
     FakeClock,
     account,
     controller,
-    fresh_session,
     machines,
     pin,
+    runner,
 )
 
 BUCKET = "example-ingot-aws"
@@ -57,21 +54,6 @@ def running(cloud: Cloud, clock: FakeClock) -> None:
     with pytest.raises(PortError):
         of.progress("w1", storing())
     assert of.progress("w1", storing()) is Progress.RUNNING
-
-
-@contextmanager
-def runner(document: dict[str, Any]) -> Iterator[Any]:
-    """A session of somebody who has this policy, in an account that goes by it."""
-    iam = boto3.client("iam", region_name=REGION)
-    iam.create_user(UserName="runner")
-    iam.put_user_policy(UserName="runner", PolicyName="steps", PolicyDocument=json.dumps(document))
-    key = iam.create_access_key(UserName="runner")["AccessKey"]
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-        environment.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-        environment.delenv("AWS_SESSION_TOKEN", raising=False)
-        environment.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
-        yield fresh_session
 
 
 def without(*actions: str) -> dict[str, Any]:

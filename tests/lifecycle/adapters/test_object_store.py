@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -22,17 +23,6 @@ from tests.lifecycle.adapters.stores import MemoryObjects, Store
 from tests.lifecycle.adapters.wire_server import StillClock
 
 RECORD = "records/hosts/w1.json"
-
-
-@pytest.fixture
-def objects(store: Store, clock: StillClock) -> Objects:
-    return store.open(clock)
-
-
-@pytest.fixture
-def other(store: Store, clock: StillClock) -> Objects:
-    """The same store, as another step sees it."""
-    return store.open(clock)
 
 
 def stored(objects: Objects, path: str = RECORD) -> Stored:
@@ -134,6 +124,7 @@ class TestAnObject:
             lambda o: o.put("once/w1", b"1"),
             lambda o: o.erase("once/w1"),
             lambda o: o.write_once("boot/x", b"1"),
+            lambda o: o.keep("boot/x", "0" * 64, contextlib.nullcontext),
             lambda o: o.below("records/"),
         ],
     )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import dataclasses
+import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -201,6 +207,74 @@ class TestAnAnswerIsLost:
         seen = plain.read(KEY)
         assert seen is not None
         assert self.losing(s3, clock, "delete_object").remove(KEY, seen.version)
+
+
+KEPT = b"a disk image"
+DIGEST = hashlib.sha256(KEPT).digest()
+CHECKSUM = {"x-amz-checksum-sha256": base64.b64encode(DIGEST).decode()}
+ARTIFACT = f"boot/sha256/{DIGEST.hex()}/image.raw.xz"
+ARTIFACT_AT = f"/{BUCKET.name}/{ARTIFACT}"
+
+
+class TestALargeFile:
+    """S3 itself compares its digest, and says it: nobody reads a gibibyte to see that it is still the same."""
+
+    @pytest.fixture
+    def fetch(self, tmp_path: Path) -> Callable[[], AbstractContextManager[Path]]:
+        file = tmp_path / "fetched"
+        file.write_bytes(KEPT)
+        return lambda: contextlib.nullcontext(file)
+
+    def there(self) -> Reply:
+        """A body that is not the digest's, so that whoever reads it finds out."""
+        return Reply(200, "not read", {"ETag": '"v"', **CHECKSUM})
+
+    def test_is_sent_with_its_digest_and_over_nothing(self, objects: S3Objects, wire: Wire, fetch: Any) -> None:
+        wire.on("GET", ARTIFACT_AT, refusal(404, "NoSuchKey"), refusal(404, "NoSuchKey"), self.there())
+        wire.on("PUT", ARTIFACT_AT, Reply(200, "", {"ETag": '"v"'}))
+        objects.keep(ARTIFACT, DIGEST.hex(), fetch)
+        (put,) = (asked for asked in wire.asked if asked.method == "PUT")
+        sent = {name.lower(): value for name, value in put.headers.items()}
+        assert sent["x-amz-checksum-sha256"] == CHECKSUM["x-amz-checksum-sha256"]
+        assert (sent["if-none-match"], sent["x-amz-server-side-encryption"]) == ("*", "AES256")
+
+    def test_that_is_there_is_known_by_what_s3_says(self, objects: S3Objects, wire: Wire) -> None:
+        wire.on("GET", ARTIFACT_AT, self.there())
+        objects.keep(ARTIFACT, DIGEST.hex(), pytest.fail)
+        assert wire.lines() == [f"GET {ARTIFACT_AT}"]
+
+    def test_that_was_sent_in_parts_is_read(self, objects: S3Objects, wire: Wire) -> None:
+        of_parts = {"x-amz-checksum-sha256": f"{CHECKSUM['x-amz-checksum-sha256']}-2"}
+        wire.on("GET", ARTIFACT_AT, Reply(200, "another", {"ETag": '"v"', **of_parts}))
+        with pytest.raises(NeedsAttention, match="other bytes"):
+            objects.keep(ARTIFACT, DIGEST.hex(), pytest.fail)
+
+    def test_that_another_machine_sent_meanwhile(self, objects: S3Objects, wire: Wire, fetch: Any) -> None:
+        wire.on("GET", ARTIFACT_AT, refusal(404, "NoSuchKey"), refusal(404, "NoSuchKey"), self.there())
+        wire.on("PUT", ARTIFACT_AT, refusal(412, "PreconditionFailed"))
+        objects.keep(ARTIFACT, DIGEST.hex(), fetch)
+        assert len(wire.asked) == 4
+
+    def test_is_sent_again_when_s3_is_busy(self, objects: S3Objects, wire: Wire, fetch: Any) -> None:
+        wire.on("GET", ARTIFACT_AT, refusal(404, "NoSuchKey"), refusal(404, "NoSuchKey"), self.there())
+        wire.on("PUT", ARTIFACT_AT, refusal(503, "SlowDown"), Reply(200, "", {"ETag": '"v"'}))
+        objects.keep(ARTIFACT, DIGEST.hex(), fetch)
+        puts = [asked for asked in wire.asked if asked.method == "PUT"]
+        assert [asked.body for asked in puts] == [puts[0].body] * 2  # from its beginning
+
+    def test_that_is_gone_at_once(self, objects: S3Objects, wire: Wire, fetch: Any) -> None:
+        wire.on("GET", ARTIFACT_AT, refusal(404, "NoSuchKey"))
+        wire.on("PUT", ARTIFACT_AT, Reply(200, "", {"ETag": '"v"'}))
+        with pytest.raises(PortError, match="gone right after it had been there"):
+            objects.keep(ARTIFACT, DIGEST.hex(), fetch)
+
+
+class TestReports:
+    """Of machines that ask through a gateway, only where that takes them."""
+
+    @pytest.mark.parametrize("takes", [True, False])
+    def test_as_the_stack_file_says(self, clock: StillClock, takes: bool) -> None:
+        assert S3Objects(dataclasses.replace(BUCKET, takes_reports=takes), clock).takes_reports() is takes
 
 
 class TestSecrets:
