@@ -85,6 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         path, _, query = self.path.partition("?")
+        if self.headers.get("Expect") == "100-continue":  # or botocore waits a second before it sends the body
+            self.send_response_only(100)
+            self.end_headers()
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             body = json.loads(raw) if raw else None
