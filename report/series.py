@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 
 from report.record import Series
 
@@ -45,10 +45,15 @@ def quiet_value(series: Series, nodes_out: Series | None, until_s: float) -> flo
     """The value that the series had for most of the time while no node was out: its median there,
     weighted by time; its first value if some node was always out."""
     first = min(series.samples, key=lambda s: s.at_s).value
-    calm = [(a, b) for a, b, out in held(nodes_out, until_s) if out <= 0] if nodes_out else []
+    calm = deque((a, b) for a, b, out in held(nodes_out, until_s) if out <= 0) if nodes_out else deque()
     weights: dict[float, float] = defaultdict(float)
     for start, end, value in held(series, until_s):
-        weights[value] += sum(max(0.0, min(end, b) - max(start, a)) for a, b in calm)
+        while calm and calm[0][1] <= start:  # both go forward: what is over is looked at no more
+            calm.popleft()
+        for a, b in calm:
+            if a >= end:
+                break
+            weights[value] += min(end, b) - max(start, a)
     total = sum(weights.values())
     reached = 0.0
     for value in sorted(weights):
