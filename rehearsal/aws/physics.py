@@ -39,6 +39,11 @@ TRANSPORT: Final = frozenset({"aws:SecureTransport", "s3:TlsVersion"})
 STATES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
 """Of an instance, with the codes of the API."""
 
+NONE_MADE: Final = (
+    "You cannot specify tags for network interfaces if there are no network interfaces being created by the request."
+)
+"""As seen by cluster-api-provider-aws (its issue 5594)."""
+
 Parameters = Mapping[str, Any]
 
 
@@ -208,10 +213,15 @@ def _template(account: EC2Backend, asked: Parameters) -> Parameters:
 
 
 def _run(account: EC2Backend, asked: Parameters) -> Refusal | None:
-    image = asked.get("ImageId") or _template(account, asked).get("ImageId", "")
+    template = _template(account, asked)
+    image = asked.get("ImageId") or template.get("ImageId", "")
     if image not in account.amis:
         return Refusal("InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
-    for interface in asked.get("NetworkInterfaces", ()):
+    interfaces = asked.get("NetworkInterfaces", ())
+    tagged = {t["ResourceType"] for said in (template, asked) for t in said.get("TagSpecifications", ())}
+    if "network-interface" in tagged and interfaces and all(i.get("NetworkInterfaceId") for i in interfaces):
+        return Refusal("InvalidParameterValue", NONE_MADE)
+    for interface in interfaces:
         found = interface.get("NetworkInterfaceId", "")
         if found and account.get_network_interface(found).attachment_id:
             return Refusal("InvalidNetworkInterface.InUse", f"Interface: [{found}] in use.")

@@ -323,6 +323,21 @@ class TestWhatIsInUseStays:
             host.launch()
 
 
+class TestALaunchTagsOnlyWhatItMakes:
+    """An interface that is there has its own tags."""
+
+    def test_or_it_is_refused(self, host: Host) -> None:
+        kinds, tag = ("volume", "network-interface"), {"Key": "a", "Value": "b"}
+        tags = [{"ResourceType": kind, "Tags": [tag]} for kind in kinds]
+        data = {"ImageId": AMI, "InstanceType": "m7i.xlarge", "TagSpecifications": tags}
+        host.ec2.create_launch_template_version(LaunchTemplateName="workers", LaunchTemplateData=data)
+        with refused("InvalidParameterValue"):
+            host.launch()
+        data["TagSpecifications"] = tags[:1]
+        host.ec2.create_launch_template_version(LaunchTemplateName="workers", LaunchTemplateData=data)
+        host.launch()
+
+
 class TestOnlyWhatIsPublishedIsLaunched:
     """An AMI is of one region."""
 
