@@ -36,7 +36,7 @@ GLOBAL: Final = "aws"
 """Where moto keeps what has no region."""
 TRANSPORT: Final = frozenset({"aws:SecureTransport", "s3:TlsVersion"})
 
-STATES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
+STATES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
 """Of an instance, with the codes of the API."""
 
 NONE_MADE: Final = (
@@ -156,7 +156,7 @@ def instead(call: Call) -> dict[str, Any] | None:
 
 
 def happens(call: Call) -> None:
-    """An image was published, an instance came up or is gone."""
+    """An image was published, an instance came up, lost its power and has it again, or is gone."""
     account = backend(call.region)
     if call.operation == "image":
         ami = call.parameters["ami"]
@@ -167,6 +167,10 @@ def happens(call: Call) -> None:
     instance = account.get_instance(call.parameters["instance"])
     if call.operation == "runs" and instance.state == "pending":
         _set_state(instance, "running")
+    elif call.operation == "stops" and instance.state in ("pending", "running"):
+        _set_state(instance, "stopped")
+    elif call.operation == "starts" and instance.state == "stopped":
+        _set_state(instance, "pending")
     elif call.operation == "ends" and instance.state != "terminated":
         _end(account, instance, call.parameters)
     elif call.operation == "lets-go":
