@@ -9,7 +9,7 @@ import pytest
 
 from rehearsal.rack.world import World
 from tests.rehearsal.fleet import NEW, OLD, Fleet, Outcome
-from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, STORING, Seen, calls, copied, seen, small
+from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, STORING, Data, Seen, calls, copied, seen, small
 from tests.rehearsal.test_power_cut import BACK_S
 
 
@@ -75,6 +75,29 @@ class TestAFleetThatServes:
     def test_an_up_finds_nothing_to_do(self, cut: Cut) -> None:
         again = cut.fleet.up(OLD, change=small)
         assert (again.error, again.verbs) == ("", [])
+
+
+def web_rolled(data: Data) -> None:
+    """The image of one pool, of one host."""
+    small(data)
+    data["pools"]["web"]["image"] = {**data["image"], "version": NEW}
+
+
+class TestARollOfOneNode:
+    """Cut while its new instance boots."""
+
+    def test_ends_well_by_the_next_up(self, aws_up: Fleet, tmp_path: Path) -> None:
+        fleet = copied(aws_up, tmp_path)
+        first = fleet.up(OLD, "power-cut:3:35", change=web_rolled)
+        assert "web1" in first.error
+        assert "(stopped, generation" in first.error
+        assert first.broken == []
+        resumed = fleet.up(OLD, change=web_rolled)
+        assert (resumed.error, resumed.broken) == ("", [])
+        assert resumed.image_of("web1") == NEW
+        with seen(fleet) as account:
+            assert sorted(what_each_has(account, "running")) == sorted(HOSTS)
+            assert len(account.instances()) == len(HOSTS)
 
 
 PROVISION_W1 = 5 * 3 + 3
