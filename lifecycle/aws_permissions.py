@@ -119,12 +119,7 @@ def _of_machines(extent: Extent) -> Iterator[Json]:
     yield _allow("Look", _on(On.ALL), ["*"], StringEquals=region)
     yield _allow("LaunchAsOurs", run, new, StringEquals=tagged)
     yield _allow("LaunchFrom", run, [*needed, *public])
-    yield _allow(
-        "TagAtLaunch",
-        {"ec2:CreateTags"},
-        [*new, f"{account}network-interface/*"],
-        StringEquals={"ec2:CreateAction": "RunInstances"},
-    )
+    yield _allow("TagAtLaunch", {"ec2:CreateTags"}, new, StringEquals={"ec2:CreateAction": "RunInstances"})
     yield _allow("GiveRole", _on(On.ROLES), roles, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"})
     yield _allow("SwitchOurs", _on(On.OURS), new, StringEquals=ours)
 

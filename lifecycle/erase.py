@@ -15,10 +15,6 @@ from lifecycle.errors import NeedsAttention, WaitedTooLong
 from lifecycle.ports import Claim, Controller, Erasure, Pin, Ports, Power, Progress, Way
 from lifecycle.waiting import Blocked, wait_until
 
-STEADY_S = 15.0
-"""Between two looks at a host that is off: one that had lost its power, and not switched itself off, comes back on a
-few seconds after its controller."""
-
 
 class NeverErased(WaitedTooLong):
     """The host did not report that its OS disk is erased, or did not switch itself off after it."""
@@ -110,6 +106,6 @@ def _wait_off(ports: Ports, eraser: Pin) -> None:
         ports=ports,
         limit_s=ports.pins.limits().boot_s,
         error=NeverErased,
-        consecutive=2,
-        observe_s=STEADY_S,
+        consecutive=power.STEADY,
+        observe_s=power.DARK_S,
     )

@@ -116,7 +116,7 @@ class HostStillJoined(Halt):
     """The host's node has not left, so its disk is not written."""
 
     expected = "a host whose node has left"
-    remedy = "runbooks/claims.md#still-joined: run `pulumi up` again, so that {node} leaves first"
+    remedy = "runbooks/claims.md#still-joined: let {node} leave, by `pulumi up`, or `ingot node leave` as it says there"
 
 
 class NotLeft(Halt):

@@ -39,7 +39,7 @@ def _holds(ports: Ports, node: Node) -> bool:
 def cut(ports: Ports, node: str, controller: Controller, why: str) -> None:
     """Power off, proven, and only then out of service. Raises ControllerUnreachable and NeverPoweredOff."""
     ports.evidence.note(node, f"{why}: its power is cut, then what is left on it is given up")
-    power.off(ports, node, controller)
+    power.off(ports, node, controller, steady_s=power.DARK_S)
     ports.kubernetes.set_out_of_service(node, True)
 
 

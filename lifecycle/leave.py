@@ -94,16 +94,13 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
         if not begun:
             _give_back(ports, node, error)
         raise
-    _empty(leaving)
+    empty(leaving)
     _take_out(leaving, standing, members)
     if successor and standing.serving and retirement is Retirement.NO:
         # No join of its own will ask for them.
         moved.wait_moved(ports, node, remembered(roster.read(ports, node).nodes[node]))
     detach.record(ports, node)
-    if not (leaving.keeps_replicas and claim.stores):
-        # A storage driver expects the same worker to return: its Node object stays (docs/decisions/0023.md).
-        still_ours(ports, claim)
-        ports.kubernetes.delete_node(node)
+    forget_node(leaving)
     roster.update(ports, node, lambda now: roster.left(now, node, returns=leaving.returns))
     return seen.machine_id if seen and seen.machine_id else claim.machine_id
 
@@ -125,8 +122,8 @@ def _give_back(ports: Ports, node: str, error: LifecycleError) -> None:
         error.untouched = True
 
 
-def _empty(leaving: Leaving) -> None:
-    """Cordon, drain, detach."""
+def empty(leaving: Leaving) -> None:
+    """Cordon, drain, detach, the gates met. Raises what they do, DrainBlocked and VolumesStillAttached."""
     ports, node = leaving.ports, leaving.node
     ports.evidence.begin(node, "cordon")
     still_ours(ports, leaving.claim)
@@ -161,6 +158,14 @@ def _detach(leaving: Leaving) -> None:
             raise
         _fence(leaving, force.tell_detach(leaving, stuck))
         detach.wait_detached(ports, node)
+
+
+def forget_node(leaving: Leaving) -> None:
+    """Delete its Node object; not a storage node's that returns: the driver expects the same worker then
+    (docs/decisions/0023.md)."""
+    if not (leaving.keeps_replicas and leaving.claim.stores):
+        still_ours(leaving.ports, leaving.claim)
+        leaving.ports.kubernetes.delete_node(leaving.node)
 
 
 def _fence(leaving: Leaving, why: str) -> None:

@@ -19,6 +19,17 @@ BACKOFF_MAX_S = 30.0
 POLL_S = 5.0
 """Power changes seconds after the order (1 to 11 were seen); nothing announces it."""
 
+STEADY = 2
+"""Looks in a row that prove it."""
+
+STEADY_S = 5.0
+"""Between them. A controller that was without power itself answers before its host is switched on again, and says off
+until then."""
+
+DARK_S = 15.0
+"""The same where a mistake costs most (volumes given up, a disk taken for erased) and no order of a step came before:
+a host that had lost its power comes on as much later than its controller as its outlet is switched on."""
+
 
 def order(ports: Ports, host: str, controller: Controller, what: str, ask: Callable[[], T]) -> T:
     """What `ask` returns, asked again with growing pauses while the controller fails to answer, and no sooner than it
@@ -48,12 +59,23 @@ def order(ports: Ports, host: str, controller: Controller, what: str, ask: Calla
         pause_s = min(pause_s * 2, BACKOFF_MAX_S)
 
 
-def off(ports: Ports, host: str, controller: Controller) -> None:
-    """Return once the controller proves that the power is off. Raises ControllerUnreachable, NeverPoweredOff; before
-    it is cut what the fence says (lifecycle.ports.Fence)."""
+def off(ports: Ports, host: str, controller: Controller, *, steady_s: float = STEADY_S) -> None:
+    """Return once the controller said twice in a row, `steady_s` apart, that the power is off. A host that is found off
+    and comes on in between is switched off like any other.
+
+    Raises ControllerUnreachable, NeverPoweredOff; before power is cut what the fence says (lifecycle.ports.Fence).
+    """
     machines = ports.machines
-    if order(ports, host, controller, "power state", lambda: machines.power(host, controller)) is Power.OFF:
-        return
+
+    def is_off() -> bool:
+        state = order(ports, host, controller, "power state", lambda: machines.power(host, controller))
+        return state is Power.OFF
+
+    if is_off():
+        ports.clock.sleep(steady_s)
+        ports.fence.alive(host)
+        if is_off():
+            return
     ports.fence.check(host)
     ports.evidence.begin(host, "power-off")
     order(ports, host, controller, "power off", lambda: machines.power_off(host, controller))
@@ -65,4 +87,6 @@ def off(ports: Ports, host: str, controller: Controller) -> None:
         ports=ports,
         limit_s=ports.pins.limits().power_s,
         error=switches.of(controller).never_off,
+        consecutive=STEADY,
+        observe_s=steady_s,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lifecycle import boot, power, slots, way
+from lifecycle import boot, power, returned, slots, way
 from lifecycle.claims import TRIES, advance, alive_in_cluster, initialised, is_for, pinned, told
 from lifecycle.commands import Step
 from lifecycle.erase import asked
@@ -22,17 +22,18 @@ def provision(step: Step, ports: Ports) -> str:
     """Claim and install the step's host. Says so, or that its node serves already.
 
     Raises NotDeclared, GenerationDiffers, HostClaimed, HostStillJoined, ControllerUnreachable,
-    NeverPoweredOff, InstallerNeverRan, NeverBooted; RollPaused and RollStopped (slots.begin_turn); before there is a
-    cluster, what lifecycle.preflight.account does.
+    NeverPoweredOff, InstallerNeverRan, NeverBooted; what returned.empty_again does; RollPaused and RollStopped
+    (slots.begin_turn); before there is a cluster, what lifecycle.preflight.account does.
     """
     pin = pinned(step, ports)
     if ports.records.initialised_by() is None:
         account(ports, step.node, step.stack)  # later the run that has the roll has passed this
     slots.begin_turn(ports, pin)
-    state, begun = _claimed(step, ports, pin)
-    if state is ClaimState.JOINED:
-        return f"{step.node} runs generation {step.generation} already"
     try:
+        _empty_again(step, ports)
+        state, begun = _claimed(step, ports, pin)
+        if state is ClaimState.JOINED:
+            return f"{step.node} runs generation {step.generation} already"
         _install(ports, pin, begun=begun)
     except LifecycleError as error:
         ports.evidence.end(step.node, f"halted: {str(error).splitlines()[0]}")
@@ -65,6 +66,13 @@ def _to_install(claim: Claim) -> bool:
     return claim.state is ClaimState.LEFT or (claim.state is ClaimState.PROVISIONING and not claim.installed)
 
 
+def _empty_again(step: Step, ports: Ports) -> None:
+    """What came back of a node that left leaves once more, before its machine is claimed for the next."""
+    old = ports.records.claim(step.node)
+    if old is not None and (old.stack, old.node) == (step.stack, step.node):
+        returned.empty_again(ports, old)
+
+
 def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
     """PROVISIONING once the host is ours to write, and whether an installation of this very generation was begun
     then already; JOINED if it serves this very generation."""
@@ -78,7 +86,7 @@ def _claimed(step: Step, ports: Ports, pin: Pin) -> tuple[ClaimState, bool]:
                 return _serves(step, ports, pin, old), False
             alive = alive_in_cluster(ports, old)
             if alive:
-                raise HostStillJoined(step.node, f"{alive}, from a join that was not finished")
+                raise HostStillJoined(step.node, f"{told(old)}, and {alive}, from a join that was not finished")
         new = Claim(
             stack=step.stack,
             node=step.node,

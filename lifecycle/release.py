@@ -3,7 +3,7 @@ for. Data disks are never touched."""
 
 from __future__ import annotations
 
-from lifecycle import erase, power, way
+from lifecycle import erase, power, returned, way
 from lifecycle.claims import advance, alive_in_cluster, is_for, told
 from lifecycle.commands import Step, Verb
 from lifecycle.errors import ClaimChanged, LifecycleError, NotLeft
@@ -15,7 +15,7 @@ def release(step: Step, ports: Ports) -> str:
     is one of several of its host goes: with its machine nothing of it is left.
 
     Does nothing unless the claim is this stack's, for this node and generation. Raises NotLeft while
-    the node is in the cluster, ControllerUnreachable, NeverPoweredOff and NeverErased.
+    the node is in the cluster, ControllerUnreachable, NeverPoweredOff, NeverErased, and what returned.empty_again does.
     """
     claim = ports.records.claim(step.node)
     if claim is None or not is_for(claim, step):
@@ -45,15 +45,16 @@ def _release(ports: Ports, claim: Claim) -> None:
     controller = pin.controller if pin else claim.controller  # a controller may have moved since the host was claimed
     if claim.state is ClaimState.JOINED:
         raise NotLeft(node, told(claim))
-    if claim.state is ClaimState.PROVISIONING:
-        alive = alive_in_cluster(ports, claim)
-        if alive:
-            raise NotLeft(node, f"{alive}, from a join that was not finished")
     held = ports.records.holder(node, controller) if claim.state is ClaimState.LEFT else ""
     if held:
         # This release was halted once, and the machine has been given to another host since.
         ports.evidence.note(node, f"its machine is claimed for {held} now, so it is left alone")
         return
+    returned.empty_again(ports, claim)
+    if claim.state is ClaimState.PROVISIONING:
+        alive = alive_in_cluster(ports, claim)
+        if alive:
+            raise NotLeft(node, f"{alive}, from a join that was not finished")
     ports.delivery.withdraw(node)
     way.wipe(ports, node, controller, claim.way)
     power.off(ports, node, controller)

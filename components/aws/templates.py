@@ -20,7 +20,9 @@ from lifecycle import ec2
 
 ROOT_DEVICE: Final = "/dev/xvda"
 """Of the AMIs that Fedora CoreOS and Flatcar publish."""
-TAGGED: Final = ("instance", "volume", "network-interface")
+TAGGED: Final = ("instance", "volume")
+"""Of what a launch makes. No interface: most hosts are launched on one that is registered for them and has its tags,
+and EC2 refuses to tag at a launch what it does not make (API reference, LaunchTemplateTagSpecificationRequest)."""
 
 
 def register_template(

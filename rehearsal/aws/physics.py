@@ -36,8 +36,13 @@ GLOBAL: Final = "aws"
 """Where moto keeps what has no region."""
 TRANSPORT: Final = frozenset({"aws:SecureTransport", "s3:TlsVersion"})
 
-STATES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
+STATES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
 """Of an instance, with the codes of the API."""
+
+NONE_MADE: Final = (
+    "You cannot specify tags for network interfaces if there are no network interfaces being created by the request."
+)
+"""As seen by cluster-api-provider-aws (its issue 5594)."""
 
 Parameters = Mapping[str, Any]
 
@@ -151,7 +156,7 @@ def instead(call: Call) -> dict[str, Any] | None:
 
 
 def happens(call: Call) -> None:
-    """An image was published, an instance came up or is gone."""
+    """An image was published, an instance came up, lost its power and has it again, or is gone."""
     account = backend(call.region)
     if call.operation == "image":
         ami = call.parameters["ami"]
@@ -162,6 +167,10 @@ def happens(call: Call) -> None:
     instance = account.get_instance(call.parameters["instance"])
     if call.operation == "runs" and instance.state == "pending":
         _set_state(instance, "running")
+    elif call.operation == "stops" and instance.state in ("pending", "running"):
+        _set_state(instance, "stopped")
+    elif call.operation == "starts" and instance.state == "stopped":
+        _set_state(instance, "pending")
     elif call.operation == "ends" and instance.state != "terminated":
         _end(account, instance, call.parameters)
     elif call.operation == "lets-go":
@@ -208,10 +217,15 @@ def _template(account: EC2Backend, asked: Parameters) -> Parameters:
 
 
 def _run(account: EC2Backend, asked: Parameters) -> Refusal | None:
-    image = asked.get("ImageId") or _template(account, asked).get("ImageId", "")
+    template = _template(account, asked)
+    image = asked.get("ImageId") or template.get("ImageId", "")
     if image not in account.amis:
         return Refusal("InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
-    for interface in asked.get("NetworkInterfaces", ()):
+    interfaces = asked.get("NetworkInterfaces", ())
+    tagged = {t["ResourceType"] for said in (template, asked) for t in said.get("TagSpecifications", ())}
+    if "network-interface" in tagged and interfaces and all(i.get("NetworkInterfaceId") for i in interfaces):
+        return Refusal("InvalidParameterValue", NONE_MADE)
+    for interface in interfaces:
         found = interface.get("NetworkInterfaceId", "")
         if found and account.get_network_interface(found).attachment_id:
             return Refusal("InvalidNetworkInterface.InUse", f"Interface: [{found}] in use.")

@@ -7,6 +7,12 @@ Assumptions. An instance is `pending` for 10 to 30 s and `shutting-down` for 20 
 states and no times; AWS's own figure for a Linux instance that is ready to use is about a minute). Its system boots
 in 20 to 40 s more, with no firmware and no installer before it: the root volume is made of the image. Its status
 checks are not modelled. Data volumes are there before it and after it.
+
+In a power cut an instance is `stopped`, and started again by EC2 without anybody's call: with its id, its addresses,
+its root and its data volumes, and nothing of its memory (EC2 user guide, "Automatic instance recovery": a recovered
+instance is identical to the original one). It is `stopped` for as long as the power is away, although EC2 may list one
+that is being recovered as running all the time: it is the harder of the two for a step that looks. One that was
+being terminated stays so. A first boot that was cut off is begun again, as Ignition's is until it is done.
 """
 
 from __future__ import annotations
@@ -143,13 +149,41 @@ def _launched(rack: Rack, host: Host, one: Mapping[str, Any]) -> None:
     host.instance, host.power, host.progress = one["InstanceId"], "on", Progress.NONE
     host.boots += 1
     host.installs += 1
-    host.credentials, host.joined = "", False
+    host.credentials, host.joined, host.member = "", False, False  # nothing of what was on another root
     host.machine_id = f"{host.name}-{host.installs:03d}"
     host.generation, host.os_image = tags.get(ec2.GENERATION_TAG, ""), image["Name"]
     host.fault_domain = one["Placement"]["AvailabilityZone"]
     if pin is not None:
         host.kubelet, host.way, host.holds = pin.kubelet, pin.way, pin.way
     rack.later(rack.draw(*PENDING_S, host.name, host.boots, "pending"), "instance-runs", host.name, host.boots)
+
+
+def loses_power(rack: Rack, host: Host) -> None:
+    """With the whole fleet (rehearsal/rack/outage.py)."""
+    _happens(rack, host, "stops", host.instance)
+
+
+def starts_again(rack: Rack, host: Host) -> float | None:
+    """After how long its system runs again; None for one that was terminated meanwhile."""
+    if not any(i["InstanceId"] == host.instance and i["State"]["Name"] == "stopped" for i in _of(rack, host)):
+        return None
+    _happens(rack, host, "starts", host.instance)
+    host.power = "on"
+    host.boots += 1
+    pending_s = rack.draw(*PENDING_S, host.name, host.boots, "pending")
+    rack.later(pending_s, "instance-runs-again", host.name, host.boots)
+    return pending_s + rack.draw(*BOOT_S, host.name, host.boots, "boot")
+
+
+def _of(rack: Rack, host: Host) -> list[dict[str, Any]]:
+    return _instances(rack, ec2.place(host.url))
+
+
+def _runs_again(rack: Rack, event: Event) -> None:
+    host = hosts.current(rack, event)
+    if host is not None:
+        _happens(rack, host, "runs", host.instance)
+        rack.changed(f"host/{host.name}")
 
 
 def _runs(rack: Rack, event: Event) -> None:
@@ -200,6 +234,7 @@ def _happens(rack: Rack, host: Host, what: str, instance: str, **facts: str) -> 
 
 HANDLERS: Mapping[str, Callable[[Rack, Event], None]] = {
     "instance-runs": _runs,
+    "instance-runs-again": _runs_again,
     "instance-boots": _boots,
     "instance-ends": _ends,
     "instance-lets-go": _lets_go,

@@ -5,7 +5,8 @@ ran starts again (the usual setting, "last state"); one that was off stays off. 
 controller was told: a one-time boot override is used up by the boot that it was for. A disk that an installer was
 writing boots nothing; one that it had not begun to write boots the system that it held before. Everything stopped at
 one instant, so no replica missed a write: the first of a volume to be back serves, and the others catch up with it.
-A kubelet restarts the pods that were bound to its node, with their volumes.
+A kubelet restarts the pods that were bound to its node, with their volumes. What an instance on EC2 does is said in
+rehearsal/rack/instances.py; the API of AWS answers all the while.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lifecycle.ports import Progress
-from rehearsal.rack import hosts, quorum, volumes, workloads
+from rehearsal.rack import hosts, instances, quorum, volumes, workloads
 from rehearsal.rack.world import Event, Host, KubeNode
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _goes_dark(rack: Rack, host: Host) -> None:
     if host.joined and node is not None and node.ready:
         rack.world.dark.add(host.name)
     host.power, host.joined = "off", False
+    if host.instance:
+        instances.loses_power(rack, host)
     volumes.go_dark(rack, host.name)
     rack.later(hosts.NODE_GRACE_S, "node-lost", host.name, host.boots)
 
@@ -66,11 +69,18 @@ def _power_back(rack: Rack, event: Event) -> None:
 
 def start(rack: Rack, host: Host) -> None:
     """The host, which is off, starts from its own disk."""
+    after_s = instances.starts_again(rack, host) if host.instance else _starts_again(rack, host)
+    if after_s is not None:
+        rack.later(after_s, "restarted", host.name, host.boots)
+        rack.changed(f"host/{host.name}")
+
+
+def _starts_again(rack: Rack, host: Host) -> float:
+    """After how long its system runs again."""
     host.power, host.boot_override = "on", False
     host.boots += 1
-    after_s = rack.draw(*hosts.FIRMWARE_S, host.name, host.boots, "firmware")
-    rack.later(after_s + rack.draw(*hosts.BOOT_S, host.name, host.boots, "boot"), "restarted", host.name, host.boots)
-    rack.changed(f"host/{host.name}")
+    firmware_s = rack.draw(*hosts.FIRMWARE_S, host.name, host.boots, "firmware")
+    return firmware_s + rack.draw(*hosts.BOOT_S, host.name, host.boots, "boot")
 
 
 def _restarted(rack: Rack, event: Event) -> None:
@@ -81,7 +91,7 @@ def _restarted(rack: Rack, event: Event) -> None:
     if host.kept is not None:
         host.generation, host.os_image, host.kubelet = host.kept.generation, host.kept.os_image, host.kept.kubelet
         host.way, host.kept = host.kept.way, None
-    elif host.progress not in (Progress.INSTALLED, Progress.RUNNING):
+    elif host.progress not in (Progress.INSTALLED, Progress.RUNNING) and not host.instance:
         return
     else:
         host.progress = Progress.RUNNING

@@ -37,7 +37,9 @@ class TestPolicy:
         assert not {kind for kind in ("instance", "volume") if kind in str(statements()["LaunchFrom"]["Resource"])}
 
     def test_tags_nothing_that_is_there(self) -> None:
-        assert statements()["TagAtLaunch"]["Condition"] == {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
+        one = statements()["TagAtLaunch"]
+        assert one["Condition"] == {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
+        assert one["Resource"] == statements()["LaunchAsOurs"]["Resource"], "what a launch makes, and no interface"
 
     def test_gives_only_the_clusters_roles_and_only_to_instances(self) -> None:
         one = statements()["GiveRole"]

@@ -9,20 +9,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pulumi.automation.events import EngineEvent
 
 from components import stackfile
 from components.rollout.planner import Plan
+from lifecycle.ports import Pin
 from rehearsal.rack import outage
 from rehearsal.rack.journal import Journal
 from rehearsal.rack.rack import Rack
 from rehearsal.rack.store import Store
 from rehearsal.rack.world import World
+from rehearsal.serving import account_of
 from rehearsal.session import ROOT, Halted, Options, open_session
 
 OLD, NEW = "44.20260621.3.1", "44.20260707.3.1"
@@ -56,6 +59,10 @@ def moved(data: dict[str, Any], hosts: Sequence[str], to: str) -> None:
 def _plain(part: object) -> object:
     """What an event's part holds, for json."""
     return part.value if isinstance(part, Enum) else vars(part)
+
+
+def _nothing_is_launched(pin: Pin, zone: str) -> NoReturn:
+    raise AssertionError(f"an instance was launched for {pin.node} in {zone}, with nobody there")
 
 
 @dataclass
@@ -146,15 +153,21 @@ class Fleet:
         world, entries = loaded
         rack = Rack(world, {}, journal=Journal(entries))
         try:
-            with rack.clock.lock:
-                outage.power_cut(rack)
-            rack.clock.let_pass(seconds)
+            with self._account(rack):
+                with rack.clock.lock:
+                    outage.power_cut(rack)
+                rack.clock.let_pass(seconds)
         finally:
             rack.clock.close()
         assert not rack.asked, "somebody asked something of the rack"
         said = rack.journal.entries[world.journal_lines :]
         Store(self.folder).save(rack.freeze(), said)
         return Outcome("", self.world(), said)
+
+    def _account(self, rack: Rack) -> AbstractContextManager[None]:
+        """The rack's account on AWS, if it has one, open."""
+        environment = stackfile.validate(copy.deepcopy(example_of(self.stack)), self.stack)
+        return account_of(rack, Store(self.folder), environment, self.stack, _nothing_is_launched, lasting=True)
 
     def _run(
         self, verb: str, version: str, faults: tuple[str, ...], change: Change | None, options: dict[str, Any]

@@ -58,7 +58,7 @@ class TestTags:
     def test_on_what_a_launch_makes(self) -> None:
         for template in of_aws(example(), "ec2/launchTemplate"):
             said = {t["resourceType"]: t["tags"] for t in template.inputs["tagSpecifications"]}
-            assert said.keys() == {"instance", "volume", "network-interface"}
+            assert said.keys() == {"instance", "volume"}, "an interface that is there takes no tags at a launch"
             assert all(tags.items() >= ec2.tags("metal", "aws").items() for tags in said.values())
 
     def test_by_which_a_step_finds_what_is_a_hosts(self) -> None:

@@ -243,6 +243,21 @@ class TestAnInstanceTakesItsTime:
         assert (host.state(one), host.attached()) == ("terminated", [])
         assert host.launch()["InstanceId"] != one
 
+    def test_and_to_come_back_after_a_power_cut(self, host: Host) -> None:
+        """With all that it had; but not one that is being ended."""
+        one = host.launch()["InstanceId"]
+        host.account.happens(REGION, "runs", instance=one)
+        host.ec2.attach_volume(VolumeId=host.volume, InstanceId=one, Device="/dev/sdf")
+        seen = []
+        for what in ("stops", "starts", "runs"):
+            host.account.happens(REGION, what, instance=one)
+            seen.append(host.state(one))
+            assert host.attached() == [one]
+        assert seen == ["stopped", "pending", "running"]
+        host.ec2.terminate_instances(InstanceIds=[one])
+        host.account.happens(REGION, "stops", instance=one)
+        assert host.state(one) == "shutting-down"
+
     def test_and_some_keep_their_volumes_for_longer(self, host: Host) -> None:
         one = host.launch()["InstanceId"]
         host.account.happens(REGION, "runs", instance=one)
@@ -321,6 +336,21 @@ class TestWhatIsInUseStays:
         host.ec2.delete_placement_group(GroupName="apart")
         with refused("InvalidPlacementGroup.Unknown"):
             host.launch()
+
+
+class TestALaunchTagsOnlyWhatItMakes:
+    """An interface that is there has its own tags."""
+
+    def test_or_it_is_refused(self, host: Host) -> None:
+        kinds, tag = ("volume", "network-interface"), {"Key": "a", "Value": "b"}
+        tags = [{"ResourceType": kind, "Tags": [tag]} for kind in kinds]
+        data = {"ImageId": AMI, "InstanceType": "m7i.xlarge", "TagSpecifications": tags}
+        host.ec2.create_launch_template_version(LaunchTemplateName="workers", LaunchTemplateData=data)
+        with refused("InvalidParameterValue"):
+            host.launch()
+        data["TagSpecifications"] = tags[:1]
+        host.ec2.create_launch_template_version(LaunchTemplateName="workers", LaunchTemplateData=data)
+        host.launch()
 
 
 class TestOnlyWhatIsPublishedIsLaunched:
