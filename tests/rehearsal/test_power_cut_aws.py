@@ -83,6 +83,7 @@ def web_rolled(data: Data) -> None:
     data["pools"]["web"]["image"] = {**data["image"], "version": NEW}
 
 
+@pytest.mark.faults
 class TestARollOfOneNode:
     """Cut while its new instance boots."""
 
@@ -102,20 +103,20 @@ class TestARollOfOneNode:
 
 PROVISION_W1 = 5 * 3 + 3
 """After the three control planes: leave, release, provision."""
-FAULTS = pytest.mark.faults
 
 
+@pytest.mark.faults
 class TestARoll:
     """Cut in its midst: whatever becomes of the run, the next ends well, with every volume."""
 
     @pytest.mark.parametrize(
         ("step", "after_s"),
         [
-            pytest.param(1, 10, marks=FAULTS),
-            pytest.param(PROVISION_W1 - 1, 20, marks=FAULTS),  # while its instance is shut down
-            pytest.param(PROVISION_W1, 5, marks=FAULTS),  # while the next one is pending
-            pytest.param(PROVISION_W1, 40, marks=FAULTS),  # while it boots
-            pytest.param(PROVISION_W1 + 2, 15, marks=FAULTS),  # while it joins
+            (1, 10),
+            (PROVISION_W1 - 1, 20),  # while its instance is shut down
+            (PROVISION_W1, 5),  # while the next one is pending
+            (PROVISION_W1, 40),  # while it boots
+            (PROVISION_W1 + 2, 15),  # while it joins
         ],
     )
     def test_ends_well_by_the_next_up(self, aws_up: Fleet, tmp_path: Path, step: int, after_s: int) -> None:
