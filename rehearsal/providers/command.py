@@ -64,9 +64,8 @@ class Command(Provider):
 
     def create(self, kind: str, name: str, new: Properties, context: grpc.ServicerContext) -> tuple[str, Properties]:
         step = parse(new["create"])
-        text = self._run(step, context)
+        text = self._run(step, context, lambda: self._rack.world.deleted.discard(name))
         with self._rack.clock.lock:
-            self._rack.world.deleted.discard(name)
             self._rack.world.next_seq += 1
             made = f"{name}-{self._rack.world.next_seq}"
         self._mark(step)
@@ -79,10 +78,14 @@ class Command(Provider):
         return {**new, "stdout": old.get("stdout", ""), "stderr": ""}
 
     def delete(self, kind: str, name: str, old: Properties, context: grpc.ServicerContext) -> None:
-        if old.get("delete"):
-            self._run(parse(old["delete"]), context)
-        with self._rack.clock.lock:
+        def gone() -> None:
             self._rack.world.deleted.add(name)
+
+        if old.get("delete"):
+            self._run(parse(old["delete"]), context, gone)
+        else:
+            with self._rack.clock.lock:
+                gone()
 
     def invoke(self, token: str, arguments: Properties) -> Properties:
         step = parse(arguments["command"])
@@ -112,7 +115,8 @@ class Command(Provider):
                 course.node_done(FLEET)
         self._rack.clock.progressed()
 
-    def _run(self, step: Step, context: grpc.ServicerContext) -> str:
+    def _run(self, step: Step, context: grpc.ServicerContext, done: Callable[[], None]) -> str:
+        """What the step says. done: what holds from then on, kept with it, also where the engine is killed next."""
         clock, lane = self._rack.clock, step.node or (FLEET if step.verb is Verb.GATE else step.verb.value)
         running, stopped = [True], False
         context.add_callback(lambda: clock.cancel(lane) if running else None)
@@ -121,7 +125,10 @@ class Command(Provider):
             with clock.lock:
                 self._rack.faults.step_begins()
                 self._rack.journal.add(self._rack.now_s, "step", verb=step.verb.value, node=step.node)
-            return execute(step, self._ports(lane))
+            text = execute(step, self._ports(lane))
+            with clock.lock:
+                done()
+            return text
         except StoppedAsAsked as error:
             failure, stopped = str(error), True
         except (LifecycleError, Stalled) as error:

@@ -74,13 +74,13 @@ def volume(cloud: Cloud, of: Instance) -> str:
     return made
 
 
-def run(verb: Verb, pin: Pin, *, dies: bool = False) -> Ports:
-    """One step, in ports of its own; returns them. dies: it is killed when it first waits."""
+def run(verb: Verb, pin: Pin, *, dies: Callable[[], bool] = lambda: False) -> Ports:
+    """One step, in ports of its own; returns them. dies: whether it is killed now that it waits."""
     step = Step(verb, STACK, HOST, pin.generation)
     body = json.dumps({"generation": pin.generation, "state": "running"}).encode()
 
     def boots() -> None:
-        if dies:
+        if dies():
             raise Killed
         boto3.client("s3", region_name=REGION).put_object(Bucket=BUCKET, Key=f"progress/worker/{HOST}", Body=body)
 
@@ -118,7 +118,7 @@ class TestAHostsLife:
         self, cloud: Cloud, pin: Pin, of: Instance, volume: str
     ) -> None:
         with pytest.raises(Killed):
-            run(Verb.PROVISION, pin, dies=True)
+            run(Verb.PROVISION, pin, dies=lambda: bool(cloud.instances(HOST)))
         (first,) = cloud.instances(HOST)
         at = run(Verb.PROVISION, pin)
         (one,) = cloud.instances(HOST, "pending", "running", "shutting-down", "terminated")

@@ -21,6 +21,7 @@ def kill_and_resume(fleet: Fleet, victim: str, step: int) -> None:
     resumed = fleet.up(NEW)
     assert resumed.error == ""
     resumed.assert_whole(NEW)
+    assert [e["text"] for e in resumed.journal if "not reproducible" in e.get("text", "")] == []
 
 
 class TestSample:

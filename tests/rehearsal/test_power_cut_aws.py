@@ -12,6 +12,8 @@ from tests.rehearsal.fleet import NEW, OLD, Fleet, Outcome
 from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, STORING, Data, Seen, calls, copied, seen, small
 from tests.rehearsal.test_power_cut import BACK_S
 
+pytestmark = pytest.mark.faults  # each a fleet on AWS; tests/rehearsal/test_power_cut.py has metal's in every run
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -83,7 +85,6 @@ def web_rolled(data: Data) -> None:
     data["pools"]["web"]["image"] = {**data["image"], "version": NEW}
 
 
-@pytest.mark.faults
 class TestARollOfOneNode:
     """Cut while its new instance boots."""
 
@@ -105,7 +106,6 @@ PROVISION_W1 = 5 * 3 + 3
 """After the three control planes: leave, release, provision."""
 
 
-@pytest.mark.faults
 class TestARoll:
     """Cut in its midst: whatever becomes of the run, the next ends well, with every volume."""
 

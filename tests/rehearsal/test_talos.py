@@ -65,10 +65,10 @@ def folder(brought_up: BroughtUp, tmp_path: Path) -> Path:
     return tmp_path / "talos"
 
 
+@pytest.mark.faults
 class TestEndToEnd:
     """Every node leaves, erases its disk, is installed anew and serves; no law is broken."""
 
-    @pytest.mark.faults
     def test_rolls_to_the_next_release(self, folder: Path) -> None:
         def found(opened: Session) -> tuple[dict[str, str], list[str], list[str]]:
             entries = opened.rack.journal.entries
@@ -104,7 +104,6 @@ class TestEndToEnd:
         noted = [e["text"] for e in loaded[1] if e["kind"] == "note" and e["node"] == "w6"]
         assert any("runbooks/talos.md#disk" in text for text in noted)
 
-    @pytest.mark.faults
     def test_one_that_drifted_is_told_and_it_alone_is_replaced(self, folder: Path) -> None:
         store = Store(folder)
         loaded = store.load()
