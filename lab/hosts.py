@@ -39,6 +39,9 @@ class PlayedHosts:
     def power_off(self, host: str, controller: Controller) -> None:
         self._hosts[host].on = False
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        """A lab's hosts boot nothing of a publisher's."""
+
     def install(self, host: str, pin: Pin) -> None:
         with self._lock:
             found = self._hosts[host]

@@ -1,18 +1,19 @@
 """How a node leaves: the delete of its membership, run with the generation it was stored with.
 
-Order: slot, gates, cordon, the power of a host that is dead, drain, detach, etcd, storage; where another node of its
-host took its place, what it gave away serves elsewhere; then the roster says out and the claim says left. Each step
-is idempotent, so a leave that was killed or halted goes on from where it stood. A halt after the cordon keeps node
-and slot as they are: nothing else leaves until this node is healed.
+Order: slot, gates, what its machine boots next, cordon, the power of a host that is dead, drain, detach, etcd,
+storage; where another node of its host took its place, what it gave away serves elsewhere; then the roster says out and
+the claim says left. Each step is idempotent, so a leave that was killed or halted goes on from where it stood. A halt
+after the cordon keeps node and slot as they are: nothing else leaves until this node is healed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, fence, force, gates, moved, roster, slots, succession
+from lifecycle import detach, drain, etcd, fence, force, gates, moved, power, roster, slots, succession
 from lifecycle.before import look_at, remembered
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
@@ -87,6 +88,7 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     ports.evidence.begin(node, "gates")
     try:
         gates.require(leaving)
+        _prepare(leaving)
         if standing.serving and (not begun or (successor and entry.slot_since_s is None)):
             _remember(ports, node)
         members = etcd.ids_of(ports, node) if claim.role is Role.CONTROL_PLANE else frozenset()
@@ -103,6 +105,15 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
     forget_node(leaving)
     roster.update(ports, node, lambda now: roster.left(now, node, returns=leaving.returns))
     return seen.machine_id if seen and seen.machine_id else claim.machine_id
+
+
+def _prepare(leaving: Leaving) -> None:
+    """What its machine boots next is at hand before anything is done to the node: to fetch an image takes minutes, and
+    a publisher may not answer."""
+    pin, machines = leaving.pin, leaving.ports.machines
+    if pin is not None and leaving.returns:
+        ask = partial(machines.prepare, leaving.node, pin)
+        power.order(leaving.ports, leaving.node, pin.controller, "files of its image", ask)
 
 
 def _remember(ports: Ports, node: str) -> None:

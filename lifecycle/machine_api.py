@@ -38,6 +38,11 @@ class Machines(Protocol):
         only if an installation of it was begun; False for one that had its time and did not come."""
         ...
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        """Have at hand whatever `install` needs from elsewhere, such as files of the image's publisher. Asked before
+        the host's node is touched, so it changes nothing of the machine. Idempotent."""
+        ...
+
     def install(self, host: str, pin: Pin) -> str | None:
         """Have the machine boot what is pinned, and return. A host boots once into the installer at
         `pin.boot_url`, which writes the OS disk named by the pin and nothing else. Idempotent.

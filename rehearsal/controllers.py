@@ -231,6 +231,9 @@ class _RedfishHosts(Part):
     def underway(self, host: str, pin: Pin) -> bool:
         return self._inner.underway(host, pin)
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        self._inner.prepare(host, pin)
+
     def install(self, host: str, pin: Pin) -> str | None:
         return self._inner.install(host, replace(pin, controller=self._at("install", host, pin.controller)))
 

@@ -51,6 +51,10 @@ class BootTarget:
 class BootStore(Protocol):
     """Both ends of the boot store, for whatever boots a host over the network."""
 
+    def prepare(self, pin: Pin) -> None:
+        """Have what the image's publisher has of it, and lead no host to it yet. Idempotent."""
+        ...
+
     def publish(self, pin: Pin) -> BootTarget:
         """Make sure that everything the pin boots is there, forget earlier reports, point the host at it."""
         ...
@@ -98,6 +102,10 @@ class StoredBoot:
     def _objects(self) -> Objects:
         return self._find()
 
+    def prepare(self, pin: Pin) -> None:
+        if self._installer is not None:
+            self._installer(pin).keep_in(self._objects)
+
     def publish(self, pin: Pin) -> BootTarget:
         url, contents = self._url().rstrip("/"), self._contents(pin)
         if pin.boot_url not in {f"{url}/{path}" for path in contents}:
@@ -106,8 +114,7 @@ class StoredBoot:
                 f"no file for {pin.boot_url} among {sorted(contents)}",
                 "use one checkout for stack file and step",
             )
-        if self._installer is not None:
-            self._installer(pin).keep_in(self._objects)
+        self.prepare(pin)
         for path, data in sorted(contents.items()):
             self._objects.write_once(path, data)
         self._objects.erase(layout.progress_of(pin))

@@ -95,6 +95,9 @@ class Ec2Machines:
         late = self._clock.now_s() - one.launched_s > self._boot_s()
         return not late or self._store.progress(pin) is Progress.RUNNING
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        """Nothing: images and launch templates are the account's own."""
+
     def install(self, host: str, pin: Pin) -> None:
         """Go on with the instance of this generation, else launch one. Its volumes follow once it runs: `progress`."""
         place, of = _place(host, pin.controller), self._particulars(pin)

@@ -47,6 +47,9 @@ class MachinesByScheme:
     def underway(self, host: str, pin: Pin) -> bool:
         return self._of(host, pin.controller).underway(host, pin)
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        self._of(host, pin.controller).prepare(host, pin)
+
     def install(self, host: str, pin: Pin) -> str | None:
         return self._of(host, pin.controller).install(host, pin)
 

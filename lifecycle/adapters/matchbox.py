@@ -51,18 +51,20 @@ class MatchboxBoot:
     def _url(self) -> str:
         return self._find().rstrip("/")
 
+    def prepare(self, pin: Pin) -> None:
+        self._installer(pin).keep_in(self._assets)
+
     def publish(self, pin: Pin) -> BootTarget:
         group = {"id": _id(pin.node), "name": f"ingot: installs {pin.node}", "profile": _profile_id(pin)}
         self._refuse_rival(pin)
-        installer = self._installer(pin)
-        installer.keep_in(self._assets)
+        self.prepare(pin)
         contents = self._contents(pin)
         for path, data in sorted(contents.items()):
             self._assets.write_once(path, data)
         ignition = next((data for path, data in sorted(contents.items()) if path.endswith(".ign")), None)
         if ignition is not None:
             self._data.write_once(f"ignition/{_profile_id(pin)}.ign", ignition)
-        profile = self._profile(pin, installer, ignition is not None)
+        profile = self._profile(pin, self._installer(pin), ignition is not None)
         self._data.write_once(f"profiles/{_profile_id(pin)}.json", _json(profile))
         self._assets.erase(layout.progress_of(pin))
         self._data.put(f"groups/{_id(pin.node)}.json", _json({**group, "selector": {"mac": mac_of(pin)}}))

@@ -62,6 +62,9 @@ class RedfishMachines:
                 if _power(host, controller, system) is not Power.OFF:
                     raise
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        self._store.prepare(pin)
+
     def install(self, host: str, pin: Pin) -> str | None:
         target = self._store.publish(pin)
         self._ejected.discard(host)

@@ -63,6 +63,9 @@ class _Late:
     def _store(self) -> BootStore:
         return self._find()
 
+    def prepare(self, pin: Pin) -> None:
+        self._store.prepare(pin)
+
     def publish(self, pin: Pin) -> BootTarget:
         return self._store.publish(pin)
 

@@ -95,6 +95,10 @@ class RackInstances(Part):
         with self._asking("underway", host, pin.controller) as machines:
             return machines.underway(host, pin)
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        with self._asking("prepare", host, pin.controller) as machines:
+            machines.prepare(host, pin)
+
     def install(self, host: str, pin: Pin) -> None:
         with self._asking("install", host, pin.controller) as machines:
             machines.install(host, pin)

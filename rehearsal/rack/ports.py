@@ -168,6 +168,10 @@ class RackMachines(Part):
         with self._bmc("power_off", host, controller.url, changes=True) as found:
             hosts.power_off(self._rack, found)
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        with self._call("prepare", host):
+            """The rack has no files: all images are there."""
+
     def install(self, host: str, pin: Pin) -> None:
         with self._bmc("install", host, pin.controller.url, changes=True) as found:
             hosts.install(self._rack, found, pin)

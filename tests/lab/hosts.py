@@ -159,6 +159,9 @@ class Switches:
     def power_off(self, host: str, controller: Controller) -> None:
         self._on[host] = False
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        self._store.prepare(pin)
+
     def install(self, host: str, pin: Pin) -> None:
         self._store.publish(pin)
         self._on[host] = True

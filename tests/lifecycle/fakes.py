@@ -306,6 +306,10 @@ class FakeMachines(_Part):
         if host in self.world.nodes:
             self.world.nodes[host] = replace(self.world.nodes[host], ready=False)
 
+    def prepare(self, host: str, pin: Pin) -> None:
+        if pin.generation in self.world.unfetched:
+            raise NeedsAttention("https://publisher.example/kernel", "no answer", "runbooks/boot-store.md#publisher")
+
     def install(self, host: str, pin: Pin) -> str | None:
         method = pin.boot[0] if pin.boot else None
         at = self.world.hosts.setdefault(host, Host())

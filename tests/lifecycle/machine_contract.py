@@ -135,6 +135,17 @@ def power_off_of_what_is_off_is_no_error(trial: Trial) -> None:
     assert is_off(trial)
 
 
+def preparing_the_next_touches_no_machine(trial: Trial) -> None:
+    come_up(trial, trial.pin)
+    before = identity(trial)
+    for _ in range(2):
+        trial.machines().prepare(trial.pin.node, next_of(trial.pin))
+    trial.passes()
+    assert trial.machines().power(trial.pin.node, trial.pin.controller) is Power.ON
+    assert (trial.alive(), identity(trial)) == (1, before)
+    assert trial.machines().progress(trial.pin.node, trial.pin) in (Progress.RUNNING, Progress.UNKNOWN)
+
+
 def an_installation_asked_twice_is_one(trial: Trial) -> None:
     trial.machines().install(trial.pin.node, trial.pin)
     come_up(trial, trial.pin)
@@ -239,6 +250,7 @@ CHECKS: tuple[Check, ...] = (
     a_machine_that_runs_is_on_whoever_asks,
     power_off_is_proven,
     power_off_of_what_is_off_is_no_error,
+    preparing_the_next_touches_no_machine,
     an_installation_asked_twice_is_one,
     nothing_is_under_way_before_it_was_asked_for,
     what_is_under_way_is_gone_on_with,

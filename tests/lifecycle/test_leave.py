@@ -20,6 +20,7 @@ from lifecycle.errors import (
     EtcdNotHealthy,
     EtcdNotSafe,
     LifecycleError,
+    NeedsAttention,
     NoSuccessor,
     NotEvacuated,
     NotRedundant,
@@ -74,6 +75,19 @@ class TestAWorkerLeaves:
         assert standings(world)["w1"] == "leaving"
         with pytest.raises(BudgetFull, match="w1"):
             leave(world, "w2")
+
+    def test_not_before_what_its_machine_boots_next_is_at_hand(self, world: World) -> None:
+        world.pins["w1"], world.unfetched = replace(world.pins["w1"], generation="g2"), {"g2"}
+        with pytest.raises(NeedsAttention, match="publisher"):
+            leave(world, "w1")
+        assert (world.changes, standings(world)["w1"]) == ([], "in")
+        world.unfetched.clear()
+        assert leave(world, "w1") == "w1 left"
+
+    def test_one_that_does_not_return_boots_nothing_next(self, world: World) -> None:
+        world.unfetched = {world.pins["w1"].generation}
+        world.claims["w1"] = replace(world.claims["w1"], retiring=True)
+        assert leave(world, "w1") == "w1 left"
 
     def test_a_storage_nodes_object_stays(self, world: World) -> None:
         leave(world, "w1")

@@ -246,6 +246,7 @@ class TestTheChecksSee:
             ("identity", lambda m, args: {}, "identity_is_plain_and_not_empty"),
             ("identity", a_new_one, "identity_stays_over_a_reboot"),
             ("identity", a_new_one, "identity_after_a_replacement_is_the_machines"),
+            ("prepare", lambda m, args: m.install(*args), "preparing_the_next_touches_no_machine"),
             ("underway", lambda m, args: True, "nothing_is_under_way_before_it_was_asked_for"),
             ("progress", lambda m, args: Progress.RUNNING, "progress_before_an_installation_is_no_success"),
             ("power_off", lambda m, args: None, "silence_is_an_error_that_says_what_to_do"),

@@ -79,6 +79,7 @@ class World:
     initialising: str | None = None
     delivered: set[str] = field(default_factory=set)  # credentials that lie there to be fetched
     failed: set[str] = field(default_factory=set)  # machines that report so
+    unfetched: set[str] = field(default_factory=set)  # generations whose files nobody can fetch now
     ignored: dict[str | None, Progress] = field(default_factory=dict)  # way to boot that leads nowhere -> what shows
     document: str = ""
     version: int = 0

@@ -108,6 +108,14 @@ class TestPublish:
         assert (site.assets / kernel).read_bytes() == KERNEL
         assert (site.assets / initrd).read_bytes() == INITRD
 
+    def test_before_that_its_files_can_be_had_and_lead_nowhere(self, site: Site) -> None:
+        boot = site.boot()
+        boot.prepare(pin())
+        assert len(site.fetched) == 2
+        assert {f.name for f in site.root.rglob("*") if f.is_file()} == {"vmlinuz", "initramfs.img", ".lock"}
+        boot.publish(pin())
+        assert len(site.fetched) == 2
+
     def test_ignition_is_the_same_wherever_it_is_asked_for(self, site: Site) -> None:
         site.boot().publish(pin())
         ours = site.data / f"ignition/{PROFILE}.ign"
