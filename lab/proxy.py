@@ -210,6 +210,7 @@ class Proxy(Front):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # with the base class's 5, whoever asks more at once connects again a second later
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections break here all day long."""

@@ -143,6 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = True
+    request_queue_size = 128  # with the base class's 5, whoever asks more at once connects again a second later
 
     def handle_error(self, request: object, client_address: object) -> None:
         return  # a client that hangs up is part of the tests
