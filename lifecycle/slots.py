@@ -7,7 +7,7 @@ already, because that one is missing until it is healed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -54,9 +54,11 @@ def begin_turn(ports: Ports, pin: Pin) -> None:
 def take_slot(ports: Ports, claim: Claim, pin: Pin | None, successor: Pin | None = None) -> tuple[Roster, Entry]:
     """Hold a slot of the node's budget; waits for one. Returns the roster and the entry found before.
 
-    A node that is itself out, or holds a slot from an earlier run, needs no further one. One that has a successor
-    leaves once that one serves, in the turn that began with it. Raises BudgetFull
-    naming who holds it and since when; RollPaused and RollStopped once the nodes that are out have come in.
+    A node that left, or holds a slot from an earlier run, needs no further one. One that is not Ready is missing
+    already, so others that are missing too do not keep it waiting; but those do that hold a slot, since whoever is not
+    Ready may be again before its turn is over. One that has a successor leaves once that one serves, in the turn that
+    began with it. Raises BudgetFull naming who holds it and since when, if one of them did so all the while;
+    RollPaused and RollStopped once the nodes that are out have come in.
     """
     node, now_s, rules = claim.node, ports.clock.now_s, pin or successor
     turn = successor.node if successor else node
@@ -69,38 +71,61 @@ def take_slot(ports: Ports, claim: Claim, pin: Pin | None, successor: Pin | None
         entry = entry.model_copy(update={"retiring": entry.retiring or claim.retiring})
         found[:] = [entry]
         absent = roster.not_ready(ports, now)
-        if roster.counts_as_out(node, entry, {node}, absent):
+        if roster.counts_as_out(node, entry, {node}, ()):
             return roster.with_slot(now, node, entry, now_s())
-        if successor and not entry.retiring and not _serves(now, turn, absent):
-            return Blocked(f"{turn}, which takes its place, does not serve", (turn,))
-        stop = boundary(now, node, entry, run, rollout, now_s())
-        if stop is not None and not (successor and turn in roster.taken_by(now, run)):
-            raise stop
-        found_out = roster.out_nodes(now, node, succession.missed(now, hosts), absent)
-        pools = {n: p.pool for n in (node, *found_out) if (p := ports.pins.pin(n))}
-        out = {n: roster.declared_in(pools, n, e) for n, e in found_out.items()}
+        itself_out = roster.counts_as_out(node, entry, {node}, absent)
+        if not itself_out:
+            if successor and not entry.retiring and not _serves(now, turn, absent):
+                return Blocked(f"{turn}, which takes its place, does not serve", (turn,))
+            stop = boundary(now, node, entry, run, rollout, now_s())
+            if stop is not None and not (successor and turn in roster.taken_by(now, run)):
+                raise stop
+        out = roster.out_nodes(now, node, succession.missed(now, hosts), absent)
+        if itself_out:
+            out = {name: other for name, other in out.items() if other.slot_since_s is not None}
+        pools = {n: p.pool for n in (node, *out) if (p := ports.pins.pin(n))}
+        out = {n: roster.declared_in(pools, n, e) for n, e in out.items()}
         why = roster.blockers(roster.declared_in(pools, node, entry), out, rules.max_unavailable if rules else 1)
         if why:
             return Blocked("; ".join(_holder(n, out[n], why[n], now_s()) for n in why), tuple(why))
         taken = roster.with_slot(now, node, entry, now_s())
-        return taken if entry.retiring else roster.counted(taken, turn, run)
+        return taken if entry.retiring or itself_out else roster.counted(taken, turn, run)
 
     try:
-        held = wait_until(
-            lambda: roster.update(ports, node, take),
-            what=f"a slot of pool {claim.pool}",
-            node=node,
-            about="roster",
-            ports=ports,
-            limit_s=ports.pins.limits().slot_s,
-            error=BudgetFull,
-        )
+        return _taken(ports, claim, take), found[0]
     except StoppedAsAsked:
         _finish(ports, node)
         raise
     except BudgetFull as full:
         raise BudgetFull(node, full.blocked + _losses(ports, node), full.names, full.limit_s) from None
-    return held, found[0]
+
+
+def _taken(ports: Ports, claim: Claim, take: Callable[[Roster], Roster | Blocked]) -> Roster:
+    """The roster once `take` had its slot. The limit is for one of those in the way: while they change, turns end.
+    Raises BudgetFull."""
+    seen: list[Collection[str]] = []
+
+    def look() -> Roster | Blocked:
+        now = roster.update(ports, claim.node, take)
+        if isinstance(now, Blocked):
+            seen.append(now.names)
+        return now
+
+    while True:
+        seen.clear()
+        try:
+            return wait_until(
+                look,
+                what=f"a slot of pool {claim.pool}",
+                node=claim.node,
+                about="roster",
+                ports=ports,
+                limit_s=ports.pins.limits().slot_s,
+                error=BudgetFull,
+            )
+        except BudgetFull as full:
+            if not seen or set(seen[0]) & set(full.names):
+                raise
 
 
 def _serves(now: Roster, node: str, absent: Collection[str]) -> bool:

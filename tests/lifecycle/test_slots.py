@@ -51,6 +51,54 @@ def wide(world: World) -> None:
     world.document = Roster(serving=True, nodes=entries).model_dump_json()
 
 
+class TestNodesThatAreOutByThemselves:
+    """They may be Ready again at any moment, as after a power cut, so they take their turns like all others."""
+
+    @pytest.fixture
+    def dark(self, world: World) -> World:
+        wide(world)
+        world.volumes.clear()
+        for name in ("w1", "w2", "w3"):
+            world.pins[name] = replace(world.pins[name], max_unavailable=1)
+            world.nodes[name] = replace(world.nodes[name], ready=False)
+        return world
+
+    def test_one_leaves_though_others_are_missing_too(self, dark: World) -> None:
+        step(dark, Verb.LEAVE, "w1")
+        assert standings(dark)["w1"] == "leaving"
+
+    def test_the_next_waits_until_that_one_serves(self, dark: World) -> None:
+        step(dark, Verb.LEAVE, "w1")
+        for name in ("w2", "w3"):
+            dark.nodes[name] = replace(dark.nodes[name], ready=True)
+        dark.changes.clear()
+        with pytest.raises(BudgetFull, match=r"w1 is out for .* \(pool hci may have 1 out\)"):
+            step(dark, Verb.LEAVE, "w2")
+        assert dark.changes == []
+
+    def test_nor_does_it_leave_while_it_is_still_missing(self, dark: World) -> None:
+        step(dark, Verb.LEAVE, "w1")
+        with pytest.raises(BudgetFull, match=r"^node w2: .*found after 900 s: w1 is out"):
+            step(dark, Verb.LEAVE, "w2")
+
+    def test_it_waits_for_as_many_turns_as_there_are(self, dark: World) -> None:
+        """The limit is for each: w1's turn ends within it, then w3's."""
+        step(dark, Verb.LEAVE, "w1")
+        began_s, limit_s = dark.now_s, dark.limits.slot_s
+
+        def passes_on(now: Roster, done: str, to: str = "") -> None:
+            entries = {n: e.model_copy(update={"slot_since_s": None}) if n == done else e for n, e in now.nodes.items()}
+            if to:
+                entries[to] = entries[to].model_copy(update={"slot_since_s": dark.now_s})
+            dark.document = now.model_copy(update={"nodes": entries}).model_dump_json()
+
+        dark.later(limit_s * 0.7, lambda: passes_on(roster(dark), "w1", "w3"))
+        dark.later(limit_s * 1.4, lambda: passes_on(roster(dark), "w3"))
+        step(dark, Verb.LEAVE, "w2")
+        assert dark.now_s - began_s > limit_s
+        assert standings(dark)["w2"] == "leaving"
+
+
 class TestStopAfter:
     """So many nodes a run; the next run counts anew."""
 
