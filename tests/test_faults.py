@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from symtable import SymbolTable, symtable
 
 import pytest
 
@@ -17,21 +19,17 @@ ROWS = [
 ]
 
 
-def defined(path: Path) -> set[str]:
-    """Every name that a module defines, by its way from the top: `Class.method`."""
+@cache
+def defined(path: Path) -> frozenset[str]:
+    """Every name that a module defines, by its way from the top: `Class.method`. Empty where there is no such file."""
 
-    def names(body: list[ast.stmt], above: str) -> set[str]:
-        found: set[str] = set()
-        for node in body:
-            if isinstance(node, ast.ClassDef):
-                found |= {above + node.name} | names(node.body, f"{above}{node.name}.")
-            elif isinstance(node, ast.FunctionDef):
-                found.add(above + node.name)
-            elif isinstance(node, ast.Assign):
-                found |= {above + target.id for target in node.targets if isinstance(target, ast.Name)}
-        return found
+    def names(table: SymbolTable, above: str) -> Iterator[str]:
+        yield from (above + symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned())
+        for inner in table.get_children():
+            if inner.get_type() == "class":
+                yield from names(inner, f"{above}{inner.get_name()}.")
 
-    return names(ast.parse(path.read_text(encoding="utf-8")).body, "") if path.is_file() else set()
+    return frozenset(names(symtable(path.read_text("utf-8"), path.name, "exec"), "")) if path.is_file() else frozenset()
 
 
 def missing(reference: str) -> bool:
