@@ -5,9 +5,9 @@ Its stack file is the example's. Storage's control API is a server of the tests 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +30,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STORAGE = "3e8d5c0a-7b1f-4f6e-9d42-5a90c1e2b764"
 """The storage cluster that the example's stack file names."""
 
+IMAGE = b"an image"
+IMAGE_SHA256 = hashlib.sha256(IMAGE).hexdigest()
 PASSES_ON = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 ENDS_S = 120.0
 """For a step to end, on a machine that is busy."""
@@ -129,7 +131,7 @@ def project(root: Path, lab: Lab) -> Iterator[Project]:
     (root / "bin").mkdir()
     (root / "Pulumi.yaml").write_text("name: ingot\n", encoding="utf-8")
     (root / ".venv").symlink_to(Path(sys.prefix))
-    shutil.copy(REPOSITORY / "stacks/images.lock.json", root / "stacks")
+    _images(root)
     text = (REPOSITORY / "stacks/Pulumi.metal.yaml").read_text(encoding="utf-8")
     text = text.replace("directory: /srv/ingot", f"directory: {root}/store")
     (root / "stacks/Pulumi.metal.yaml").write_text(text, encoding="utf-8")
@@ -152,6 +154,21 @@ def project(root: Path, lab: Lab) -> Iterator[Project]:
             yield made
         finally:
             made.close()
+
+
+def _images(root: Path) -> None:
+    """Pins of small files, which are in the boot store: a leave asks for what its machine boots next."""
+    lock = json.loads((REPOSITORY / "stacks/images.lock.json").read_text(encoding="utf-8"))
+    kept = root / "store" / "boot" / "sha256" / IMAGE_SHA256
+    kept.mkdir(parents=True)
+    for release in lock["images"]["fedora-coreos"].values():
+        for architecture in release.values():
+            for artifact in architecture["artifacts"].values():
+                artifact["sha256"] = IMAGE_SHA256
+                name = artifact["url"].rpartition("/")[2]
+                (kept / name).write_bytes(IMAGE)
+                (kept / f"{name}.sig").write_bytes(b"a signature")
+    (root / "stacks/images.lock.json").write_text(json.dumps(lock), encoding="utf-8")
 
 
 def _secrets(root: Path, lab: Lab) -> Path:
