@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TypeVar
 
-from lifecycle import detach, drain, etcd, fence, force, gates, moved, power, roster, slots, succession
+from lifecycle import detach, drain, etcd, fence, force, gates, moved, roster, slots, succession
 from lifecycle.before import look_at, remembered
 from lifecycle.claims import advance, initialised, is_for, still_ours, told
 from lifecycle.commands import Step
@@ -110,10 +109,8 @@ def _leave_cluster(ports: Ports, claim: Claim, retirement: Retirement) -> str:
 def _prepare(leaving: Leaving) -> None:
     """What its machine boots next is at hand before anything is done to the node: to fetch an image takes minutes, and
     a publisher may not answer."""
-    pin, machines = leaving.pin, leaving.ports.machines
-    if pin is not None and leaving.returns:
-        ask = partial(machines.prepare, leaving.node, pin)
-        power.order(leaving.ports, leaving.node, pin.controller, "files of its image", ask)
+    if leaving.pin is not None and leaving.returns:
+        leaving.ports.machines.prepare(leaving.node, leaving.pin)  # asks no controller, so none is named if it fails
 
 
 def _remember(ports: Ports, node: str) -> None:

@@ -84,6 +84,13 @@ class TestAWorkerLeaves:
         world.unfetched.clear()
         assert leave(world, "w1") == "w1 left"
 
+    def test_a_boot_store_that_fails_is_named_and_no_controller(self, world: World) -> None:
+        world.failing["machines.prepare"] = 1
+        with pytest.raises(PortError, match=r"machines\.prepare") as failed:
+            leave(world, "w1")
+        assert "bmc" not in str(failed.value)
+        assert (world.changes, standings(world)["w1"]) == ([], "in")
+
     def test_one_that_does_not_return_boots_nothing_next(self, world: World) -> None:
         world.unfetched = {world.pins["w1"].generation}
         world.claims["w1"] = replace(world.claims["w1"], retiring=True)
