@@ -29,6 +29,7 @@ from lifecycle.adapters.records import DirectoryRecords
 from lifecycle.adapters.view import View
 from lifecycle.commands import Step, Verb
 from lifecycle.ports import Pod
+from lifecycle.power import STEADY_S
 from lifecycle.run import execute
 from lifecycle.waiting import OBSERVE_S, WATCHED_S
 
@@ -82,8 +83,9 @@ def roll(nodes: int, boot_s: int) -> dict[str, float]:
 
 def _prescribed_s(boot_s: float) -> float:
     """What the gates' own rules take of a turn: the distance between the two looks of a detach, a registration
-    and a Ready, that of the two looks at paths, and the last poll of a host that has just booted."""
-    return 3 * WATCHED_S + OBSERVE_S + (-boot_s % POLL_S)
+    and a Ready, that of the two looks at paths, those of a release and a provision at a host that is off, and the last
+    poll of a host that has just booted."""
+    return 3 * WATCHED_S + OBSERVE_S + 2 * STEADY_S + (-boot_s % POLL_S)
 
 
 def requests(*sizes: int) -> dict[str, float]:
