@@ -21,12 +21,20 @@ REATTACH_LIMIT_S = 480
 
 @dataclass(frozen=True)
 class Cut:
-    """before, after: the rack as it was, and so long after the cut. dark: at the instant of the cut."""
+    """A fleet whose power was cut while nobody was near it. before, after: the rack as it was, and so long after the
+    cut. dark: a copy of the fleet, at the instant of the cut."""
 
     fleet: Fleet
     before: World
-    dark: World
+    dark: Fleet
     after: Outcome
+
+    @staticmethod
+    def of(fleet: Fleet, dark: Fleet) -> Cut:
+        """Both are copies of one fleet that serves."""
+        before = fleet.world()
+        dark.cut_power()
+        return Cut(fleet, before, dark, fleet.cut_power(BACK_S))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def cut(brought_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Cut:
     first, second = Fleet(folder / "first"), Fleet(folder / "second")
     for fleet in (first, second):
         shutil.copytree(brought_up, fleet.folder)
-    return Cut(first, first.world(), second.cut_power().world, first.cut_power(BACK_S))
+    return Cut.of(first, second)
 
 
 class TestAFleetThatServes:
@@ -44,9 +52,10 @@ class TestAFleetThatServes:
 
     def test_went_dark(self, cut: Cut) -> None:
         """Or what follows would prove nothing."""
-        assert {h.power for h in cut.dark.hosts.values()} == {"off"}
-        assert not any(h.joined for h in cut.dark.hosts.values())
-        assert cut.dark.dark == set(NODES)
+        dark = cut.dark.world()
+        assert {h.power for h in dark.hosts.values()} == {"off"}
+        assert not any(h.joined for h in dark.hosts.values())
+        assert dark.dark == set(NODES)
 
     def test_serves_again(self, cut: Cut) -> None:
         assert cut.after.error == ""

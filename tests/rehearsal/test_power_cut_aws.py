@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from rehearsal.rack.world import World
-from tests.rehearsal.fleet import NEW, OLD, Fleet, Outcome
+from tests.rehearsal.fleet import NEW, OLD, Fleet
 from tests.rehearsal.on_aws import CONTROL_PLANES, HOSTS, STORING, Data, Seen, calls, copied, seen, small
-from tests.rehearsal.test_power_cut import BACK_S
+from tests.rehearsal.test_power_cut import Cut
 
 pytestmark = pytest.mark.faults  # each a fleet on AWS; tests/rehearsal/test_power_cut.py has metal's in every run
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A fleet whose power was cut while nobody was near it. before: the rack as it was. dark: a copy, at the instant
-    of the cut."""
-
-    fleet: Fleet
-    before: World
-    dark: Fleet
-    after: Outcome
 
 
 @pytest.fixture(scope="module")
 def cut(aws_up: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Cut:
     folder = tmp_path_factory.mktemp("cut")
-    fleet, dark = copied(aws_up, folder / "back"), copied(aws_up, folder / "dark")
-    dark.cut_power()
-    return Cut(fleet, aws_up.world(), dark, fleet.cut_power(BACK_S))
+    return Cut.of(copied(aws_up, folder / "back"), copied(aws_up, folder / "dark"))
 
 
 def what_each_has(account: Seen, *states: str) -> dict[str, tuple[str, str, str]]:
