@@ -267,7 +267,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, exchange: Exchange, answer: http.client.HTTPResponse) -> None:
         """Whole, or half of it."""
         broken = exchange.fault is not None
-        self.send_response_only(answer.status)
+        self._begin(answer.status)
         for name, value in _of_both(answer.getheaders()).items():
             self.send_header(name, value)
         if exchange.asked.watch and answer.status == http.client.OK:
@@ -282,6 +282,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text[: len(text) // 2] if broken else text)
         if broken:
             self._end()
+
+    def _begin(self, status: int) -> None:
+        self.send_response_only(status)
+        if self.close_connection:  # untold, a client may send its next request into a connection that ends
+            self.send_header("Connection", "close")
 
     def _stream(self, exchange: Exchange, answer: http.client.HTTPResponse, *, broken: bool) -> None:
         while chunk := answer.read1(CHUNK):
@@ -299,7 +304,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "the proxy's own", "code": 0}
         text = json.dumps({**status, "code": fault.status}).encode()
-        self.send_response_only(fault.status)
+        self._begin(fault.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         if fault.retry_after_s is not None:

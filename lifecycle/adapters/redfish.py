@@ -73,6 +73,7 @@ class RedfishMachines:
             from lifecycle.adapters.redfish_session import named
 
             took = redfish_boot.order(system, named(host, pin.controller), pin.boot, target)
+            system.refresh(force=True)  # the order took a while, and a host that runs does not boot anew by `On`
             redfish_boot.start(system, on=_power(host, pin.controller, system) is Power.ON)
         return took if pin.boot else None
 
