@@ -13,7 +13,7 @@ from lifecycle import drain, etcd, losses
 from lifecycle.errors import BudgetNeverAllows, CannotLose, EtcdNotSafe, Halt, NotRedundant, PortError
 from lifecycle.ports import Budget, Claim, ClaimState, DrainPolicy, Node, OnTimeout, Pin, Pod, Ports, Role, Verdict
 from lifecycle.retire import Retirement
-from lifecycle.waiting import Blocked, wait_until
+from lifecycle.waiting import RETRY_S, Blocked, wait_until
 
 
 class BudgetsOverlap(Halt):
@@ -115,7 +115,11 @@ def require(leaving: Leaving) -> None:
 def _etcd_blocks(leaving: Leaving) -> Blocked | None:
     if leaving.claim.role is not Role.CONTROL_PLANE:
         return None
-    why = etcd.unsafe_without(leaving.ports.etcd.members(), leaving.node, pair_refused=leaving.pair_refused)
+    try:
+        members = leaving.ports.etcd.members()
+    except PortError as silent:  # a wait's own word for a port that is silent would be storage's
+        return Blocked(str(silent), error=EtcdNotSafe, look_s=max(RETRY_S, silent.retry_after_s))
+    why = etcd.unsafe_without(members, leaving.node, pair_refused=leaving.pair_refused)
     return Blocked(why, error=EtcdNotSafe, about="etcd") if why else None
 
 

@@ -271,6 +271,10 @@ def overlapping(world: World) -> None:
     world.budgets["db-0"] = 0
 
 
+def silent(world: World) -> None:
+    world.failing["etcd.members"] = 10**6
+
+
 def degraded(world: World) -> None:
     world.volumes["pv-2"].replicas["w4"] = False
 
@@ -289,6 +293,7 @@ class TestLeaveRefuses:
             ("c2", sick, EtcdNotSafe, "1 healthy of 2 without it, 2 needed; unhealthy: c3"),
             ("c2", pair, EtcdNotSafe, "two members; c1 would be the only copy"),
             ("c2", single, EtcdNotSafe, "it is the only member"),
+            ("c2", silent, EtcdNotSafe, "503 from the fake"),
             ("w1", unmanaged, UnmanagedPods, "apps/shell"),
             ("w1", never, BudgetNeverAllows, "PodDisruptionBudget apps/db that never does"),
             ("w1", overlapping, BudgetsOverlap, r"several for apps/db-0 \(apps/db, apps/db-0\)"),
