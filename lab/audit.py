@@ -50,9 +50,14 @@ def kubeconfig(layout: Layout) -> Path:
 
 def changes(layout: Layout) -> list[Change]:
     """USER's so far, in the order of their answers."""
-    lines = layout.audit_log.read_text(encoding="utf-8").splitlines() if layout.audit_log.is_file() else []
-    events = (json.loads(line) for line in lines)
+    events = (json.loads(line) for line in lines(layout))
     return [_change(event) for event in events if event["user"]["username"] == USER]
+
+
+def lines(layout: Layout) -> list[str]:
+    """All that was written whole so far, one event each."""
+    text = layout.audit_log.read_text(encoding="utf-8") if layout.audit_log.is_file() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def _change(event: dict[str, object]) -> Change:

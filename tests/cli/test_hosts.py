@@ -56,10 +56,10 @@ class TestAtOnce:
     def test_one_that_is_silent_is_named_when_the_limit_is_over(self) -> None:
         over = threading.Event()
         try:
-            found = at_once({"w1": lambda: over.wait(60), "w2": lambda: True}, WallClock(), 0.2)
+            found = at_once({"w1": lambda: over.wait(60), "w2": lambda: True}, WallClock(), 2.0)
         finally:
             over.set()
-        assert "BMC of w1: expected an answer, found no whole answer within 0.2 s" in str(found["w1"])
+        assert "BMC of w1: expected an answer, found no whole answer within 2 s" in str(found["w1"])
         assert found["w2"] is True
 
     def test_nobody(self) -> None:

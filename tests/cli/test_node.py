@@ -24,7 +24,7 @@ from lifecycle.adapters.wire import CONNECT_S, READ_S
 from lifecycle.commands import FLEET_VERBS, Step, Verb, parse
 from lifecycle.ports import Claim, ClaimState, Controller, Role
 from tests.lifecycle.adapters.api_server import api_server, node
-from tests.lifecycle.adapters.wire_server import Reply, Wire, free_port, serving
+from tests.lifecycle.adapters.wire_server import Reply, Wire, serving, silent_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -243,7 +243,7 @@ class TestRoster:
         assert wire.asked == []
 
     def test_claims_tell_when_nobody_listens(self, project: Path, tmp_path: Path) -> None:
-        config = kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")
+        config = kubeconfig(tmp_path, f"http://127.0.0.1:{silent_port()}")
         initialised(project)
         claimed(project, w1=ClaimState.JOINED, w2=ClaimState.LEFT, w3=ClaimState.PROVISIONING, gone=ClaimState.JOINED)
         claimed(project, "other", w4=ClaimState.JOINED)
@@ -268,7 +268,7 @@ class TestRoster:
         assert ROSTER_LIMIT_S >= CONNECT_S + READ_S / 2 + 10
 
     def test_silence_when_nobody_listens(self, project: Path, tmp_path: Path) -> None:
-        config = kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")
+        config = kubeconfig(tmp_path, f"http://127.0.0.1:{silent_port()}")
         initialised(project)
         result = run(self.STEP, INGOT_KUBECONFIG=config)
         assert (result.exit_code, result.stdout.strip()) == (0, SILENT)

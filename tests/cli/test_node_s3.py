@@ -23,7 +23,7 @@ from lifecycle.commands import Step, Verb
 from lifecycle.ports import Claim, ClaimState, Controller, Role
 from tests.cli.test_node import REPOSITORY, kubeconfig, run
 from tests.lifecycle.adapters.stores import dummies
-from tests.lifecycle.adapters.wire_server import free_port
+from tests.lifecycle.adapters.wire_server import silent_port
 
 ROSTER = Step(Verb.ROSTER, "aws")
 
@@ -42,7 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def nobody(tmp_path: Path) -> str:
     """A kubeconfig of a cluster that does not answer."""
-    return kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")
+    return kubeconfig(tmp_path, f"http://127.0.0.1:{silent_port()}")
 
 
 @pytest.fixture

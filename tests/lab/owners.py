@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab import audit
 from lifecycle import rbac
 from lifecycle.adapters.access import ApiAccess, apply, where
 from lifecycle.adapters.clock import WatchingClock
@@ -85,7 +86,7 @@ class Owned(Cluster):
 
     def asked(self, owner: Owner, since: int = 0) -> Iterator[dict[str, Any]]:
         """What the owner asked the API server for, as its audit log has it after the first `since` lines."""
-        for line in self.lab.layout.audit_log.read_text(encoding="utf-8").splitlines()[since:]:
+        for line in audit.lines(self.lab.layout)[since:]:
             event = json.loads(line)
             if event["user"]["username"] == owner.user:
                 yield event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -187,21 +188,25 @@ class TestRoster:
 
     @pytest.mark.usefixtures("no_records")
     def test_under_ten_racing_writers(self, lab: Lab) -> None:
+        all_read = threading.Barrier(WRITERS)
+
         def add(writer: int) -> int:
             """Add one's own number by compare-and-swap; how often it was lost."""
             roster, lost = ConfigMapRoster(api_of(lab)), 0
+            document, version = roster.read()
+            all_read.wait(60)  # the same, so that all but one lose
             while True:
-                document, version = roster.read()
                 names = json.loads(document) if document else []
                 if roster.write(json.dumps([*names, writer]), version):
                     return lost
                 lost += 1
+                document, version = roster.read()
 
         with ThreadPoolExecutor(WRITERS) as pool:
             losses = list(pool.map(add, range(WRITERS)))
         document, version = ConfigMapRoster(api_of(lab)).read()
         assert sorted(json.loads(document)) == list(range(WRITERS))
-        assert sum(losses) > 0  # else nobody raced
+        assert sum(losses) >= WRITERS - 1  # else nobody raced
         assert not ConfigMapRoster(api_of(lab)).write("[]", str(int(version) - 1))
 
 
@@ -218,12 +223,16 @@ class TestEtcd:
         etcd = etcd_of(three_member_lab)
         for _ in range(2):
             target = next(member for member in etcd.members() if not member.leader)
-            etcd.move_leader(target)
-            etcd.move_leader(target)
-            eventually(functools.partial(self.leads, etcd, target), "the new leader")
+            for _ in range(2):  # the second changes nothing
+                eventually(functools.partial(self.moved, etcd, target), "the new leader")
 
     @staticmethod
-    def leads(etcd: GatewayEtcd, member: Member) -> bool:
+    def moved(etcd: GatewayEtcd, member: Member) -> bool:
+        """Whether it leads, told to. An election may be under way by itself: then nobody can be told."""
+        try:
+            etcd.move_leader(member)
+        except PortError:
+            return False
         return any(found.leader for found in etcd.members() if found.id == member.id)
 
     def test_a_lost_member_is_seen(self, three_member_lab: Lab) -> None:

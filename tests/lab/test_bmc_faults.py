@@ -34,7 +34,7 @@ from lifecycle.run import execute
 from tests.lab.controllers import controllers_alone
 from tests.lab.eventually import eventually
 from tests.lifecycle import fakes
-from tests.lifecycle.adapters.wire_server import free_port
+from tests.lifecycle.adapters.wire_server import silent_port
 from tests.lifecycle.fleets import claim, fresh, pin
 from tests.lifecycle.world import World
 
@@ -45,6 +45,10 @@ FASTER = 12.0
 SHORT_S = 60.0
 """For a controller that will not come back within a test: five seconds of ours."""
 LONG_S = 600.0
+ANSWER_S = 20.0
+"""Of ours, for one answer: none is late by itself, or its order would be given, and counted, twice."""
+HASTY_S = 1.0
+"""The same where answers never come."""
 GENERATION = "0123456789abcdef"
 STARTS = ("On", "ForceRestart")
 
@@ -164,7 +168,7 @@ _systems = itertools.count(1)
 
 
 @contextmanager
-def bench_of(emulator: Layout, store: Path, front: ControllerFront) -> Iterator[Bench]:
+def bench_of(emulator: Layout, store: Path, front: ControllerFront, answer_s: float = ANSWER_S) -> Iterator[Bench]:
     number = next(_systems)
     server = ThreadingHTTPServer((HOST, 0), partial(Quiet, directory=str(store)))  # controllers fetch images from it
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -177,8 +181,8 @@ def bench_of(emulator: Layout, store: Path, front: ControllerFront) -> Iterator[
     user = BmcCredentials(redfish.USERNAME, redfish.PASSWORD)
     authority = str(emulator.bmc_authority().pair.certificate)
     machines, watching = (
-        RedfishMachines(lambda _: user, boot_store, clock, authority=authority, answer_s=answer_s)
-        for answer_s in (1.0, None)
+        RedfishMachines(lambda _: user, boot_store, clock, authority=authority, answer_s=limit_s)
+        for limit_s in (answer_s, None)
     )
     host, world = Host(node, store), fresh()
     front.carried_out = host.meets
@@ -196,8 +200,12 @@ def bench_of(emulator: Layout, store: Path, front: ControllerFront) -> Iterator[
 
 
 @pytest.fixture
-def bench(emulator: Layout, tmp_path: Path) -> Iterator[Bench]:
-    with ControllerFront(emulator) as front, bench_of(emulator, tmp_path, front) as made:
+def bench(emulator: Layout, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    of = getattr(request.node, "callspec", None)
+    fault = of.params.get("fault") if of else None
+    never = isinstance(fault, Fault) and fault.when is When.NEVER
+    answer_s = HASTY_S if never else ANSWER_S
+    with ControllerFront(emulator) as front, bench_of(emulator, tmp_path, front, answer_s) as made:
         yield made
 
 
@@ -232,7 +240,7 @@ class TestUnreachable:
 
     def test_connection_refused(self, bench: Bench) -> None:
         bench.limits(power_s=SHORT_S)
-        bench.declare(f"https://{HOST}:{free_port()}{SYSTEMS}1")
+        bench.declare(f"https://{HOST}:{silent_port()}{SYSTEMS}1")
         with pytest.raises(ControllerUnreachable, match=r"Connection refused.*bmc\.md#silent") as halted:
             bench.provision()
         assert named(bench) in str(halted.value)

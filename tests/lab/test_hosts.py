@@ -18,7 +18,7 @@ from lab.layout import HOST, Layout
 from lab.redfish_front import SYSTEMS, ControllerFront
 from tests.lab.controllers import controllers_alone
 from tests.lab.site import mac
-from tests.lifecycle.adapters.wire_server import free_port
+from tests.lifecycle.adapters.wire_server import silent_port
 
 pytestmark = pytest.mark.lab
 
@@ -91,7 +91,7 @@ class TestCheck:
         assert {e.asked.method for e in project.front.exchanges} == {"GET"}
 
     def test_what_is_not_is_named_beside_the_rest(self, project: Project) -> None:
-        port = free_port()
+        port = silent_port()
         project.hosts["w2"]["bmc"]["url"] = f"https://{HOST}:{port}{SYSTEMS}1"
         project.hosts["w3"]["boot"] = ["uefi-http"]
         project.hosts["w4"]["mac"], project.hosts["w5"]["mac"] = mac(8), mac(7)
@@ -134,7 +134,7 @@ class TestScan:
         assert {e.asked.method for e in project.front.exchanges} == {"GET"}
 
     def test_an_address_that_is_silent_is_named_beside_the_rest(self, project: Project) -> None:
-        silent = f"{HOST}:{free_port()}"
+        silent = f"{HOST}:{silent_port()}"
         code, out, err = project.run("import", silent, f"{HOST}:{project.front.port}", "--limit", "30")
         assert code == 1
         assert len(yaml.safe_load(out)["hosts"]) == 9

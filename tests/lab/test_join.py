@@ -71,7 +71,7 @@ def serves(hosts: Site, node: str, generation: str, installs: int) -> None:
     assert (entry.standing, entry.slot_since_s, entry.generation) == (Standing.IN, None, generation)
     assert len(hosts.hosts.hosts[node].took) == 1
     assert not (hosts.store / "once" / node).exists()
-    assert node in agents(hosts)
+    eventually(lambda: node in agents(hosts), "its daemon Ready")
 
 
 class TestJoin:

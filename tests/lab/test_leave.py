@@ -100,6 +100,7 @@ class TestLeave:
         assert halted.unschedulable
         for other in WORKERS[1:]:
             cluster.ports().kubernetes.set_unschedulable(other, False)
+        cluster.world.limits = replace(cluster.world.limits, drain_s=120)
         assert cluster.leave("w1") == "w1 left"
 
     def test_outlives_a_restart_of_the_api_server(self, cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lab.fleet import Fleet
 from lab.lab import Lab
 from lab.layout import ETCD_HOSTS
-from lifecycle.errors import EtcdNotSafe
+from lifecycle.errors import EtcdNotSafe, PortError
 from lifecycle.ports import Etcd, Member
 from tests.lab.clients import etcd_of
 from tests.lab.eventually import eventually
@@ -39,6 +39,17 @@ def members(cluster: Cluster) -> dict[str, Member]:
     return {member.name: member for member in etcd_of(cluster.lab).members()}
 
 
+def others_serve(cluster: Cluster) -> bool:
+    """The two that are left: the one that was killed may have led."""
+    try:
+        found = members(cluster)
+    except PortError:
+        return False
+    healthy = {name for name, member in found.items() if member.healthy}
+    led = any(member.leader for member in found.values())
+    return healthy == {"cp1", "cp2"} and led and cluster.ports().kubernetes.answers()
+
+
 def whole(cluster: Cluster, *names: str) -> bool:
     found = members(cluster)
     return set(found) == set(names) and all(member.healthy for member in found.values())
@@ -50,6 +61,7 @@ class TestAMemberThatIsDown:
     def test_keeps_the_others_in(self, planes: Cluster) -> None:
         short = replace(planes, world=replace(planes.world, limits=replace(planes.world.limits, gate_s=3)))
         planes.lab.kill_etcd(3)
+        eventually(lambda: others_serve(planes), "the two that are left to serve")
         with pytest.raises(EtcdNotSafe, match="1 healthy of 2 without it, 2 needed; unhealthy: cp3") as refused:
             short.leave("cp2")
         assert refused.value.untouched

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lab import audit
 from lab import fleet as make
 from lab.fleet import Fleet
 from lab.lab import Lab
@@ -99,7 +100,7 @@ class TestTheTable:
     """What the owners' code asks for, and nothing else."""
 
     def test_is_enough_for_a_roll_and_holds_nothing_else(self, cluster: Owned) -> None:
-        since = len(cluster.lab.layout.audit_log.read_text(encoding="utf-8").splitlines())
+        since = len(audit.lines(cluster.lab.layout))
         a_leave_and_a_join(cluster)
         what_seldom_happens(cluster)
         evacuation(cluster)
@@ -109,7 +110,7 @@ class TestTheTable:
             assert [str(p) for p in ALL[owner] if p not in asked] == [], "nobody asks for it"
 
     def test_is_enough_for_whoever_follows_a_runbook(self, cluster: Owned, tmp_path: Path) -> None:
-        since = len(cluster.lab.layout.audit_log.read_text(encoding="utf-8").splitlines())
+        since = len(audit.lines(cluster.lab.layout))
         for command in commands(tmp_path):
             what_it_needs(cluster)
             ran = kubectl(cluster, command, tmp_path)

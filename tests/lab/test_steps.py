@@ -31,8 +31,8 @@ STOPS_S = 60.0
 
 EVICTS = "create pods/eviction"
 
-UNDER_WAY_S = 1.0
-"""A request that was sent as the engine died has arrived by then."""
+UNDER_WAY_S = 3.0
+"""A request that was sent as the engine died has arrived by then, and a step that goes on asks again later."""
 
 
 @dataclass

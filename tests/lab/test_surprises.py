@@ -87,6 +87,7 @@ class TestANodeDeletedByHand:
             trio.step(Verb.JOIN, "s1", storage=deletes)
         assert trio.entry("s1").standing is Standing.OUT
         trio.fleet.create(make.node("s1", "10.3.0.1", install=2))  # as its kubelet does when it starts again
+        trio.world.limits = replace(trio.world.limits, attach_s=60)
         assert trio.step(Verb.JOIN, "s1") == "s1 serves"
         entry = trio.entry("s1")
         assert (entry.standing, entry.slot_since_s) == (Standing.IN, None)

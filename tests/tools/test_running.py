@@ -36,7 +36,7 @@ class TestItsOutcome:
         with pytest.raises(CommandFailed, match=r"took longer than 0\.5 s"):
             run(job(child, limit_s=0.5), Console(file=io.StringIO()))
         # The reader ends only once nobody holds the pipe any more: neither the command nor what it started.
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads  # those of others may have ended too
 
 
 class TestItIsSeenToLive:

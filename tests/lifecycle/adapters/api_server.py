@@ -102,7 +102,7 @@ class Api:
     def until_watched(self, count: int = len(COLLECTIONS)) -> None:
         """Return once so many watches are open."""
         with self.lock:
-            assert self.lock.wait_for(lambda: sum(self.open.values()) >= count, 10), self.open
+            assert self.lock.wait_for(lambda: sum(self.open.values()) >= count, 60), self.open
 
     # ------------------------------------------------------------ as the wire asks it
 
@@ -236,8 +236,9 @@ def connected(url: str, clock: Clock) -> KubeApi:
 @contextmanager
 def api_server(port: int = 0) -> Iterator[Api]:
     """port: to listen on, 0 for any."""
-    with serving(port=port) as wire:
-        yield Api(wire)
+    made: list[Api] = []
+    with serving(port=port, prepare=lambda wire: made.append(Api(wire))):
+        yield made[0]
 
 
 # ------------------------------------------------------------ objects, as the API server shows them

@@ -16,7 +16,7 @@ from lifecycle.adapters.wire import HttpJson
 from lifecycle.errors import PortError
 from lifecycle.ports import Member
 from tests.lifecycle.adapters.authority import ClusterAuthority
-from tests.lifecycle.adapters.wire_server import Reply, StillClock, Wire, free_port, serving
+from tests.lifecycle.adapters.wire_server import Reply, StillClock, Wire, serving, silent_port
 
 LIST, STATUS = "/v3/cluster/member/list", "/v3/maintenance/status"
 MOVE, REMOVE = "/v3/maintenance/transfer-leadership", "/v3/cluster/member/remove"
@@ -87,7 +87,7 @@ class TestMembers:
         assert [m.lag for m in etcd.members()] == [0, 0, 0]
 
     def test_one_that_is_down_is_unhealthy_not_an_error(self, trio: Trio, etcd: GatewayEtcd, clock: StillClock) -> None:
-        trio.entries[2]["clientURLs"] = [f"http://127.0.0.1:{free_port()}"]
+        trio.entries[2]["clientURLs"] = [f"http://127.0.0.1:{silent_port()}"]
         assert [m.healthy for m in etcd.members()] == [True, True, False]
         assert clock.slept == []
 
@@ -135,7 +135,7 @@ class TestMembers:
         assert len(GatewayEtcd(http_of(clock), lambda: [trio.wires[0].url], never).members()) == 3
 
     def test_the_next_endpoint_is_asked_when_one_is_down(self, trio: Trio, clock: StillClock) -> None:
-        endpoints = [f"http://127.0.0.1:{free_port()}", trio.wires[2].url]
+        endpoints = [f"http://127.0.0.1:{silent_port()}", trio.wires[2].url]
         assert len(GatewayEtcd(http_of(clock), lambda: endpoints).members()) == 3
 
 

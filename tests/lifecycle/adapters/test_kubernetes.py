@@ -29,7 +29,7 @@ from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Attachment, Eviction, Pod
 from tests.lifecycle.adapters.api_server import Api, attachment, budget, connected, node, pod, volume
 from tests.lifecycle.adapters.authority import ClusterAuthority
-from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire, free_port, serving
+from tests.lifecycle.adapters.wire_server import Asked, Reply, StillClock, Wire, serving, silent_port
 
 NODE: dict[str, Any] = {
     "kind": "Node",
@@ -531,7 +531,7 @@ class TestHostileWire:
         assert api.get("node w1", "/api/v1/nodes/w1") is not None
 
     def test_nobody_listens(self, clock: StillClock) -> None:
-        api = connected(f"http://127.0.0.1:{free_port()}", clock)
+        api = connected(f"http://127.0.0.1:{silent_port()}", clock)
         with pytest.raises(PortError, match=r"node w1.*NewConnectionError.*VIP"):
             api.get("node w1", "/api/v1/nodes/w1")
 

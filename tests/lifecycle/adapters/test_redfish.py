@@ -17,7 +17,7 @@ from lifecycle.errors import NeedsAttention, PortError
 from lifecycle.ports import Controller, Power, Progress
 from tests.lifecycle.adapters.pinned import pin_of
 from tests.lifecycle.adapters.played_controller import PASSWORD, RESET, SESSIONS, SYSTEM, Played
-from tests.lifecycle.adapters.wire_server import Asked, Reply, Wire, free_port
+from tests.lifecycle.adapters.wire_server import Asked, Reply, Wire, silent_port
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ class TestHostileWire:
     """Every failure names host and address, and never the password."""
 
     def test_nobody_listens(self, machines: RedfishMachines) -> None:
-        port = free_port()
+        port = silent_port()
         with pytest.raises(PortError, match=rf"BMC of w1 at http://127\.0\.0\.1:{port}.*ConnectionError"):
             machines.power("w1", Controller(f"http://127.0.0.1:{port}{SYSTEM}"))
 

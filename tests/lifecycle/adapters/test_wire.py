@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.adapters.wire import RETRY_LIMIT_S, Answer, HttpJson, NoAnswer, Unsure, patiently, retry_after_s
 from lifecycle.errors import PortError
-from tests.lifecycle.adapters.wire_server import Reply, StillClock, Wire, free_port
+from tests.lifecycle.adapters.wire_server import Reply, StillClock, Wire, silent_port
 
 
 class Line:
@@ -102,7 +102,7 @@ class TestHttpJson:
 
     def test_nobody_listens(self, clock: StillClock) -> None:
         with pytest.raises(PortError, match=r"the thing at http.*ConnectError.*Remedy: look") as caught:
-            self.ask(clock, f"http://127.0.0.1:{free_port()}/")
+            self.ask(clock, f"http://127.0.0.1:{silent_port()}/")
         assert not isinstance(caught.value, Unsure)
 
     @pytest.mark.parametrize("reply", [Reply(reset=True), Reply(500, "boom")])

@@ -150,9 +150,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Wire]:
-    """A server for the length of a `with`."""
+def serving(
+    tls: ssl.SSLContext | None = None, port: int = 0, prepare: Callable[[Wire], object] = lambda wire: None
+) -> Iterator[Wire]:
+    """A server for the length of a `with`. prepare: called before anybody can ask."""
     wire = Wire()
+    prepare(wire)
     server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"wire": wire}))
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -186,8 +189,19 @@ class StillClock:
         self.sleep(max(0.001, min(5.0, until_s - self.now)))
 
 
+_SILENT: list[socket.socket] = []
+
+
+def silent_port() -> int:
+    """A port on which nothing listens, nor will: it stays taken until the tests end."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    _SILENT.append(taken)
+    return int(taken.getsockname()[1])
+
+
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """A port on which nothing listens yet."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
