@@ -29,7 +29,7 @@ def ingot(*words: str) -> Result:
     return CliRunner().invoke(cli.app, list(words))
 
 
-@pytest.fixture(params=swept_but("flatcar", "talos"))
+@pytest.fixture(params=swept_but("talos"))
 def stack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     return str(request.param)

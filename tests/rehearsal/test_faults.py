@@ -82,6 +82,7 @@ class TestHaltsAndGoesOn:
         assert resumed.nodes_asked("leave")[0] == "w2"
         resumed.assert_whole(NEW)
 
+    @pytest.mark.faults
     def test_a_volume_that_does_not_detach(self, fleet: Fleet) -> None:
         holder = _a_holder(fleet)
         halted = fleet.up(NEW, f"volume-stuck:{holder}")

@@ -57,6 +57,7 @@ class TestLeaveRunsBeforeAMachineGoes:
             of_verbs = [v.split()[0] for v in rolled.verbs if v.split()[-1] == node]
             assert of_verbs == ["leave", "release", "provision", "enrol", "join"]
 
+    @pytest.mark.faults
     def test_also_for_a_node_whose_first_join_never_succeeded(self, fleet: Fleet) -> None:
         """Then with another image, then taken out of the file: leave ran each time."""
         first = fleet.up(OLD, "never-joins:w7", change=with_w7)

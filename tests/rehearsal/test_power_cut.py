@@ -133,6 +133,7 @@ class TestARoll:
     def test_ends_well_by_the_next_up(self, fleet: Fleet, step: int, after_s: int) -> None:
         goes_on(fleet, fleet.up(NEW, f"power-cut:{step}:{after_s}"))
 
+    @pytest.mark.faults
     def test_a_host_cut_while_it_was_written_is_installed_again(self, fleet: Fleet) -> None:
         first = fleet.up(NEW, f"power-cut:{PROVISION_W2}:230")
         assert cut_hosts(first) == ["w2"]
@@ -152,6 +153,7 @@ class TestARoll:
         assert first.world.nodes["w2"].unschedulable
         goes_on(fleet, first)
 
+    @pytest.mark.faults
     def test_such_a_host_that_stores_nothing_registers_anew_and_is_installed_all_the_same(self, fleet: Fleet) -> None:
         """Its Node object was deleted with its leave, so no cordon keeps pods from what comes back: it is emptied once
         more before its power goes, which the law of drained machines watches (rehearsal/rack/laws.py)."""

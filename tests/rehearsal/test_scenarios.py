@@ -74,6 +74,7 @@ class TestAProgramThatRaises:
 class TestContinueOnError:
     """The engine never answers a program after a delete failed: the run ends by itself all the same."""
 
+    @pytest.mark.faults
     def test_a_leave_that_fails_ends_the_run(self, fleet: Fleet) -> None:
         halted = fleet.up(OLD, "fails:storage.begin_maintenance:w1", continue_on_error=True, replace=("w1", "w2"))
         assert "storage.begin_maintenance for w1" in halted.error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,16 +27,15 @@ RUN_LIMIT_S = 180
 class Terminal:
     """A second terminal, with the environment that `ingot rack serve` printed."""
 
+    engine: Path
     environment: dict[str, str]
     project: Path
     folder: Path
 
     def pulumi(self, *words: str) -> str:
         """Run a typed command; its output. Fails the test with that output if it does."""
-        found = shutil.which("pulumi")
-        assert found is not None
         done = subprocess.run(
-            [found, "--cwd", str(self.project), "--non-interactive", *words, "--stack", "metal"],
+            [str(self.engine), "--cwd", str(self.project), "--non-interactive", *words, "--stack", "metal"],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -55,7 +53,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(engine: Path, tmp_path: Path) -> Iterator[Terminal]:
     home = tmp_path / "home"
     home.mkdir()
     output = home / "serve.out"
@@ -73,7 +71,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         values = {name: shlex.split(value)[0] for name, value in exported.items()}
         project = re.findall(r"pulumi --cwd (\S+) up", text)[0]
         environment = {**os.environ, **values, "PULUMI_HOME": str(home / "pulumi")}
-        yield Terminal(environment, Path(project), home / "rack" / "metal")
+        yield Terminal(engine, environment, Path(project), home / "rack" / "metal")
     finally:
         serving.send_signal(signal.SIGINT)
         assert serving.wait(START_LIMIT_S) == 0
