@@ -118,7 +118,7 @@ def _etcd_blocks(leaving: Leaving) -> Blocked | None:
     try:
         members = leaving.ports.etcd.members()
     except PortError as silent:  # a wait's own word for a port that is silent would be storage's
-        return Blocked(str(silent), error=EtcdNotSafe, look_s=max(RETRY_S, silent.retry_after_s))
+        return Blocked(str(silent), error=EtcdNotSafe, about="etcd", look_s=max(RETRY_S, silent.retry_after_s))
     why = etcd.unsafe_without(members, leaving.node, pair_refused=leaving.pair_refused)
     return Blocked(why, error=EtcdNotSafe, about="etcd") if why else None
 
