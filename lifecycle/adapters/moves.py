@@ -44,7 +44,8 @@ class Moves:
                 self._keep(replace(move, unmounted_s=self._now_s()))
 
     def attachment_changed(self, old: Attachment | None, new: Attachment | None) -> None:
-        move = self._of.get((new or old).volume) if new or old else None  # type: ignore[union-attr]  # one is there
+        seen = new or old
+        move = self._of.get(seen.volume) if seen else None
         if move is None:
             return
         if new is None and old is not None and old.node == move.from_node and move.detached_s is None:
